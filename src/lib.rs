@@ -1,0 +1,8 @@
+//! Longboat: continuous delivery driven by Git, in one binary.
+//!
+//! The rooms are described in `docs/ARCHITECTURE.md`; imports between them run downwards only, which
+//! `tests/tidy.rs` checks.
+
+pub mod clock;
+pub mod diagnostic;
+pub mod model;

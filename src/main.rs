@@ -1,0 +1,3 @@
+//! The `longboat` program.
+
+fn main() {}

@@ -1,0 +1,142 @@
+//! An execution: one run of a pipeline. Its unchanging part, and the view that the API and the pages show.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    ApplicationName, Cause, CommitSha, ExecutionId, ExecutionKey, Pipeline, PipelineName, ReportTarget, RepositoryName,
+    RevisionId, StageId, StagePath, Status,
+};
+use crate::clock::Timestamp;
+
+/// The unchanging part of an execution, kept as one document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewExecution {
+    /// The public id.
+    pub id: ExecutionId,
+    /// What runs, as it was rendered; never rendered again.
+    pub pipeline: Pipeline,
+    /// The revision that `pipeline` is, if it was published.
+    pub revision: Option<RevisionId>,
+    /// The checked parameters, defaults filled in.
+    pub parameters: Map<String, Value>,
+    /// Why it runs.
+    pub trigger: Cause,
+    /// The repository whose checkout scripts get.
+    pub repository: Option<RepositoryName>,
+    /// The commit whose checkout scripts get.
+    pub commit: Option<CommitSha>,
+    /// Where its outcome is reported.
+    pub report: Option<ReportTarget>,
+    /// The same id starts once.
+    pub correlation_id: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// An execution that the store has: the unchanging part and the store's key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Execution {
+    /// The store's key.
+    pub key: ExecutionKey,
+    /// The unchanging part.
+    pub info: NewExecution,
+}
+
+/// An execution as the API and the pages show it (FORMAT section 7). Times are RFC 3339 on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionView {
+    /// The public id.
+    pub id: ExecutionId,
+    /// The application.
+    pub application: ApplicationName,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// How it stands.
+    pub status: Status,
+    /// What the commit status says in words.
+    pub description: String,
+    /// The repository.
+    pub repository: Option<RepositoryName>,
+    /// The commit.
+    pub commit: Option<CommitSha>,
+    /// Why it runs.
+    pub trigger: Cause,
+    /// Its parameters.
+    pub parameters: Map<String, Value>,
+    /// When it was created.
+    #[serde(serialize_with = "rfc3339")]
+    pub created_time: Timestamp,
+    /// When its first stage could start.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub end_time: Option<Timestamp>,
+    /// Who cancelled it, and why.
+    pub canceled_by: Option<String>,
+    /// The stages, in the author's order.
+    pub stages: Vec<StageView>,
+}
+
+/// A stage of an [`ExecutionView`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageView {
+    /// The id in the definition.
+    pub id: StageId,
+    /// Where it stands in the execution.
+    pub path: StagePath,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// For people.
+    pub name: String,
+    /// What it needs.
+    pub needs: Vec<StageId>,
+    /// How it stands.
+    pub status: Status,
+    /// The latest attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// When the latest attempt started.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub end_time: Option<Timestamp>,
+    /// What it yielded.
+    pub outputs: Map<String, Value>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What it waits for, in words.
+    pub waiting_for: Option<String>,
+    /// The stage's own fields as evaluated for this attempt (the definition's before it started).
+    pub context: Map<String, Value>,
+    /// Where it was defined.
+    pub source: StageSource,
+}
+
+/// Where a stage was defined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageSource {
+    /// The file in the repository, or the module's name.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// The commit.
+    pub commit: Option<CommitSha>,
+}
+
+fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339())
+}
+
+fn rfc3339_or_null<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,23 @@
+//! The domain: what Longboat talks about, without any I/O.
+//!
+//! Everything here is plain data that the store can keep as a document and the API can show. Times
+//! are [`crate::clock::Timestamp`]s; ids are types of their own, so that they can't be mixed up.
+
+mod duration;
+mod execution;
+mod id;
+mod pipeline;
+mod report;
+mod status;
+mod trigger;
+
+pub use duration::{Span, SpanError, humanize};
+pub use execution::{Execution, ExecutionView, NewExecution, StageSource, StageView};
+pub use id::{
+    ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId, StageId,
+    StagePath, pipeline_id,
+};
+pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
+pub use report::{CommitStatus, ReportTarget, StatusState, clip};
+pub use status::Status;
+pub use trigger::{Cause, CauseKind, GitTrigger, Trigger};

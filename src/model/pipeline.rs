@@ -1,0 +1,181 @@
+//! A pipeline as published: what a rendered file means once its two dialects are one.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{ApplicationName, PipelineName, Span, StageId, Trigger};
+use crate::diagnostic::Place;
+
+/// Which of the two spellings a pipeline was written in (FORMAT section 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// Longboat's own: unknown keys are errors, parameters are typed, expressions are CEL.
+    #[default]
+    Longboat,
+    /// Spinnaker's JSON: unknown keys are warnings, parameters are strings.
+    Spinnaker,
+}
+
+/// A pipeline, ready to be executed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pipeline {
+    /// The application that owns it.
+    pub application: ApplicationName,
+    /// Its name, unique within the application.
+    pub name: PipelineName,
+    /// Its declared id, or one made from the two names.
+    pub id: Uuid,
+    /// The spelling it was written in.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Names the deployment, and chooses a variable overlay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// What a start may or must give, in the author's order.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
+    /// What starts it.
+    #[serde(default)]
+    pub triggers: Vec<Trigger>,
+    /// How many may run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// How long a whole execution may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// The stages, in the author's order; `needs` is complete (list order is already made explicit).
+    pub stages: Vec<Stage>,
+    /// Where the definition stands.
+    pub source: Place,
+}
+
+/// One parameter of a pipeline (Spinnaker's `parameterConfig` entry).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parameter {
+    /// The name under `parameters`.
+    pub name: String,
+    /// The type of its values.
+    #[serde(rename = "type", default)]
+    pub kind: ParameterType,
+    /// Whether a start must give it, if there is no default.
+    #[serde(default)]
+    pub required: bool,
+    /// The value if none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// The values allowed; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<Value>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// The type of a parameter's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ParameterType {
+    /// Text.
+    #[default]
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list.
+    List,
+    /// A mapping.
+    Object,
+}
+
+/// How many executions of a pipeline may run at once, and what a further one does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Concurrency {
+    /// The most that run at once.
+    pub max: u32,
+    /// What becomes of one more.
+    #[serde(default)]
+    pub on_new: OnNew,
+}
+
+/// What a start does when as many executions run as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnNew {
+    /// It waits; all run in their order.
+    #[default]
+    Queue,
+    /// It cancels the running one.
+    CancelRunning,
+    /// It waits, and takes the place of those that wait already.
+    KeepNewest,
+}
+
+/// What the failure of a stage means for its pipeline (Spinnaker's three flags as one choice).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnFailure {
+    /// The execution fails at once, and running stages are cancelled.
+    #[default]
+    Halt,
+    /// Only what comes after this stage is left out; the execution can succeed.
+    HaltBranch,
+    /// What comes after is left out; the execution fails when the other branches have ended.
+    HaltBranchThenFail,
+    /// What comes after runs as if the stage had succeeded.
+    Ignore,
+}
+
+/// When and how often a failed stage is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// All attempts, the first included.
+    pub attempts: u32,
+    /// The pause before the second attempt; each further pause is twice as long.
+    pub backoff: Span,
+}
+
+/// One stage of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stage {
+    /// Unique within the pipeline.
+    pub id: StageId,
+    /// For people.
+    pub name: String,
+    /// Chooses the handler, the schema and the fields.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The stages that must end well before this one starts.
+    pub needs: Vec<StageId>,
+    /// A CEL expression; if it yields false, the stage is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// What its failure means.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// How long it may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// Whether and how it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// The fields of its type, `${ }` not yet evaluated.
+    pub fields: Map<String, Value>,
+    /// JSON pointers into `fields` of values that are never evaluated (`x-longboat-raw` in the schema).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raw: Vec<String>,
+    /// Where the stage stands in the author's files.
+    pub source: Place,
+}
