@@ -31,10 +31,7 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("engine", Some(&["store", "expression", "telemetry"])),
     ("stage", Some(&["engine", "provider", "strategy", "canary", "policy", "expression", "process", "git", "schema"])),
     ("trigger", Some(&["engine", "gitops", "forge", "git", "store", "expression", "config", "schema"])),
-    (
-        "api",
-        Some(&["engine", "trigger", "gitops", "forge", "provider", "store", "policy", "schema", "config"]),
-    ),
+    ("api", Some(&["engine", "trigger", "gitops", "forge", "provider", "store", "policy", "schema", "config"])),
     ("ui", Some(&["engine", "provider", "store", "policy", "config"])),
     ("app", None),
     ("cli", None),
@@ -73,9 +70,16 @@ fn imports_run_downwards() {
         let Some(allowed) = allowed else { continue };
         for (number, line) in source.code_lines() {
             for target in crate_paths(line) {
-                let fine = target == room || GROUND.contains(&target) && allowed_on_ground(&room, target) || allowed.contains(&target);
+                let fine = target == room
+                    || GROUND.contains(&target) && allowed_on_ground(&room, target)
+                    || allowed.contains(&target);
                 if !fine && ROOMS.iter().any(|(name, _)| *name == target) {
-                    let _ = writeln!(faults, "{}:{number}: `{room}` may not import `{target}`: {}", source.path.display(), line.trim());
+                    let _ = writeln!(
+                        faults,
+                        "{}:{number}: `{room}` may not import `{target}`: {}",
+                        source.path.display(),
+                        line.trim()
+                    );
                 }
             }
         }
@@ -95,9 +99,17 @@ fn foreign_crates_stay_in_their_room() {
         let room = room_of(&source.path);
         for (number, line) in source.code_lines() {
             for (name, rooms) in CONFINED {
-                let used = line.trim_start().starts_with(&format!("use {name}::")) || line.contains(&format!(" {name}::")) || line.contains(&format!("({name}::")) || line.contains(&format!("<{name}::"));
+                let used = line.trim_start().starts_with(&format!("use {name}::"))
+                    || line.contains(&format!(" {name}::"))
+                    || line.contains(&format!("({name}::"))
+                    || line.contains(&format!("<{name}::"));
                 if used && !rooms.contains(&room.as_str()) && room != *name {
-                    let _ = writeln!(faults, "{}:{number}: the crate `{name}` belongs to {rooms:?}: {}", source.path.display(), line.trim());
+                    let _ = writeln!(
+                        faults,
+                        "{}:{number}: the crate `{name}` belongs to {rooms:?}: {}",
+                        source.path.display(),
+                        line.trim()
+                    );
                 }
             }
         }
@@ -135,8 +147,11 @@ fn nothing_is_left_unfinished() {
 #[test]
 fn the_architecture_page_names_every_room() {
     let page = read("docs/ARCHITECTURE.md");
-    let missing: BTreeSet<String> =
-        sources("src").iter().map(|source| room_of(&source.path)).filter(|room| !page.contains(&format!("`{room}`"))).collect();
+    let missing: BTreeSet<String> = sources("src")
+        .iter()
+        .map(|source| room_of(&source.path))
+        .filter(|room| !page.contains(&format!("`{room}`")))
+        .collect();
     assert!(missing.is_empty(), "docs/ARCHITECTURE.md doesn't name {missing:?}");
 }
 
@@ -152,11 +167,19 @@ fn every_error_code_has_its_page_and_no_page_is_left_over() {
         .collect();
     for code in longboat::diagnostic::Code::ALL {
         let page = pages.get(code.as_str()).unwrap_or_else(|| panic!("{} has no page {}", code, code.page()));
-        assert!(page.starts_with(&format!("# {code}: {}\n", code.title())), "{} must start with `# {code}: {}`", code.page(), code.title());
+        assert!(
+            page.starts_with(&format!("# {code}: {}\n", code.title())),
+            "{} must start with `# {code}: {}`",
+            code.page(),
+            code.title()
+        );
         assert!(page.contains("## What to do"), "{} must say what to do", code.page());
     }
     for name in pages.keys() {
-        assert!(longboat::diagnostic::Code::ALL.iter().any(|code| code.as_str() == name), "docs/errors/{name}.md is about no code");
+        assert!(
+            longboat::diagnostic::Code::ALL.iter().any(|code| code.as_str() == name),
+            "docs/errors/{name}.md is about no code"
+        );
     }
 }
 
