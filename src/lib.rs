@@ -5,4 +5,6 @@
 
 pub mod clock;
 pub mod diagnostic;
+pub mod expression;
 pub mod model;
+pub mod schema;
