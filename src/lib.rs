@@ -6,5 +6,6 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod expression;
+pub mod gitops;
 pub mod model;
 pub mod schema;

@@ -1,0 +1,15 @@
+//! From a commit's files to documents and pipelines: rendering, modules, validation.
+//!
+//! Rendering is pure: the same files, variables and branch give the same bytes. It sees neither the commit
+//! id nor the event, the clock, the environment or the network. Nothing here changes a repository or starts
+//! anything; the result is data.
+
+mod limits;
+mod node;
+mod render;
+mod source;
+
+pub use limits::Limits;
+pub use node::{Key, Node, NodeValue, Origin, Position, pointer_step};
+pub use render::{Explanation, Rendered, RenderedFile, Request, explain, render_all, render_file};
+pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, check_path};
