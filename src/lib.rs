@@ -7,5 +7,6 @@ pub mod clock;
 pub mod diagnostic;
 pub mod expression;
 pub mod gitops;
+pub mod forge;
 pub mod model;
 pub mod schema;

@@ -1,0 +1,1 @@
+//! Commit statuses, as GitHub's REST API spells them.
