@@ -6,7 +6,7 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod expression;
-pub mod gitops;
 pub mod forge;
+pub mod gitops;
 pub mod model;
 pub mod schema;
