@@ -4,9 +4,11 @@
 //! `tests/tidy.rs` checks.
 
 pub mod clock;
+pub mod config;
 pub mod diagnostic;
 pub mod expression;
 pub mod forge;
 pub mod gitops;
 pub mod model;
 pub mod schema;
+pub mod telemetry;

@@ -1,0 +1,266 @@
+//! The form of `longboat.yaml`, as its author writes it (FORMAT section 5).
+//!
+//! From these types come the published JSON Schema *and* the list of keys that the reader accepts, so the
+//! two can't differ. Everything is optional here; what is required is said by the schema, so that one
+//! wrong value doesn't hide the findings about the others.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Longboat's configuration.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(title = "longboat.yaml", deny_unknown_fields)]
+pub(super) struct File {
+    /// How the server listens, and who may use it.
+    pub(super) server: ServerSection,
+    /// Where executions are kept.
+    pub(super) database: DatabaseSection,
+    /// The places that host repositories, by a name of your choice.
+    #[schemars(with = "BTreeMap<String, ForgeSection>")]
+    pub(super) forges: IndexMap<String, ForgeSection>,
+    /// The repositories that Longboat follows.
+    pub(super) repositories: Vec<RepositorySection>,
+    /// How Longboat speaks on commits.
+    pub(super) statuses: StatusesSection,
+    /// Bounds on what others can make Longboat do.
+    pub(super) limits: LimitsSection,
+    /// What goes to standard error.
+    pub(super) logging: LoggingSection,
+    /// Module repositories, by name. This version doesn't act on them.
+    pub(super) modules: Later,
+    /// Secrets for pipelines, by name. This version doesn't act on them.
+    pub(super) secrets: Later,
+    /// Accounts of providers, by name. This version doesn't act on them.
+    pub(super) accounts: Later,
+}
+
+/// How the server listens, and who may use it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ServerSection {
+    /// Address and port, `127.0.0.1:8084` by default. Another address than loopback needs `tokens`.
+    pub(super) listen: Option<String>,
+    /// The address under which people and forges reach the server, for links: `https://cd.example.com`.
+    pub(super) public_url: Option<String>,
+    /// Tokens that give access to the API and the pages; one is enough, several allow a change of token.
+    pub(super) tokens: Vec<SecretSource>,
+    /// The folder for mirrors, logs and workspaces, `state` by default; relative to this file.
+    pub(super) state_dir: Option<String>,
+}
+
+/// Where executions are kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct DatabaseSection {
+    /// `sqlite:PATH`, relative to this file; `sqlite:<stateDir>/longboat.db` by default.
+    pub(super) url: Option<String>,
+    /// `full` (the default) survives a power cut; `normal` is faster and may lose the last moments to one.
+    pub(super) sync: Option<SyncWord>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SyncWord {
+    Full,
+    Normal,
+}
+
+/// A place that hosts repositories.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ForgeSection {
+    /// What kind of place it is.
+    #[serde(rename = "type")]
+    #[schemars(required)]
+    pub(super) kind: Option<ForgeWord>,
+    /// Its address, `https://github.com` by default.
+    pub(super) url: Option<String>,
+    /// The address of its API; by default `https://api.github.com`, or `<url>/api/v3` for another host.
+    pub(super) api_url: Option<String>,
+    /// Reads repositories and writes commit statuses.
+    pub(super) token: Option<SecretSource>,
+    /// The secret of its webhooks. Without one, webhooks are refused and repositories are polled.
+    pub(super) webhook_secret: Option<SecretSource>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ForgeWord {
+    GitHub,
+}
+
+/// A repository that Longboat follows.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RepositorySection {
+    /// `owner/name` for a repository of a forge, else a name of your choice.
+    #[schemars(required)]
+    pub(super) name: Option<String>,
+    /// The forge that hosts it, one of `forges`.
+    pub(super) forge: Option<String>,
+    /// Where Git fetches it (`https://`, `http://` or `file://`); by default from its forge.
+    pub(super) url: Option<String>,
+    /// A repository on this machine, relative to this file.
+    pub(super) path: Option<String>,
+    /// User and password for Git, if they are not the forge's token.
+    pub(super) credentials: Option<CredentialsSection>,
+    /// The branches whose pipelines are published; the default branch if empty.
+    pub(super) branches: Vec<String>,
+    /// The applications that this repository may define; any if absent.
+    pub(super) applications: Option<Vec<String>>,
+    /// How often to look for changes that no webhook told of, `60s` by default, `1s` at least.
+    pub(super) poll: Option<DurationWord>,
+}
+
+/// User and password for Git.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct CredentialsSection {
+    /// The user's name.
+    #[schemars(required)]
+    pub(super) username: Option<String>,
+    /// The password or token.
+    #[schemars(required)]
+    pub(super) password: Option<SecretSource>,
+}
+
+/// How Longboat speaks on commits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct StatusesSection {
+    /// The first part of every status context, `longboat` by default.
+    pub(super) prefix: Option<String>,
+}
+
+/// Bounds on what others can make Longboat do.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct LimitsSection {
+    /// The largest webhook, `25MiB` by default, which is GitHub's own limit.
+    pub(super) webhook_body: Option<SizeWord>,
+    /// How long one talk with a Git server may take, `5m` by default.
+    pub(super) git_deadline: Option<DurationWord>,
+    /// How many stages may do something at the same time, 16 by default; waiting stages don't count.
+    #[schemars(range(min = 1, max = 10000))]
+    pub(super) running_stages: Option<u32>,
+    /// How many requests are worked on at the same time, 256 by default.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) requests: Option<u32>,
+}
+
+/// What goes to standard error.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct LoggingSection {
+    /// `text` (the default) or `json`, one event a line.
+    pub(super) format: Option<LogFormatWord>,
+    /// What to log: `info` by default, or a list like `info,longboat::git=debug`. The environment variable
+    /// `LONGBOAT_LOG` goes before it.
+    pub(super) filter: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormatWord {
+    Text,
+    Json,
+}
+
+/// Where a secret is kept; never the secret itself.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(super) struct SecretSource {
+    pub(super) env: Option<String>,
+    pub(super) file: Option<String>,
+}
+
+impl JsonSchema for SecretSource {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "Where a secret is kept, never the secret itself.",
+            "properties": {
+                "env": {"type": "string", "description": "The name of an environment variable."},
+                "file": {"type": "string", "description": "The path of a file, relative to this one; a line break at its end is left out."},
+            },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "x-longboat-secret": true,
+        })
+    }
+}
+
+/// A duration: `90s`, `5m`, or whole seconds.
+#[derive(Debug, Clone)]
+pub(super) struct DurationWord(pub(super) String);
+
+/// A size: `10MiB`, `512KiB`, or whole bytes.
+#[derive(Debug, Clone)]
+pub(super) struct SizeWord(pub(super) String);
+
+macro_rules! text_or_number {
+    ($name:ident, $description:literal) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Ok(Self(match Value::deserialize(deserializer)? {
+                    Value::String(text) => text,
+                    other => other.to_string(),
+                }))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).trim_end_matches("Word").into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": ["string", "integer"], "description": $description})
+            }
+        }
+    };
+}
+
+text_or_number!(DurationWord, "`90s`, `5m`, `2h`, or whole seconds");
+text_or_number!(SizeWord, "`10MiB`, `512KiB`, or whole bytes");
+
+/// A section of the format that this version doesn't act on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Later(pub(super) BTreeMap<String, Value>);
+
+impl JsonSchema for Later {
+    fn schema_name() -> Cow<'static, str> {
+        "Later".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object"})
+    }
+}
+
+/// The JSON Schema of [`File`].
+pub(super) fn schema() -> Value {
+    let settings =
+        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<File>().to_value()
+}

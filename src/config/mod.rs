@@ -1,0 +1,270 @@
+//! `longboat.yaml`: what the operator decides (FORMAT section 5).
+//!
+//! The text becomes a tree with places (`tree`), is held against the schema of the file (`shape`), is read
+//! into the author's form (`file`), and from there into the types of this module, in which everything is
+//! decided: defaults filled in, paths absolute, secrets fetched (`resolve`). All findings come at once.
+//! Only the machine's own files and environment are read here; no host is contacted.
+
+mod file;
+mod resolve;
+mod shape;
+mod tree;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use secrecy::SecretString;
+
+use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::model::{ApplicationName, RepositoryName};
+
+/// The whole configuration, checked, with every default filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// How the server listens, and who may use it.
+    pub server: Server,
+    /// Where executions are kept.
+    pub database: Database,
+    /// The places that host repositories, by the operator's name for them.
+    pub forges: IndexMap<String, Forge>,
+    /// The repositories to follow, in the file's order; names are unique.
+    pub repositories: Vec<Repository>,
+    /// The first part of every commit status context: `longboat`.
+    pub status_prefix: String,
+    /// Bounds on what others can make Longboat do.
+    pub limits: Limits,
+    /// What goes to standard error.
+    pub logging: Logging,
+    /// What is not wrong, but should be said to the operator at the start.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// How the server listens, and who may use it.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Scheme, host and path under which people reach the server, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Tokens, any of which gives access to API and pages. If there are none, the server is on loopback.
+    pub tokens: Vec<SecretString>,
+    /// The absolute folder for mirrors, logs and workspaces.
+    pub state_dir: PathBuf,
+}
+
+/// Where executions are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// `sqlite:` and an absolute path.
+    pub url: String,
+    /// Whether every commit reaches the disk before it counts (`sync: full`).
+    pub durable: bool,
+}
+
+/// What kind of place a forge is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ForgeKind {
+    /// github.com or a GitHub Enterprise Server.
+    GitHub,
+}
+
+impl ForgeKind {
+    /// The word in `type:` and in the path of its webhooks.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+        }
+    }
+}
+
+/// A place that hosts repositories.
+#[derive(Debug, Clone)]
+pub struct Forge {
+    /// What kind of place it is.
+    pub kind: ForgeKind,
+    /// Its address without a slash at the end: `https://github.com`.
+    pub url: String,
+    /// The address of its API without a slash at the end: `https://api.github.com`.
+    pub api_url: String,
+    /// Reads repositories and writes commit statuses; without it only public repositories are read.
+    pub token: Option<SecretString>,
+    /// The secret of its webhooks; without it they are refused.
+    pub webhook_secret: Option<SecretString>,
+}
+
+/// A repository to follow.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// `owner/name` for a repository of a forge.
+    pub name: RepositoryName,
+    /// The key in [`Config::forges`] of the forge that hosts it; none for a plain Git repository.
+    pub forge: Option<String>,
+    /// Where it is fetched from.
+    pub location: Location,
+    /// For the fetch. A forge's token is used only if the address has that forge's scheme, host and port.
+    pub credentials: Option<Credentials>,
+    /// The branches whose definitions count; empty means the default branch.
+    pub branches: Vec<String>,
+    /// The applications that it may define; none means any.
+    pub applications: Option<Vec<ApplicationName>>,
+    /// The pause between two looks for changes.
+    pub poll: Duration,
+}
+
+/// Where a repository is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// An absolute path on this machine, which can be watched.
+    Local(PathBuf),
+    /// An address: `https://`, `http://` or `file://`, never with a user or password in it.
+    Remote(String),
+}
+
+impl Location {
+    /// What the `git` program takes.
+    pub fn to_url(&self) -> String {
+        match self {
+            Self::Local(path) => path.display().to_string(),
+            Self::Remote(url) => url.clone(),
+        }
+    }
+}
+
+/// User and password for Git over HTTP.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The user's name.
+    pub username: String,
+    /// The password or token.
+    pub password: SecretString,
+}
+
+/// Bounds on what others can make Longboat do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest webhook, in bytes.
+    pub webhook_body: usize,
+    /// How long one talk with a Git server may take.
+    pub git_deadline: Duration,
+    /// How many stages may do something at the same time.
+    pub running_stages: usize,
+    /// How many requests are worked on at the same time.
+    pub requests: usize,
+}
+
+/// What goes to standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// How an event is written.
+    pub format: LogFormat,
+    /// Which events are written, in the words of `tracing`'s filters.
+    pub filter: String,
+}
+
+/// How an event is written to standard error; one line each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors of logs.
+    Json,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            webhook_body: 25 * 1024 * 1024,
+            git_deadline: Duration::from_secs(300),
+            running_stages: 16,
+            requests: 256,
+        }
+    }
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file, and the environment variables and files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the file; each finding names what to do.
+    pub fn load(path: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let shown = path.display().to_string();
+        let text = std::fs::read(path).map_err(|error| {
+            let message = format!("the configuration {shown} can't be read: {error}");
+            vec![Diagnostic::error(Code::ConfigUnreadable, message).hint("give its path with --config FILE")]
+        })?;
+        let text = String::from_utf8(text).map_err(|_| {
+            vec![
+                Diagnostic::error(Code::NotUtf8, format!("the configuration {shown} is not UTF-8 text"))
+                    .at(Place::point(&shown, 1, 1)),
+            ]
+        })?;
+        Self::parse(path, &text, |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    /// Reads a configuration from its text; `environment` answers for the environment variables that it names.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let shown = path.display().to_string();
+        let tree = tree::Tree::parse(&shown, text).map_err(|finding| vec![finding])?;
+        let (sound, findings) = shape::check(&shown, &tree, &file::schema());
+        let written: file::File = serde_json::from_value(sound).map_err(|error| {
+            vec![Diagnostic::error(Code::WrongShape, format!("the configuration {shown}: {error}"))]
+        })?;
+        resolve::resolve(path, &tree, written, findings, &environment)
+    }
+
+    /// A configuration without any repository, as the demo starts from: loopback, SQLite in `state_dir`.
+    pub fn local(state_dir: &Path, listen: SocketAddr) -> Self {
+        Self {
+            path: PathBuf::from("longboat.yaml"),
+            server: Server { listen, public_url: None, tokens: Vec::new(), state_dir: state_dir.to_owned() },
+            database: Database { url: default_database(state_dir), durable: true },
+            forges: IndexMap::new(),
+            repositories: Vec::new(),
+            status_prefix: DEFAULT_PREFIX.to_owned(),
+            limits: Limits::default(),
+            logging: Logging::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The repository of that name.
+    pub fn repository(&self, name: &RepositoryName) -> Option<&Repository> {
+        self.repositories.iter().find(|repository| repository.name == *name)
+    }
+
+    /// Whether the server can be reached from other machines by itself.
+    pub fn is_off_loopback(&self) -> bool {
+        !self.server.listen.ip().is_loopback()
+    }
+
+    /// The JSON Schema of the file, for editors (`schema/config.json`).
+    pub fn json_schema() -> serde_json::Value {
+        file::schema()
+    }
+}
+
+const DEFAULT_PREFIX: &str = "longboat";
+
+fn default_database(state_dir: &Path) -> String {
+    format!("sqlite:{}", state_dir.join("longboat.db").display())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! The messages are part of what is tested: an operator sees nothing else.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::*;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "LONGBOAT_TOKEN" => Some("a-long-enough-token".to_owned()),
+        "GITHUB_TOKEN" => Some("ghp_example".to_owned()),
+        "HOOK_SECRET" => Some("hook-secret".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
+    Config::parse(Path::new("/etc/longboat/longboat.yaml"), text, environment)
+}
+
+fn findings(text: &str) -> String {
+    let findings = parse(text).expect_err("the configuration is refused");
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|finding| format!("{finding}\n  hint: {}", finding.hint.as_deref().unwrap_or("-")))
+        .collect();
+    lines.join("\n").replace("/etc/longboat/", "")
+}
+
+#[test]
+fn the_formats_example_is_read_whole() {
+    let config = parse(
+        r#"
+server: {listen: "127.0.0.1:8084", publicUrl: "https://cd.example.com/", tokens: [{env: LONGBOAT_TOKEN}], stateDir: state}
+database: {url: "sqlite:state/longboat.db"}
+forges:
+  github: {type: github, url: "https://github.com", apiUrl: "https://api.github.com", token: {env: GITHUB_TOKEN}, webhookSecret: {env: HOOK_SECRET}}
+repositories:
+  - {name: owner/repo, forge: github, branches: [main], applications: [shop], poll: 90s}
+  - {name: local/shop, path: ../shop}
+modules: {platform: {url: "https://github.com/acme/modules", ref: main, dependents: counts}}
+secrets: {}
+accounts: {}
+"#,
+    )
+    .expect("the example is legal");
+    assert_eq!(config.server.public_url.as_deref(), Some("https://cd.example.com"));
+    assert_eq!(config.server.tokens[0].expose_secret(), "a-long-enough-token");
+    assert_eq!(config.server.state_dir, Path::new("/etc/longboat/state"));
+    assert_eq!(config.database, Database { url: "sqlite:/etc/longboat/state/longboat.db".to_owned(), durable: true });
+    let [remote, local] = &config.repositories[..] else { panic!("two repositories") };
+    assert_eq!(remote.location, Location::Remote("https://github.com/owner/repo.git".to_owned()));
+    assert_eq!(remote.credentials.as_ref().expect("the forge's").password.expose_secret(), "ghp_example");
+    assert_eq!((remote.poll, local.poll), (Duration::from_secs(90), Duration::from_secs(60)));
+    assert_eq!(local.location, Location::Local("/etc/shop".into()));
+    assert!(local.credentials.is_none() && local.applications.is_none() && local.branches.is_empty());
+    let warnings: Vec<_> = config.warnings.iter().map(|warning| (warning.code, warning.pointer.as_deref())).collect();
+    assert_eq!(warnings, [(Code::NotInThisVersion, Some("/modules"))]);
+}
+
+#[test]
+fn an_empty_file_is_loopback_and_sqlite() {
+    for text in ["", "{}", "server:\n", "# nothing yet\n"] {
+        let config = parse(text).expect("defaults");
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8084");
+        assert_eq!(config.database.url, "sqlite:/etc/longboat/state/longboat.db");
+        assert_eq!(config.status_prefix, "longboat");
+        assert_eq!(config.limits, Limits::default());
+        assert!(config.warnings.is_empty());
+    }
+}
+
+#[test]
+fn everything_wrong_is_said_at_once_and_with_its_place() {
+    insta::assert_snapshot!(findings(
+        r#"
+server: {listn: "127.0.0.1:8084", listen: "somewhere", tokens: [{env: NOT_SET}, plain-text-token], publicUrl: "ftp://x"}
+databse: {}
+database: {url: "mysql://db", sync: ful}
+forges:
+  hub: {type: gitHub, webhookSecret: hunter2}
+  other: {url: "https://user:hunter3@git.example.com", token: {env: A, file: B}, webhookSecret: {env: EMPTY}}
+  third: {type: github, webhookSecret: {file: no/such/file}}
+repositories:
+  - {name: owner/repo, forge: hbu, poll: 10ms, branches: ["release/*", 1.2]}
+  - {name: ../up, path: a, url: b}
+  - {name: one, forge: third}
+  - {path: x, aplications: [shop]}
+  - {name: nowhere, applications: ["a b"], poll: soon}
+statuses: {prefix: "a b"}
+limits: {webhookBody: 1TB, runningStages: 0, gitDeadline: 5}
+logging: {format: xml, filter: "a=b=c"}
+"#
+    ));
+}
+
+#[test]
+fn lists_without_wrong_items_are_checked_to_the_end() {
+    insta::assert_snapshot!(findings(
+        r#"
+repositories:
+  - {name: owner/repo, forge: hub, poll: 10ms, branches: ["release/*"]}
+  - {name: ../up, path: a, url: b}
+  - {name: a/b, forge: github}
+  - {name: A/B, path: x}
+  - {name: one, forge: github}
+  - {name: nowhere, applications: ["a b"], poll: soon}
+  - {name: c, url: "https://user:hunter3@git.example.com"}
+  - {name: d, url: "file://relative"}
+  - {name: e, url: "ssh://git@example.com/x", credentials: {username: "", password: {env: LONGBOAT_TOKEN}}}
+forges:
+  github: {type: github, webhookSecret: {env: HOOK_SECRET}}
+"#
+    ));
+}
+
+#[test]
+fn broken_yaml_has_a_place_too() {
+    insta::assert_snapshot!(findings("server:\n  listen: [\n"), @"");
+    insta::assert_snapshot!(findings("server: {}\nserver: {}\n"), @"");
+    insta::assert_snapshot!(findings("- a\n- b\n"), @"");
+}
+
+#[test]
+fn a_secret_never_shows_itself() {
+    let text = "server: {tokens: [{env: LONGBOAT_TOKEN}]}\nforges: {github: {type: github, token: {env: GITHUB_TOKEN}, webhookSecret: {env: HOOK_SECRET}}}\nrepositories: [{name: a/b, forge: github}]\n";
+    let shown = format!("{:?}", parse(text).expect("legal"));
+    for secret in ["a-long-enough-token", "ghp_example", "hook-secret"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let refused = findings("server: {tokens: [hunter2]}\nforges: {a: {type: github, url: \"https://u:hunter3@h\"}}");
+    assert!(!refused.contains("hunter"), "{refused}");
+}
+
+#[test]
+fn others_are_let_in_only_with_a_token() {
+    for listen in ["0.0.0.0:80", "[::]:80", "192.168.1.2:8084"] {
+        let refused = findings(&format!("server: {{listen: \"{listen}\"}}"));
+        assert!(refused.contains("LB0604") && refused.contains("without a token"), "{refused}");
+        let config = parse(&format!("server: {{listen: \"{listen}\", tokens: [{{env: LONGBOAT_TOKEN}}]}}"));
+        assert!(config.expect("a token is there").is_off_loopback());
+    }
+    for listen in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:8084", "localhost:8084"] {
+        assert!(!parse(&format!("server: {{listen: \"{listen}\"}}")).expect("loopback").is_off_loopback());
+    }
+    let open = parse("server: {publicUrl: \"https://cd.example.com\"}").expect("legal, but");
+    assert_eq!(open.warnings[0].code, Code::TokenRequired);
+    assert!(parse("server: {publicUrl: \"http://localhost:8084\"}").expect("legal").warnings.is_empty());
+}
+
+#[test]
+fn a_token_goes_to_its_own_forge_only() {
+    let credentials = |url: &str| {
+        let text = format!(
+            "forges: {{github: {{type: github, token: {{env: GITHUB_TOKEN}}, webhookSecret: {{env: HOOK_SECRET}}}}}}\nrepositories: [{{name: a/b, forge: github, url: \"{url}\"}}]"
+        );
+        parse(&text).expect("legal").repositories[0].credentials.is_some()
+    };
+    assert!(credentials("https://github.com/a/b.git"));
+    for stranger in
+        ["http://github.com/a/b", "https://github.com:444/a/b", "https://github.com.evil.example/a", "file:///tmp/x"]
+    {
+        assert!(!credentials(stranger), "{stranger}");
+    }
+}
+
+#[test]
+fn a_secret_file_is_read_without_its_last_line_break() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("token"), "from-a-file\n").expect("written");
+    std::fs::write(folder.path().join("longboat.yaml"), "server: {tokens: [{file: token}]}").expect("written");
+    let config = Config::load(&folder.path().join("longboat.yaml")).expect("legal");
+    assert_eq!(config.server.tokens[0].expose_secret(), "from-a-file");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let refused = Config::load(Path::new("/no/such/longboat.yaml")).expect_err("refused");
+    assert_eq!(refused[0].code, Code::ConfigUnreadable);
+    assert!(refused[0].message.contains("/no/such/longboat.yaml"), "{}", refused[0]);
+}
+
+#[test]
+fn an_enterprise_server_has_its_api_below_its_address() {
+    let config =
+        parse("forges: {ghe: {type: github, url: \"https://git.example.com\", webhookSecret: {env: HOOK_SECRET}}}");
+    assert_eq!(config.expect("legal").forges["ghe"].api_url, "https://git.example.com/api/v3");
+}
+
+#[test]
+fn the_schema_names_every_key_of_the_format() {
+    let schema = Config::json_schema();
+    let keys: Vec<&String> = schema["properties"].as_object().expect("an object").keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "server",
+            "database",
+            "forges",
+            "repositories",
+            "statuses",
+            "limits",
+            "logging",
+            "modules",
+            "secrets",
+            "accounts"
+        ]
+    );
+    assert_eq!(schema["properties"]["repositories"]["items"]["required"], serde_json::json!(["name"]));
+    assert_eq!(schema["properties"]["server"]["additionalProperties"], false);
+}
