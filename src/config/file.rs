@@ -75,7 +75,7 @@ pub(super) enum SyncWord {
 
 /// A place that hosts repositories.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct ForgeSection {
     /// What kind of place it is.
@@ -100,7 +100,7 @@ pub(super) enum ForgeWord {
 
 /// A repository that Longboat follows.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct RepositorySection {
     /// `owner/name` for a repository of a forge, else a name of your choice.
@@ -115,6 +115,7 @@ pub(super) struct RepositorySection {
     /// User and password for Git, if they are not the forge's token.
     pub(super) credentials: Option<CredentialsSection>,
     /// The branches whose pipelines are published; the default branch if empty.
+    #[serde(default)]
     pub(super) branches: Vec<String>,
     /// The applications that this repository may define; any if absent.
     pub(super) applications: Option<Vec<String>>,
@@ -124,7 +125,7 @@ pub(super) struct RepositorySection {
 
 /// User and password for Git.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct CredentialsSection {
     /// The user's name.

@@ -187,7 +187,7 @@ impl Work<'_> {
                 if url == "https://github.com" { "https://api.github.com".to_owned() } else { format!("{url}/api/v3") }
             });
         let token = section.token.and_then(|source| self.secret(&source, &format!("{pointer}/token")));
-        let has_secret = section.webhook_secret.is_some();
+        let has_secret = self.tree.at(&format!("{pointer}/webhookSecret")).is_some();
         let webhook_secret =
             section.webhook_secret.and_then(|source| self.secret(&source, &format!("{pointer}/webhookSecret")));
         if !has_secret {
@@ -377,7 +377,8 @@ impl Work<'_> {
                 default
             }
             Err(error) => {
-                self.error(pointer, Code::BadDuration, error.to_string(), "the usual forms are `30s` and `5m`");
+                let message = format!("`{}`: {error}", dotted(pointer));
+                self.error(pointer, Code::BadDuration, message, "the usual forms are `30s` and `5m`");
                 default
             }
         }
@@ -466,7 +467,10 @@ impl Work<'_> {
     /// An address without user, password, query and closing slash.
     fn address(&mut self, url: &str, pointer: &str, schemes: &[&str]) -> Option<String> {
         let allowed: Vec<String> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
-        let hint = format!("write an address that begins with {}", allowed.join(" or "));
+        let mut hint = format!("write an address that begins with {}", allowed.join(" or "));
+        if url.starts_with("ssh:") || url.starts_with("git@") {
+            hint.push_str("; ssh is not supported, `credentials` are for https");
+        }
         if let Some(path) = url.strip_prefix("file://").filter(|_| schemes.contains(&"file")) {
             if path.starts_with('/') {
                 return Some(url.to_owned());

@@ -49,11 +49,18 @@ impl Tree {
         }
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
         serde_saphyr::from_str_with_options::<Self>(text, options).map_err(|error| {
-            let location = error.location().unwrap_or(Location::UNKNOWN);
+            let place = point(file, error.location().unwrap_or(Location::UNKNOWN));
             let message = error.without_snippet().to_string();
             let message = message.lines().next().unwrap_or_default();
-            Diagnostic::error(Code::YamlSyntax, format!("the configuration is not valid YAML: {message}"))
-                .at(point(file, location))
+            // The place is the finding's own; the library's advice is for programmers.
+            let message = message.split(" at line ").next().unwrap_or_default();
+            if let Some(key) = message.strip_prefix("duplicate mapping key: ") {
+                let key = key.split(',').next().unwrap_or_default();
+                return Diagnostic::error(Code::DuplicateKey, format!("the key `{key}` stands twice"))
+                    .at(place)
+                    .hint("join the two, or remove one");
+            }
+            Diagnostic::error(Code::YamlSyntax, format!("the configuration is not valid YAML: {message}")).at(place)
         })
     }
 
