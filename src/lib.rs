@@ -11,4 +11,5 @@ pub mod forge;
 pub mod gitops;
 pub mod model;
 pub mod schema;
+pub mod store;
 pub mod telemetry;

@@ -163,6 +163,11 @@ impl ExecutionId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The path of the page that shows the execution, below the server's public address.
+    pub fn page(&self) -> String {
+        format!("/executions/{}", self.0)
+    }
 }
 
 impl fmt::Display for ExecutionId {

@@ -1,0 +1,94 @@
+//! What can go wrong in the store, in words that say what to do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why the store could not do something.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the database open.
+    #[error(
+        "the database {path} is in use by another Longboat ({holder}); stop that one, or give this one a database of its own (`database.url`)"
+    )]
+    Taken {
+        /// The database file.
+        path: PathBuf,
+        /// Who holds it, as far as its lock file says.
+        holder: String,
+    },
+    /// Another owner took over the executions, or a late writer tried to write a journal row twice.
+    /// Whoever gets this must forget what it has in memory about the execution.
+    #[error("this process no longer owns the execution, so its write was refused")]
+    Fenced,
+    /// The URL in the configuration doesn't name a database that the store can open.
+    #[error("`{url}` can't be opened as a database: {reason}")]
+    BadUrl {
+        /// The URL as configured.
+        url: String,
+        /// What is wrong with it, and what to write instead.
+        reason: &'static str,
+    },
+    /// A file or folder beside the database can't be used.
+    #[error("{path}: {source}; check that the folder exists and that Longboat's user may write there")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: Arc<std::io::Error>,
+    },
+    /// The tables could not be brought to this version.
+    #[error("the database can't be brought to this version's tables: {0}")]
+    Migration(Arc<sqlx::migrate::MigrateError>),
+    /// The database said no.
+    #[error("the database failed: {0}")]
+    Database(Arc<sqlx::Error>),
+    /// Something in the database can't be read back.
+    #[error("the database holds something that can't be read: {what}: {reason}; restore it from a backup")]
+    Corrupt {
+        /// Which row or column.
+        what: String,
+        /// Why it can't be read.
+        reason: String,
+    },
+    /// A value is larger than the store takes.
+    #[error("{what} has {size} bytes; the store takes {limit} at most")]
+    TooLarge {
+        /// Which value.
+        what: String,
+        /// Its size in bytes.
+        size: usize,
+        /// The most bytes allowed.
+        limit: usize,
+    },
+    /// A list was continued with a cursor that no list gave out.
+    #[error("`{cursor}` is not a cursor; leave it out to start from the newest")]
+    BadCursor {
+        /// The text given.
+        cursor: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// A value in the database that can't be read.
+    pub(super) fn corrupt(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Corrupt { what: what.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolClosed => Self::Closed,
+            other => Self::Database(Arc::new(other)),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migration(Arc::new(error))
+    }
+}
