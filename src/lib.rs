@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod config;
 pub mod diagnostic;
+pub mod engine;
 pub mod expression;
 pub mod forge;
 pub mod gitops;
