@@ -3,6 +3,7 @@
 //! The rooms are described in `docs/ARCHITECTURE.md`; imports between them run downwards only, which
 //! `tests/tidy.rs` checks.
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod diagnostic;

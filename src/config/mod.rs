@@ -5,6 +5,7 @@
 //! decided: defaults filled in, paths absolute, secrets fetched (`resolve`). All findings come at once.
 //! Only the machine's own files and environment are read here; no host is contacted.
 
+mod access;
 mod file;
 mod resolve;
 mod shape;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use secrecy::SecretString;
+
+pub use access::{Access, SESSION_COOKIE, SESSION_LENGTH};
 
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{ApplicationName, RepositoryName};
