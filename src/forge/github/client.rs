@@ -1,13 +1,34 @@
-//! The connection to GitHub's API.
+//! The connection to GitHub's API: octocrab on a connection of our own making.
+//!
+//! A request is sent once: the outbox decides about further tries. It ends within a deadline, its answer
+//! has a limit, and it stays on the host of the configuration: a redirect is followed only on the same
+//! scheme, host and port, so that neither the token nor the request can be led elsewhere.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use secrecy::SecretString;
+use http::header::{ACCEPT, LOCATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use octocrab::service::middleware::auth_header::AuthHeaderLayer;
+use octocrab::service::middleware::extra_headers::ExtraHeadersLayer;
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::forge::{Forge, ForgeError, ForgeErrorKind, PostedStatus};
-use crate::model::{CommitSha, CommitStatus};
+
+/// The most bytes of an answer that are read. A page of 100 statuses has about 250 KB.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// How many redirects are followed; GitHub needs one for a repository that was renamed.
+const REDIRECT_LIMIT: usize = 3;
+/// How long an idle connection is kept, well below the minute after which GitHub closes it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to reach a GitHub.
 #[derive(Debug, Clone)]
@@ -49,38 +70,234 @@ pub struct SetupError {
 
 /// One GitHub.
 pub struct GitHub {
-    name: String,
+    pub(super) name: String,
+    pub(super) clock: Clock,
+    octocrab: Octocrab,
+    /// Without a slash at its end.
+    base: String,
+    deadline: Duration,
+}
+
+impl fmt::Debug for GitHub {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("GitHub").field("name", &self.name).field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// An answer of the API, read to its end.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+pub(super) struct NoAnswer {
+    pub(super) message: String,
+    /// Whether the request may have left.
+    pub(super) may_have_arrived: bool,
 }
 
 impl GitHub {
-    /// Sets up the client; nothing is sent yet. Must be called within the runtime.
+    /// Sets up the client; nothing is sent yet. To be called within the runtime.
     ///
     /// # Errors
-    /// If the address or the token can't be used, or TLS has no certificate authorities to trust.
-    pub fn new(options: GitHubOptions, _clock: Clock) -> Result<Self, SetupError> {
-        Ok(Self { name: options.name })
+    /// If the address or the token can't be used, or TLS finds no certificate authorities to trust.
+    pub fn new(options: GitHubOptions, clock: Clock) -> Result<Self, SetupError> {
+        let GitHubOptions { name, api_url, token, connect_timeout, request_timeout } = options;
+        let fail = |message: String| SetupError { forge: name.clone(), message };
+        let base = api_url.trim_end_matches('/').to_owned();
+        let uri = base_uri(&base).map_err(&fail)?;
+        let octocrab = connect(uri, &token, connect_timeout).map_err(&fail)?;
+        Ok(Self { name, clock, octocrab, base, deadline: request_timeout })
+    }
+
+    /// Sends one request to `path` below the API's address.
+    pub(super) async fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, NoAnswer> {
+        match tokio::time::timeout(self.deadline, self.follow(method, path, body)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(NoAnswer {
+                message: format!("no answer within {} s", self.deadline.as_secs_f32()),
+                may_have_arrived: true,
+            }),
+        }
+    }
+
+    async fn follow(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, NoAnswer> {
+        let mut target = format!("{}{path}", self.base);
+        for _ in 0..=REDIRECT_LIMIT {
+            let answer = self.send(method, &target, body).await?;
+            // Not 303, which would turn a request that writes into one that reads.
+            if !matches!(answer.status.as_u16(), 301 | 302 | 307 | 308) {
+                return Ok(answer);
+            }
+            let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            target = self.same_origin(location).ok_or_else(|| NoAnswer {
+                message: format!("it redirects to `{}`, away from the configured address", one_line(location, 200)),
+                may_have_arrived: false,
+            })?;
+        }
+        Err(NoAnswer { message: "it redirects in a circle".to_owned(), may_have_arrived: false })
+    }
+
+    async fn send(&self, method: &Method, target: &str, body: Option<&Value>) -> Result<Answer, NoAnswer> {
+        let builder = http::request::Builder::new().method(method).uri(target);
+        let request = self.octocrab.build_request(builder, body).map_err(|error| NoAnswer {
+            message: format!("the request can't be built: {}", causes(&error)),
+            may_have_arrived: false,
+        })?;
+        let response = self
+            .octocrab
+            .execute(request)
+            .await
+            .map_err(|error| NoAnswer { may_have_arrived: !failed_to_connect(&error), message: causes(&error) })?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| NoAnswer {
+            message: format!("its answer can't be read: {}", causes(error.as_ref())),
+            may_have_arrived: true,
+        })?;
+        Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes().to_vec() })
+    }
+
+    /// The absolute form of a redirect's target, if it stays on the configured scheme, host and port.
+    fn same_origin(&self, location: &str) -> Option<String> {
+        let base: Uri = self.base.parse().ok()?;
+        let origin = format!("{}://{}", base.scheme_str()?, base.authority()?);
+        let target: Uri = location.parse().ok()?;
+        match target.authority() {
+            None => location.starts_with('/').then(|| format!("{origin}{location}")),
+            Some(_) => {
+                let same = target.scheme() == base.scheme() && target.authority() == base.authority();
+                same.then(|| location.to_owned())
+            }
+        }
     }
 }
 
-#[async_trait]
-impl Forge for GitHub {
-    fn name(&self) -> &str {
-        &self.name
+fn base_uri(base: &str) -> Result<Uri, String> {
+    let uri: Uri = base.parse().map_err(|error| format!("apiUrl `{base}` is no address: {error}"))?;
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    if !matches!(scheme, "http" | "https") || host.is_empty() || uri.query().is_some() || base.contains('@') {
+        return Err(format!("apiUrl `{base}` is not like https://api.github.com or https://HOST/api/v3"));
     }
-
-    async fn post_status(&self, _: &str, _: &CommitStatus, _: Option<&str>) -> Result<(), ForgeError> {
-        Err(not_yet())
-    }
-
-    async fn statuses(&self, _: &str, _: &CommitSha) -> Result<Vec<PostedStatus>, ForgeError> {
-        Err(not_yet())
-    }
+    Ok(uri)
 }
 
-fn not_yet() -> ForgeError {
-    ForgeError {
-        kind: ForgeErrorKind::Server,
-        message: "statuses are not sent by this version".to_owned(),
-        may_have_arrived: false,
+fn connect(base: Uri, token: &SecretString, connect_timeout: Duration) -> Result<Octocrab, String> {
+    let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+        .ok()
+        .filter(|_| !token.expose_secret().is_empty() && !token.expose_secret().contains(char::is_whitespace))
+        .ok_or("its token is empty or holds characters that no token has, like a line break")?;
+    authorization.set_sensitive(true);
+    let agent = HeaderValue::from_static(concat!("longboat/", env!("CARGO_PKG_VERSION")));
+    let accept = HeaderValue::from_static("application/vnd.github+json");
+    let headers = ExtraHeadersLayer::new(Arc::new(vec![(USER_AGENT, agent), (ACCEPT, accept)]));
+    // octocrab adds the token only to requests to this host.
+    let auth = AuthHeaderLayer::new(Some(authorization), base.clone(), base.clone());
+
+    let mut tcp = HttpConnector::new();
+    tcp.set_connect_timeout(Some(connect_timeout));
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    let mut client = legacy::Client::builder(TokioExecutor::new());
+    client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
+    let empty = OctocrabBuilder::new_empty();
+    let built = if base.scheme_str() == Some("https") {
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(|error| {
+                format!("no certificate authorities to trust ({error}): install the package ca-certificates")
+            })?
+            .https_only()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let service = client.build::<_, OctoBody>(tls);
+        empty.with_service(service).with_layer(&headers).with_layer(&auth).with_auth(AuthState::None).build()
+    } else {
+        // No certificates are read for plain HTTP: loopback, or a gateway that speaks TLS for us.
+        let service = client.build::<_, OctoBody>(tcp);
+        empty.with_service(service).with_layer(&headers).with_layer(&auth).with_auth(AuthState::None).build()
+    };
+    built.map_err(|never| match never {})
+}
+
+/// Whether the trouble began before anything was sent.
+fn failed_to_connect(error: &octocrab::Error) -> bool {
+    let octocrab::Error::Service { source, .. } = error else { return false };
+    source.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect)
+}
+
+/// An error with its causes, in one line. octocrab's own level says nothing and is left out.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !texts.last().is_some_and(|last| last.contains(&text)) && !text.starts_with("Service Error") {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    one_line(&texts.join(": "), 300)
+}
+
+/// At most `limit` characters of a foreign text, in one line.
+pub(super) fn one_line(text: &str, limit: usize) -> String {
+    let mut line = String::new();
+    for word in text.split(|letter: char| letter.is_whitespace() || letter.is_control()).filter(|word| !word.is_empty())
+    {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if line.chars().count() > limit {
+        line = line.chars().take(limit.saturating_sub(1)).collect();
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn github(api_url: &str, token: &str) -> Result<GitHub, SetupError> {
+        GitHub::new(GitHubOptions::new("github", api_url, SecretString::from(token)), Clock::system())
+    }
+
+    #[tokio::test]
+    async fn what_cannot_work_is_refused_at_the_start() {
+        for url in ["api.github.com", "ftp://host", "https://", "https://user:pw@host", "https://host/?a=b", ""] {
+            assert!(github(url, "t").await.is_err(), "{url}");
+        }
+        for token in ["", "line\n", "a b", "ä"] {
+            let error = github("http://localhost", token).await.err().map(|error| error.to_string());
+            let error = error.unwrap_or_else(|| panic!("{token:?} is taken"));
+            assert!(error.starts_with("forge `github`: its token is empty or"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_stays_on_its_host() {
+        let github = github("http://ghe.example:8080/api/v3/", "t").await.expect("set up");
+        for (location, expected) in [
+            ("/repositories/1/x", Some("http://ghe.example:8080/repositories/1/x")),
+            ("http://ghe.example:8080/y", Some("http://ghe.example:8080/y")),
+            ("https://ghe.example:8080/y", None),
+            ("http://ghe.example/y", None),
+            ("http://ghe.example:8080@evil.example/y", None),
+            ("//evil.example/y", None),
+            ("", None),
+        ] {
+            assert_eq!(github.same_origin(location).as_deref(), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn foreign_text_becomes_one_short_line() {
+        assert_eq!(one_line(" a\r\n\tb\u{7}c ", 9), "a b c");
+        assert_eq!(one_line("abcdef", 4), "abc…");
     }
 }

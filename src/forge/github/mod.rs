@@ -1,6 +1,6 @@
 //! GitHub, github.com and GitHub Enterprise Server: webhooks that come in, statuses that go out.
 //!
-//! Everything of octocrab stays in [`status`](self) and its HTTP client; everything of a webhook's JSON in
+//! octocrab and the HTTP client stay in `client`, the words of the API in `status`, those of a webhook in
 //! [`webhook`].
 
 mod client;
