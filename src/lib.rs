@@ -12,6 +12,7 @@ pub mod expression;
 pub mod forge;
 pub mod gitops;
 pub mod model;
+pub mod notify;
 pub mod schema;
 pub mod store;
 pub mod telemetry;

@@ -177,7 +177,12 @@ impl Forges {
 
     /// The forge of a repository; none if the configuration doesn't name the repository (any more).
     pub fn of(&self, repository: &RepositoryName) -> Option<&Arc<dyn Forge>> {
-        self.routes.get(repository).and_then(|index| self.forges.get(*index))
+        self.index_of(repository).and_then(|index| self.forges.get(index))
+    }
+
+    /// Where the forge of a repository stands in [`Forges::all`].
+    pub fn index_of(&self, repository: &RepositoryName) -> Option<usize> {
+        self.routes.get(repository).copied()
     }
 
     /// All forges.

@@ -165,7 +165,10 @@ impl GitHub {
         let origin = format!("{}://{}", base.scheme_str()?, base.authority()?);
         let target: Uri = location.parse().ok()?;
         match target.authority() {
-            None => location.starts_with('/').then(|| format!("{origin}{location}")),
+            None => {
+                let path = location.starts_with('/') && !location.starts_with("//");
+                path.then(|| format!("{origin}{location}"))
+            }
             Some(_) => {
                 let same = target.scheme() == base.scheme() && target.authority() == base.authority();
                 same.then(|| location.to_owned())
@@ -185,9 +188,10 @@ fn base_uri(base: &str) -> Result<Uri, String> {
 }
 
 fn connect(base: Uri, token: &SecretString, connect_timeout: Duration) -> Result<Octocrab, String> {
-    let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-        .ok()
-        .filter(|_| !token.expose_secret().is_empty() && !token.expose_secret().contains(char::is_whitespace))
+    let sane = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut authorization = Some(token.expose_secret())
+        .filter(|token| sane(token))
+        .and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok())
         .ok_or("its token is empty or holds characters that no token has, like a line break")?;
     authorization.set_sensitive(true);
     let agent = HeaderValue::from_static(concat!("longboat/", env!("CARGO_PKG_VERSION")));

@@ -1,0 +1,335 @@
+//! The loop that empties the outbox.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::lane::{Lane, wait};
+use super::send::{Outcome, send};
+use super::{ReporterOptions, Shared};
+use crate::clock::{Clock, Timestamp};
+use crate::forge::{ForgeError, ForgeErrorKind, Forges};
+use crate::store::{OutboxEntry, OutboxId, Store, StoreError};
+
+/// How many rows one look at the outbox takes, besides those that are under way.
+const LOOK: usize = 256;
+/// How long rows of a busy forge are put aside when they would hide those of another one.
+const ASIDE: Duration = Duration::from_secs(1);
+/// After how many tries a status is given up whatever the reason: some days at the longest wait.
+const LAST_TRY: u32 = 1000;
+
+/// The state of the draining task.
+pub(super) struct Drain {
+    store: Store,
+    clock: Clock,
+    options: Arc<ReporterOptions>,
+    shared: Arc<Shared>,
+    forges: Forges,
+    /// One per forge, in the order of `forges`.
+    lanes: Vec<Lane>,
+    changed: watch::Receiver<u64>,
+    tasks: JoinSet<(OutboxEntry, Outcome)>,
+    flights: HashMap<Id, Flight>,
+    /// The commits and contexts that have a row under way.
+    busy: HashSet<String>,
+    /// Rows up to this one may have been sent by an earlier process.
+    inherited: OutboxId,
+    /// Inherited rows of which it's known that they do not stand on the forge.
+    not_there: HashSet<OutboxId>,
+    /// Rows that this process sent without hearing what became of them.
+    lost: HashSet<OutboxId>,
+    /// When something that this process put off falls due.
+    timers: BTreeSet<Timestamp>,
+    /// Until when nothing is started, because the store can't be written.
+    held_until: Option<Timestamp>,
+}
+
+/// A row under way.
+struct Flight {
+    id: OutboxId,
+    order_key: String,
+    lane: usize,
+}
+
+impl Drain {
+    pub(super) async fn new(
+        store: Store,
+        clock: Clock,
+        forges: Forges,
+        options: ReporterOptions,
+        shared: Arc<Shared>,
+    ) -> Result<Self, StoreError> {
+        let changed = store.outbox_changed();
+        let inherited = OutboxId(store.last_outbox_id().await?);
+        Ok(Self {
+            lanes: forges.all().iter().map(|forge| Lane::new(Arc::clone(forge))).collect(),
+            options: Arc::new(options),
+            tasks: JoinSet::new(),
+            flights: HashMap::new(),
+            busy: HashSet::new(),
+            not_there: HashSet::new(),
+            lost: HashSet::new(),
+            timers: BTreeSet::new(),
+            held_until: None,
+            store,
+            clock,
+            forges,
+            shared,
+            changed,
+            inherited,
+        })
+    }
+
+    /// Works until `stop`, or until the store is closed.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let next = match self.look().await {
+                Ok(next) => next,
+                Err(StoreError::Closed) => break,
+                Err(error) => {
+                    self.hold(&error);
+                    self.held_until
+                }
+            };
+            self.publish();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                // That the sender is gone means that the store is closed; the next look says so.
+                _ = self.changed.changed() => {}
+                () = sleep_until(&self.clock, next) => {}
+                Some(done) = self.tasks.join_next_with_id() => self.settle(done).await,
+            }
+            // What has ended in the meantime needs only one look.
+            while let Some(done) = self.tasks.try_join_next_with_id() {
+                self.settle(done).await;
+            }
+        }
+        let grace = self.options.grace;
+        if tokio::time::timeout(grace, self.finish()).await.is_err() {
+            tracing::info!(requests = self.flights.len(), "stopped while commit statuses were under way");
+        }
+        self.publish();
+    }
+
+    async fn finish(&mut self) {
+        while let Some(done) = self.tasks.join_next_with_id().await {
+            self.settle(done).await;
+        }
+    }
+
+    /// Starts whatever is due and has room; says when the next row falls due.
+    async fn look(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.clock.now();
+        if let Some(until) = self.held_until.filter(|until| *until > now) {
+            return Ok(Some(until));
+        }
+        self.held_until = None;
+        self.timers = self.timers.split_off(&now.plus(Duration::from_millis(1)));
+        loop {
+            let limit = LOOK + self.busy.len();
+            let entries = self.store.due_outbox(u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+            let full = entries.len() >= limit;
+            if !self.start(entries, full).await? {
+                break;
+            }
+        }
+        let stored = self.store.next_outbox_due().await?.filter(|due| *due > now);
+        Ok(self.timers.first().copied().into_iter().chain(stored).min())
+    }
+
+    /// Starts those of `entries` that can go, and moves out of the way what can't. Whether another look may
+    /// show more.
+    async fn start(&mut self, entries: Vec<OutboxEntry>, full: bool) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let (mut outdated, mut homeless, mut crowded) = (Vec::new(), Vec::new(), Vec::new());
+        let mut resting: BTreeMap<Timestamp, Vec<OutboxId>> = BTreeMap::new();
+        for entry in entries {
+            if self.busy.contains(&entry.order_key) {
+                continue;
+            }
+            if entry.newer {
+                outdated.push(entry.id);
+                continue;
+            }
+            let Some(index) = self.forges.index_of(&entry.status.target.repository) else {
+                homeless.push(entry);
+                continue;
+            };
+            let Some(lane) = self.lanes.get(index) else { continue };
+            if let Some(until) = lane.pause(now) {
+                resting.entry(until).or_default().push(entry.id);
+            } else if lane.has_room(&self.options) {
+                self.fly(index, entry);
+            } else {
+                crowded.push(entry.id);
+            }
+        }
+        // A look that saw everything leaves rows where they are: their turn comes when a request ends.
+        if full && !crowded.is_empty() {
+            resting.entry(now.plus(ASIDE)).or_default().extend(crowded);
+        }
+        let again = !outdated.is_empty() || !homeless.is_empty() || (full && !resting.is_empty());
+        if !outdated.is_empty() {
+            self.store.outbox_obsolete(&outdated).await?;
+            outdated.iter().for_each(|id| self.forget(*id));
+        }
+        for entry in homeless {
+            let reason = "the configuration names this repository no more, so there is no forge to tell";
+            tracing::warn!(repository = %entry.status.target.repository, context = entry.status.target.context, reason, "a commit status is given up");
+            self.store.outbox_failed(entry.id, reason).await?;
+            self.forget(entry.id);
+        }
+        for (until, ids) in resting {
+            self.defer(&ids, until).await?;
+            self.timers.insert(until);
+        }
+        Ok(again)
+    }
+
+    fn fly(&mut self, index: usize, entry: OutboxEntry) {
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        let inherited = entry.id <= self.inherited && !self.not_there.contains(&entry.id);
+        let look_first = inherited || self.lost.contains(&entry.id);
+        let (store, forge, options) = (self.store.clone(), Arc::clone(&lane.forge), Arc::clone(&self.options));
+        let flight = Flight { id: entry.id, order_key: entry.order_key.clone(), lane: index };
+        lane.stats.in_flight += 1;
+        self.busy.insert(entry.order_key.clone());
+        let task = self.tasks.spawn(async move {
+            let outcome = send(&store, &forge, &entry, options.public_url.as_deref(), look_first).await;
+            (entry, outcome)
+        });
+        self.flights.insert(task.id(), flight);
+    }
+
+    /// Takes note of what became of a try.
+    async fn settle(&mut self, done: Result<(Id, (OutboxEntry, Outcome)), JoinError>) {
+        let task = done.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let Some(flight) = self.flights.remove(&task) else { return };
+        self.busy.remove(&flight.order_key);
+        if let Some(lane) = self.lanes.get_mut(flight.lane) {
+            lane.stats.in_flight = lane.stats.in_flight.saturating_sub(1);
+        }
+        let written = match done {
+            Ok((_, (entry, Outcome::Sent))) => {
+                self.arrived(&flight, entry);
+                Ok(())
+            }
+            Ok((_, (_, Outcome::Unrecorded(error)))) => {
+                self.lost.insert(flight.id);
+                Err(error)
+            }
+            Ok((_, (entry, Outcome::NotLookedUp(error)))) => self.put_off(&flight, &entry, error).await,
+            Ok((_, (entry, Outcome::NotTaken(error)))) => {
+                if error.may_have_arrived {
+                    self.lost.insert(flight.id);
+                    self.not_there.remove(&flight.id);
+                } else {
+                    self.lost.remove(&flight.id);
+                    if flight.id <= self.inherited {
+                        self.not_there.insert(flight.id);
+                    }
+                }
+                self.put_off(&flight, &entry, error).await
+            }
+            Err(error) => {
+                tracing::error!(%error, "sending a commit status broke off");
+                self.lost.insert(flight.id);
+                let at = self.clock.now().plus(self.options.longest_wait);
+                self.timers.insert(at);
+                self.store.outbox_retry(flight.id, at, "sending it broke off; see the log").await
+            }
+        };
+        if let Err(error) = written {
+            self.hold(&error);
+        }
+    }
+
+    fn arrived(&mut self, flight: &Flight, entry: OutboxEntry) {
+        self.forget(flight.id);
+        if let Some(lane) = self.lanes.get_mut(flight.lane) {
+            lane.answered();
+            lane.stats.sent += 1;
+            lane.stats.last_error = None;
+        }
+        // Nobody has to listen.
+        let _ = self.shared.sent.send(entry.status).is_ok();
+    }
+
+    /// Decides about another try, and writes that down.
+    async fn put_off(&mut self, flight: &Flight, entry: &OutboxEntry, error: ForgeError) -> Result<(), StoreError> {
+        let Some(lane) = self.lanes.get_mut(flight.lane) else { return Ok(()) };
+        let now = self.clock.now();
+        let pause = lane.trouble(&error, now, &self.options);
+        let tries = entry.attempts.saturating_add(1);
+        let target = &entry.status.target;
+        if gives_up(error.kind, tries, &self.options) {
+            lane.stats.failed += 1;
+            tracing::warn!(
+                forge = lane.stats.name,
+                repository = %target.repository,
+                commit = target.commit.short(),
+                context = target.context,
+                tries,
+                reason = error.message,
+                "a commit status is given up"
+            );
+            self.forget(flight.id);
+            return self.store.outbox_failed(flight.id, &error.message).await;
+        }
+        tracing::debug!(forge = lane.stats.name, context = target.context, tries, reason = error.message, "put off");
+        if let (ForgeErrorKind::RateLimited { .. }, Some(until)) = (error.kind, pause) {
+            // The forge's own limits are no failure of the status.
+            self.timers.insert(until);
+            return self.defer(&[flight.id], until).await;
+        }
+        let at = now.plus(wait(tries, &self.options)).max(pause.unwrap_or(now));
+        self.timers.insert(at);
+        self.store.outbox_retry(flight.id, at, &error.message).await
+    }
+
+    async fn defer(&self, ids: &[OutboxId], until: Timestamp) -> Result<(), StoreError> {
+        for id in ids {
+            self.store.outbox_retry(*id, until, "the forge rests").await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing more is to be known about a row that has ended.
+    fn forget(&mut self, id: OutboxId) {
+        self.lost.remove(&id);
+        self.not_there.remove(&id);
+    }
+
+    /// The store failed: without it nothing can be sent, or it would be sent again and again.
+    fn hold(&mut self, error: &StoreError) {
+        tracing::error!(%error, "the outbox can't be worked off");
+        self.held_until = Some(self.clock.now().plus(self.options.longest_wait.min(Duration::from_secs(5))));
+    }
+
+    fn publish(&self) {
+        let mut stats = self.shared.forges.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.clear();
+        stats.extend(self.lanes.iter().map(|lane| lane.stats.clone()));
+    }
+}
+
+/// Whether another try can't help.
+fn gives_up(kind: ForgeErrorKind, tries: u32, options: &ReporterOptions) -> bool {
+    match kind {
+        ForgeErrorKind::Refused => true,
+        ForgeErrorKind::NotFound | ForgeErrorKind::Forbidden | ForgeErrorKind::Auth => tries >= options.tries,
+        ForgeErrorKind::Unreachable | ForgeErrorKind::Server => tries >= LAST_TRY,
+        ForgeErrorKind::RateLimited { .. } => false,
+    }
+}
+
+async fn sleep_until(clock: &Clock, moment: Option<Timestamp>) {
+    match moment {
+        Some(moment) => clock.sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,148 @@
+//! What Longboat says to the world: it drains the outbox into the forges.
+//!
+//! A change of state and the status that speaks of it are one transaction in the store; this room brings
+//! the status to the commit, in order per commit and context, once, and as late as the forge makes it. It
+//! is the only reader of the outbox:
+//!
+//! - [`Reporter`] owns a task (`drain`) that looks for rows that are due, at each change of the outbox and
+//!   each time that something falls due on the [`Clock`]; per commit and context one request is under way,
+//!   per forge a few.
+//! - One row's way to the forge and back into the store is in `send`. A row that may have been sent
+//!   already (the answer was lost, or it's older than this process) is looked up on the commit first.
+//! - How a forge fares is in `lane`: several failures in a row, or its own word, make a pause in which
+//!   nothing goes there. Other forges don't notice.
+
+mod drain;
+mod lane;
+mod send;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::forge::Forges;
+use crate::model::CommitStatus;
+use crate::store::{Store, StoreError};
+
+/// How many statuses a slow listener of [`Reporter::subscribe`] may lag behind before it misses some.
+const LISTENER_BUFFER: usize = 256;
+
+/// How the reporter works.
+#[derive(Debug, Clone)]
+pub struct ReporterOptions {
+    /// The server's public address; without one, statuses carry no link.
+    pub public_url: Option<String>,
+    /// How many requests may be under way to one forge.
+    pub per_forge: usize,
+    /// The wait after a first failure; it doubles with each further one.
+    pub first_wait: Duration,
+    /// The longest wait between two tries.
+    pub longest_wait: Duration,
+    /// After how many answers like "not found" or "no permission" a status is given up.
+    pub tries: u32,
+    /// How long [`Reporter::shutdown`] waits for requests that are under way.
+    pub grace: Duration,
+}
+
+impl Default for ReporterOptions {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            per_forge: 8,
+            first_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(300),
+            tries: 5,
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How reporting goes, to be shown to people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReporterStats {
+    /// Statuses that wait to be sent, those under way included.
+    pub waiting: u64,
+    /// One entry per forge of the configuration.
+    pub forges: Vec<ForgeStats>,
+}
+
+/// How reporting to one forge goes, since this process started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForgeStats {
+    /// The forge's name in the configuration.
+    pub name: String,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// Statuses that arrived.
+    pub sent: u64,
+    /// Statuses that were given up.
+    pub failed: u64,
+    /// Until when nothing goes there, if it's at rest.
+    pub paused_until: Option<Timestamp>,
+    /// The last trouble and when it was; none once a later status arrived.
+    pub last_error: Option<(Timestamp, String)>,
+}
+
+/// Drains the outbox until it is shut down.
+#[derive(Debug)]
+pub struct Reporter {
+    store: Store,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+/// What the draining task shows to the outside.
+#[derive(Debug)]
+struct Shared {
+    forges: Mutex<Vec<ForgeStats>>,
+    sent: broadcast::Sender<CommitStatus>,
+}
+
+impl Reporter {
+    /// Starts to drain the outbox.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn start(
+        store: Store,
+        clock: Clock,
+        forges: Forges,
+        options: ReporterOptions,
+    ) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared { forges: Mutex::default(), sent: broadcast::Sender::new(LISTENER_BUFFER) });
+        let stop = CancellationToken::new();
+        let drain = drain::Drain::new(store.clone(), clock, forges, options, Arc::clone(&shared)).await?;
+        let task = tokio::spawn(drain.run(stop.clone()));
+        Ok(Self { store, stop, task, shared })
+    }
+
+    /// How it goes.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn stats(&self) -> Result<ReporterStats, StoreError> {
+        let waiting = self.store.due_outbox(10_000).await?.len() as u64;
+        let forges = self.shared.forges.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(ReporterStats { waiting, forges })
+    }
+
+    /// Every status from now on, once it stands on the forge. For a repository without a forge that is when
+    /// its turn came.
+    pub fn subscribe(&self) -> broadcast::Receiver<CommitStatus> {
+        self.shared.sent.subscribe()
+    }
+
+    /// Starts nothing more and waits a while for what is under way. What doesn't end in time is looked up on
+    /// the forge by the next process.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the reporter of commit statuses ended badly");
+        }
+    }
+}

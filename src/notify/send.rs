@@ -1,0 +1,78 @@
+//! One status on its way to the forge, and the word about it back into the store.
+
+use std::sync::Arc;
+
+use crate::forge::{Forge, ForgeError, ForgeErrorKind};
+use crate::model::CommitStatus;
+use crate::store::{OutboxEntry, Store, StoreError};
+
+/// What became of one try.
+pub(super) enum Outcome {
+    /// It stands on the commit, and the store knows.
+    Sent,
+    /// It stands on the commit, but the store could not be told: it has to be looked up before the next try.
+    Unrecorded(StoreError),
+    /// Whether it stands there already could not be found out; nothing was sent.
+    NotLookedUp(ForgeError),
+    /// It was sent, and the forge did not take it or did not answer.
+    NotTaken(ForgeError),
+}
+
+/// Brings one status to its forge.
+///
+/// With `look_first`, the newest status of its commit and context is read; if that says the very same, the
+/// status has arrived in an earlier try and is not sent again.
+pub(super) async fn send(
+    store: &Store,
+    forge: &Arc<dyn Forge>,
+    entry: &OutboxEntry,
+    public_url: Option<&str>,
+    look_first: bool,
+) -> Outcome {
+    let status = &entry.status;
+    let repo = status.target.repository.as_str();
+    let url = public_url.map(|public| target_url(public, status));
+    if look_first {
+        match forge.newest_status(repo, &status.target.commit, &status.target.context).await {
+            Ok(Some(newest)) if newest.says(status, url.as_deref()) => return record(store, entry).await,
+            // No such commit or repository: nothing of ours stands there, and the answer to the status will say why.
+            Ok(_) | Err(ForgeError { kind: ForgeErrorKind::NotFound | ForgeErrorKind::Refused, .. }) => {}
+            Err(error) => return Outcome::NotLookedUp(error),
+        }
+    }
+    match forge.post_status(repo, status, url.as_deref()).await {
+        Ok(()) => record(store, entry).await,
+        Err(error) => Outcome::NotTaken(error),
+    }
+}
+
+async fn record(store: &Store, entry: &OutboxEntry) -> Outcome {
+    match store.outbox_sent(&[entry.id]).await {
+        Ok(()) => Outcome::Sent,
+        Err(error) => Outcome::Unrecorded(error),
+    }
+}
+
+/// The page of a status below the server's public address.
+fn target_url(public_url: &str, status: &CommitStatus) -> String {
+    format!("{}/{}", public_url.trim_end_matches('/'), status.page.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CommitSha, ReportTarget, RepositoryName, StatusState};
+
+    #[test]
+    fn a_page_stands_below_the_public_address() {
+        let target = ReportTarget {
+            repository: RepositoryName::parse("acme/shop").expect("legal"),
+            commit: CommitSha::parse(&"a".repeat(40)).expect("legal"),
+            context: "longboat/validate".to_owned(),
+        };
+        let status = CommitStatus::new(target, StatusState::Pending, "Queued", "/executions/1");
+        for public in ["https://cd.example/base", "https://cd.example/base/"] {
+            assert_eq!(target_url(public, &status), "https://cd.example/base/executions/1");
+        }
+    }
+}
