@@ -1,24 +1,54 @@
 //! Evaluation of a parsed expression against a scope.
 
+use std::collections::BTreeMap;
+
+use cel::{Context, IdedExpr};
 use serde_json::Value;
 
-use super::{Expression, ExpressionError, Scope, cel_value};
+use super::budget::{self, Budget};
+use super::parse::{Code, with_stack};
+use super::{Expression, ExpressionError, Scope, cel_value, language, run_error};
 
 impl Expression {
     /// The expression's value.
     ///
     /// # Errors
-    /// If something is missing, or an operator doesn't take its values; the message names the expression.
+    /// If something is missing, an operator doesn't take its values, or the work is too much; the message names
+    /// the expression and, where a key is missing, the keys that there are.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, ExpressionError> {
-        let mut context = cel::Context::default();
-        for name in Scope::NAMES {
-            if let Some(value) = scope.get(name) {
-                let value = cel::to_value(value).map_err(|error| ExpressionError::new(error.to_string(), 0))?;
-                context.add_variable_from_value(name, value);
+        match self.code() {
+            Code::Path(path) => run_error::lookup(scope, path).cloned().map_err(|missing| {
+                let offset = self.references().first().map_or(0, |reference| reference.offset);
+                ExpressionError { message: missing.message, offset, hint: missing.hint }
+            }),
+            Code::Cel { tree, deep } => with_stack(*deep, || self.run(tree, scope)),
+        }
+    }
+
+    fn run(&self, tree: &IdedExpr, scope: &Scope) -> Result<Value, ExpressionError> {
+        let mut context = Context::with_env(language::environment());
+        let mut wanted: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
+        for (root, rest) in self.references().iter().filter_map(|reference| reference.path.split_first()) {
+            wanted.entry(root).or_default().push(rest);
+        }
+        for (root, paths) in wanted {
+            if let Some(value) = scope.get(root) {
+                context.add_variable_as_val(root, cel_value::from_json(value, &paths));
             }
         }
-        let fail = |error: String| ExpressionError::new(format!("`{}`: {error}", self.text()), 0);
-        let value = self.program().execute(&context).map_err(|error| fail(error.to_string()))?;
-        cel_value::to_json(&value).map_err(fail)
+        let budget = Budget::new();
+        context.add_variable_as_val(budget::VARIABLE, Box::new(budget.clone()));
+        let outcome = cel::Value::resolve_val(tree, &context);
+        if budget.is_spent() {
+            return Err(
+                self.failure("does more work than an expression may: loops over less data, or does it in a script")
+            );
+        }
+        let value = outcome.map_err(|error| run_error::for_people(self, scope, &error))?;
+        cel_value::to_json(value.as_ref()).map_err(|reason| self.failure(&reason))
+    }
+
+    fn failure(&self, reason: &str) -> ExpressionError {
+        ExpressionError::new(format!("`{}` {reason}", run_error::quoted(self.text())), 0)
     }
 }

@@ -31,16 +31,33 @@ impl FieldError {
 /// # Errors
 /// The first field that fails.
 pub fn resolve(fields: &Map<String, Value>, raw: &[String], scope: &Scope) -> Result<Map<String, Value>, FieldError> {
-    let mut resolved = fields.clone();
-    for (pointer, text) in fields.iter().flat_map(|(key, value)| texts(value, &format!("/{}", escape(key)), raw)) {
-        let value = Template::parse(text)
-            .and_then(|template| template.evaluate(scope))
-            .map_err(|error| FieldError::new(&pointer, text, error))?;
-        if let Some(place) = place_mut(&mut resolved, &pointer) {
-            *place = value;
-        }
+    let mut resolved = Map::new();
+    for (key, value) in fields {
+        resolved.insert(key.clone(), resolve_value(value, &format!("/{}", escape(key)), raw, scope)?);
     }
     Ok(resolved)
+}
+
+fn resolve_value(value: &Value, pointer: &str, raw: &[String], scope: &Scope) -> Result<Value, FieldError> {
+    if is_raw(pointer, raw) {
+        return Ok(value.clone());
+    }
+    match value {
+        Value::String(text) if has_expression(text) => Template::parse(text)
+            .and_then(|template| template.evaluate(scope))
+            .map_err(|error| FieldError::new(pointer, text, error)),
+        Value::Array(items) => {
+            let item = |(index, item)| resolve_value(item, &format!("{pointer}/{index}"), raw, scope);
+            items.iter().enumerate().map(item).collect::<Result<_, _>>().map(Value::Array)
+        }
+        Value::Object(map) => {
+            let entry = |(key, item): (&String, &Value)| {
+                Ok((key.clone(), resolve_value(item, &format!("{pointer}/{}", escape(key)), raw, scope)?))
+            };
+            map.iter().map(entry).collect::<Result<_, _>>().map(Value::Object)
+        }
+        other => Ok(other.clone()),
+    }
 }
 
 /// Every text with a `${` in it, and its JSON pointer, except for what `raw` leaves alone (see [`resolve`]).
@@ -49,24 +66,33 @@ pub fn scan_expressions<'a>(value: &'a Value, raw: &[String]) -> Vec<(String, &'
 }
 
 fn texts<'a>(value: &'a Value, pointer: &str, raw: &[String]) -> Vec<(String, &'a str)> {
-    if raw.iter().any(|pattern| covers(pattern, pointer)) {
+    if is_raw(pointer, raw) {
         return Vec::new();
     }
     match value {
         Value::String(text) if has_expression(text) => vec![(pointer.to_owned(), text)],
         Value::Array(items) => {
-            items.iter().enumerate().flat_map(|(index, item)| texts(item, &format!("{pointer}/{index}"), raw)).collect()
+            let item = |(index, item)| texts(item, &format!("{pointer}/{index}"), raw);
+            items.iter().enumerate().flat_map(item).collect()
         }
         Value::Object(map) => {
-            map.iter().flat_map(|(key, item)| texts(item, &format!("{pointer}/{}", escape(key)), raw)).collect()
+            let entry = |(key, item): (&String, &'a Value)| texts(item, &format!("{pointer}/{}", escape(key)), raw);
+            map.iter().flat_map(entry).collect()
         }
         _ => Vec::new(),
     }
 }
 
-fn covers(pattern: &str, pointer: &str) -> bool {
-    let mut segments = pointer.split('/');
-    pattern.split('/').all(|expected| segments.next().is_some_and(|segment| expected == "*" || expected == segment))
+/// Whether one of the patterns covers the place that `pointer` names. What lies below it is never visited.
+fn is_raw(pointer: &str, raw: &[String]) -> bool {
+    let covers = |pattern: &String| {
+        let mut segments = pointer.split('/');
+        let equal = pattern
+            .split('/')
+            .all(|expected| segments.next().is_some_and(|found| expected == "*" || expected == found));
+        equal && segments.next().is_none()
+    };
+    raw.iter().any(covers)
 }
 
 /// A key as a segment of a JSON pointer (RFC 6901).
@@ -74,10 +100,59 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-fn place_mut<'a>(fields: &'a mut Map<String, Value>, pointer: &str) -> Option<&'a mut Value> {
-    let (first, rest) = match pointer.get(1..)?.split_once('/') {
-        Some((first, _)) => (first, &pointer[first.len() + 1..]),
-        None => (&pointer[1..], ""),
-    };
-    fields.get_mut(&first.replace("~1", "/").replace("~0", "~"))?.pointer_mut(rest)
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope() -> Scope {
+        Scope {
+            parameters: json!({"n": 3, "tag": "1.2", "list": [1, "a"], "empty": null}),
+            stages: json!({"build": {"status": "SUCCEEDED", "outputs": {"image": "shop:1"}}}),
+            ..Scope::default()
+        }
+    }
+
+    fn fields(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().expect("a mapping")
+    }
+
+    #[test]
+    fn every_depth_is_resolved_with_its_type() {
+        let given = fields(json!({
+            "count": "${ parameters.n }",
+            "deep": [{"image": "x/${ stages.build.outputs.image }"}, 7, null],
+            "text": "a ${ parameters.list } b ${ parameters.empty } c $${HOME}",
+        }));
+        let wanted = json!({
+            "count": 3,
+            "deep": [{"image": "x/shop:1"}, 7, null],
+            "text": "a [1,\"a\"] b  c ${HOME}",
+        });
+        assert_eq!(Value::Object(resolve(&given, &[], &scope()).expect("resolves")), wanted);
+    }
+
+    #[test]
+    fn raw_fields_stay_as_they_are() {
+        let raw = ["/command".to_owned(), "/steps/*/run".to_owned()];
+        let given = fields(json!({
+            "command": ["echo ${x}"], "steps": [{"run": "${y}", "name": "${ parameters.n }"}], "commander": "${ parameters.n }"
+        }));
+        let resolved = resolve(&given, &raw, &scope()).expect("resolves");
+        let wanted = json!({"command": ["echo ${x}"], "steps": [{"run": "${y}", "name": 3}], "commander": 3});
+        assert_eq!(Value::Object(resolved), wanted);
+        let scanned: Vec<_> = scan_expressions(&Value::Object(given), &raw).into_iter().map(|found| found.0).collect();
+        assert_eq!(scanned, ["/steps/0/name", "/commander"]);
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_the_expression() {
+        let given = fields(json!({"env": {"a/b": "v${ stages.build.outputs.imgae }"}}));
+        let error = resolve(&given, &[], &scope()).expect_err("misspelt");
+        assert_eq!(error.pointer, "/env/a~1b");
+        assert_eq!(error.expression, "v${ stages.build.outputs.imgae }");
+        insta::assert_snapshot!(error, @"`stages.build.outputs` has no `imgae`; it has `image`");
+        assert_eq!(error.hint.as_deref(), Some("did you mean `image`?"));
+    }
 }

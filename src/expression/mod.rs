@@ -6,12 +6,19 @@
 //!
 //! Evaluation is pure: no clock, no randomness, no I/O, and a bounded amount of work.
 
+mod budget;
 mod cel_value;
 mod evaluate;
 mod fields;
+mod language;
+mod lex;
 mod parse;
 mod reference;
+mod run_error;
+mod syntax_error;
 mod template;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 

@@ -1,5 +1,10 @@
 //! What an expression refers to, told without running it.
 
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, SourceInfo, operators};
+
+use super::{ExpressionError, language};
+
 /// One mention of a variable, with the keys that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -8,4 +13,157 @@ pub struct Reference {
     pub path: Vec<String>,
     /// Where the variable stands in the expression, in characters from its start.
     pub offset: usize,
+}
+
+/// All references of a syntax tree, in the order in which they stand.
+///
+/// # Errors
+/// If the tree calls a function that doesn't exist.
+pub(super) fn collect(text: &str, tree: &IdedExpr, source: &SourceInfo) -> Result<Vec<Reference>, ExpressionError> {
+    let mut walk = Walk { text, source, bound: Vec::new(), found: Vec::new() };
+    walk.visit(tree)?;
+    walk.found.sort_by_key(|reference| reference.offset);
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    text: &'a str,
+    source: &'a SourceInfo,
+    /// Variables that the expression itself introduces.
+    bound: Vec<&'a str>,
+    found: Vec<Reference>,
+}
+
+impl<'a> Walk<'a> {
+    fn visit(&mut self, node: &'a IdedExpr) -> Result<(), ExpressionError> {
+        if self.chain(node)? {
+            return Ok(());
+        }
+        for child in children(node) {
+            match &node.expr {
+                Expr::Comprehension(comprehension) if !std::ptr::eq(child, &raw const comprehension.iter_range) => {
+                    let before = self.bound.len();
+                    self.bound.extend([comprehension.iter_var.as_str(), comprehension.accu_var.as_str()]);
+                    self.bound.extend(comprehension.iter_var2.as_deref());
+                    let outcome = self.visit(child);
+                    self.bound.truncate(before);
+                    outcome?;
+                }
+                _ => self.visit(child)?,
+            }
+        }
+        match &node.expr {
+            Expr::Call(call) => self.check_call(node.id, call),
+            Expr::Struct(made) => {
+                let message = format!("there is no type `{}` to make a value of", made.type_name);
+                Err(ExpressionError::new(message, self.offset(node.id)).hint("a mapping is written `{\"key\": value}`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Follows member accesses down to the variable they start from; false if they start elsewhere.
+    fn chain(&mut self, node: &'a IdedExpr) -> Result<bool, ExpressionError> {
+        let mut path = Vec::new();
+        let mut indices = Vec::new();
+        let mut at = node;
+        loop {
+            match &at.expr {
+                Expr::Ident(name) => {
+                    let name = name.trim_start_matches('.');
+                    if !self.bound.contains(&name) && !name.starts_with('@') && !language::is_type(name) {
+                        path.push(name.to_owned());
+                        path.reverse();
+                        self.found.push(Reference { path, offset: self.offset(at.id) });
+                    }
+                    break;
+                }
+                Expr::Select(select) => {
+                    path.push(select.field.clone());
+                    at = &select.operand;
+                }
+                Expr::Call(call) if is_index(call) => {
+                    match &call.args[1].expr {
+                        Expr::Literal(LiteralValue::String(key)) => path.push(key.inner().to_owned()),
+                        // What follows a computed key can't be told.
+                        _ => {
+                            path.clear();
+                            indices.push(&call.args[1]);
+                        }
+                    }
+                    at = &call.args[0];
+                }
+                _ if std::ptr::eq(at, node) => return Ok(false),
+                _ => {
+                    self.visit(at)?;
+                    break;
+                }
+            }
+        }
+        for index in indices {
+            self.visit(index)?;
+        }
+        Ok(true)
+    }
+
+    fn check_call(&self, id: u64, call: &CallExpr) -> Result<(), ExpressionError> {
+        let is_operator = call.func_name.starts_with(|letter: char| !letter.is_ascii_alphabetic());
+        if is_operator {
+            return Ok(());
+        }
+        match language::refuse_call(&call.func_name, call.target.is_some()) {
+            Some((message, hint)) if !is_namespaced(call) => {
+                // The call's own place is its bracket; its name stands before that.
+                let bracket = self.offset(id);
+                let offset = bracket.saturating_sub(call.func_name.chars().count());
+                Err(ExpressionError { message, offset, hint })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn offset(&self, id: u64) -> usize {
+        let byte = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
+        self.text.get(..byte).map_or(0, |before| before.chars().count())
+    }
+}
+
+fn is_index(call: &CallExpr) -> bool {
+    let operator = matches!(call.func_name.as_str(), operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT);
+    operator && call.target.is_none() && call.args.len() == 2
+}
+
+fn is_namespaced(call: &CallExpr) -> bool {
+    let target = call.target.as_deref().map(|target| &target.expr);
+    matches!(target, Some(Expr::Ident(name)) if language::is_optional_function(name, &call.func_name))
+}
+
+/// The parts of a node, the name of a namespace left out.
+pub(super) fn children(node: &IdedExpr) -> Vec<&IdedExpr> {
+    match &node.expr {
+        Expr::Call(call) => {
+            let target = call.target.as_deref().filter(|_| !is_namespaced(call));
+            target.into_iter().chain(&call.args).collect()
+        }
+        Expr::Comprehension(loops) => {
+            vec![&loops.iter_range, &loops.accu_init, &loops.loop_cond, &loops.loop_step, &loops.result]
+        }
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(entry_parts).collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Struct(made) => made.entries.iter().flat_map(entry_parts).collect(),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+fn entry_parts(entry: &IdedEntryExpr) -> Vec<&IdedExpr> {
+    match &entry.expr {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
+}
+
+/// How many levels a syntax tree has.
+pub(super) fn depth(node: &IdedExpr) -> usize {
+    1 + children(node).into_iter().map(depth).max().unwrap_or(0)
 }

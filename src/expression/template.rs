@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Expression, ExpressionError, Scope};
+use super::lex::{Piece, pieces};
+use super::{Expression, ExpressionError, Reference, Scope};
+
+/// The longest text that a template may yield, in bytes.
+const MAX_TEXT: usize = 1 << 20;
 
 /// A text in which each `${ expression }` stands for a value; `$${` is a literal `${`.
 #[derive(Debug, Clone)]
@@ -13,7 +17,7 @@ pub struct Template {
 #[derive(Debug, Clone)]
 enum Part {
     Text(String),
-    /// With the characters before the expression's own text.
+    /// An expression, and the place of its first character in the whole text.
     Expression(Expression, usize),
 }
 
@@ -30,40 +34,32 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
         let mut parts = Vec::new();
         let mut plain = String::new();
-        let mut at = 0;
-        while let Some(found) = text[at..].find("${") {
-            let start = at + found;
-            if text[at..start].ends_with('$') {
-                plain.push_str(&text[at..start - 1]);
+        let mut rest = text;
+        while let Some(found) = rest.find("${") {
+            let (before, tail) = rest.split_at(found);
+            if let Some(before) = before.strip_suffix('$') {
+                plain.push_str(before);
                 plain.push_str("${");
-                at = start + 2;
+                rest = &tail[2..];
                 continue;
             }
-            plain.push_str(&text[at..start]);
-            let body = start + 2;
-            let before = text[..body].chars().count();
-            let Some(length) = body_length(&text[body..]) else {
-                return Err(ExpressionError::new("a `${` has no `}`", before.saturating_sub(2))
-                    .hint("close it, or write `$${` for a literal `${`"));
-            };
-            let inner = &text[body..body + length];
-            let shift = before + inner.chars().take_while(|letter| letter.is_whitespace()).count();
-            let expression = Expression::parse(inner.trim())
-                .map_err(|error| ExpressionError { offset: error.offset + shift, ..error })?;
+            plain.push_str(before);
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Expression(expression, shift));
-            at = body + length + 1;
+            let opening = text.len() - tail.len();
+            let (part, length) = expression(&tail[2..], text[..opening].chars().count() + 2)?;
+            parts.push(part);
+            rest = &tail[2 + length..];
         }
-        plain.push_str(&text[at..]);
+        plain.push_str(rest);
         if !plain.is_empty() {
             parts.push(Part::Text(plain));
         }
         Ok(Self { parts })
     }
 
-    /// The expressions, each with the offset of its first character in the text.
+    /// The expressions, each with the place of its first character in the text, in characters.
     pub fn expressions(&self) -> impl Iterator<Item = (&Expression, usize)> {
         self.parts.iter().filter_map(|part| match part {
             Part::Expression(expression, offset) => Some((expression, *offset)),
@@ -71,53 +67,81 @@ impl Template {
         })
     }
 
+    /// What the expressions refer to; offsets count from the start of the text.
+    pub fn references(&self) -> Vec<Reference> {
+        let shift = |reference: &Reference, by: usize| Reference {
+            path: reference.path.clone(),
+            offset: reference.offset + by,
+        };
+        self.expressions()
+            .flat_map(|(expression, by)| expression.references().iter().map(move |reference| shift(reference, by)))
+            .collect()
+    }
+
     /// The text with all expressions replaced; the typed value itself, if the text is one expression and
     /// nothing else. In a text, lists and mappings become JSON, and null becomes nothing.
     ///
     /// # Errors
-    /// If an expression fails; the offset counts from the template's start.
+    /// If an expression fails, or the text gets longer than 1 MiB; the offset counts from the template's start.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, ExpressionError> {
-        let run = |expression: &Expression, shift: usize| {
-            expression.evaluate(scope).map_err(|error| ExpressionError { offset: error.offset + shift, ..error })
+        let run = |expression: &Expression, at: usize| {
+            let shift = |error: ExpressionError| ExpressionError { offset: error.offset + at, ..error };
+            expression.evaluate(scope).map_err(shift)
         };
-        if let [Part::Expression(expression, shift)] = self.parts.as_slice() {
-            return run(expression, *shift);
+        if let [Part::Expression(expression, at)] = self.parts.as_slice() {
+            return run(expression, *at);
         }
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(plain) => text.push_str(plain),
-                Part::Expression(expression, shift) => match run(expression, *shift)? {
+                Part::Expression(expression, at) => match run(expression, *at)? {
                     Value::Null => {}
                     Value::String(value) => text.push_str(&value),
                     value => text.push_str(&value.to_string()),
                 },
+            }
+            if text.len() > MAX_TEXT {
+                return Err(ExpressionError::new(format!("the text gets longer than {MAX_TEXT} bytes"), 0));
             }
         }
         Ok(Value::String(text))
     }
 }
 
-/// The length of the expression at the start of `text`, up to the `}` that closes it.
-fn body_length(text: &str) -> Option<usize> {
+/// The expression that `tail` starts with, behind its `${`, and its length with the closing brace; `at` is its
+/// place in the whole text.
+fn expression(tail: &str, at: usize) -> Result<(Part, usize), ExpressionError> {
+    const LITERAL: &str = "write `$${` for a literal `${`";
     let mut depth = 0_usize;
-    let mut rest = text.char_indices();
-    while let Some((at, letter)) = rest.next() {
-        match letter {
-            '{' | '[' | '(' => depth += 1,
-            '}' if depth == 0 => return Some(at),
-            '}' | ']' | ')' => depth = depth.saturating_sub(1),
-            '"' | '\'' => {
-                while let Some((_, inner)) = rest.next() {
-                    match inner {
-                        '\\' => drop(rest.next()),
-                        _ if inner == letter => break,
-                        _ => {}
-                    }
-                }
+    for (piece, start, _) in pieces(tail) {
+        match piece {
+            Piece::Open => depth += 1,
+            Piece::Close('}') if depth == 0 => {
+                let inner = &tail[..start];
+                let body = inner.trim();
+                let at = at + inner.chars().take_while(|letter| letter.is_whitespace()).count();
+                let shift = |error: ExpressionError| {
+                    let hint = error.hint.or_else(|| looks_like_shell(body).then(|| LITERAL.to_owned()));
+                    ExpressionError { message: error.message, offset: error.offset + at, hint }
+                };
+                return Ok((Part::Expression(Expression::parse(body).map_err(shift)?, at), start + 1));
             }
-            _ => {}
+            Piece::Close(_) => depth = depth.saturating_sub(1),
+            Piece::Unclosed => {
+                let offset = at + tail[..start].chars().count();
+                return Err(ExpressionError::new("this text literal has no end", offset).hint(LITERAL));
+            }
+            Piece::Literal | Piece::Word | Piece::Space | Piece::Other(_) => {}
         }
     }
-    None
+    Err(ExpressionError::new("this `${` has no `}`", at.saturating_sub(2)).hint(format!("close it, or {LITERAL}")))
+}
+
+/// Whether an expression that can't be read is a shell's: `${VAR:-default}`, `${VAR%.*}`, `${#VAR}`.
+fn looks_like_shell(body: &str) -> bool {
+    let name = body.trim_start_matches(['#', '!']);
+    let end = name.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(name.len());
+    let rest = &name[end..];
+    end > 0 && (rest.is_empty() || rest.starts_with([':', '%', '#', '/', '-', '^', ',', '@', '+', '=', '?', '*']))
 }
