@@ -13,6 +13,7 @@ pub mod forge;
 pub mod gitops;
 pub mod model;
 pub mod notify;
+pub mod process;
 pub mod schema;
 pub mod store;
 pub mod telemetry;
