@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod expression;
 pub mod forge;
+pub mod git;
 pub mod gitops;
 pub mod model;
 pub mod notify;
