@@ -296,7 +296,7 @@ impl Inner {
     fn recreate(&self) -> Result<(), GitError> {
         match fs::remove_dir_all(&self.dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(GitError::local("could not remove", &self.dir)(error));
+                Err(GitError::local("could not remove", &self.dir)(error))
             }
             _ => self.create(),
         }
