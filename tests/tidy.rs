@@ -45,6 +45,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("git2", &["git"]),
     ("notify", &["git"]),
     ("octocrab", &["forge"]),
+    ("hyper_util", &["forge"]),
+    ("hyper_rustls", &["forge"]),
     ("minijinja", &["gitops", "ui"]),
     ("granit_parser", &["gitops"]),
     ("cel", &["expression"]),

@@ -1,2 +1,4 @@
-//! it
-fn main() {}
+//! Longboat from outside and across its rooms: real Git, real HTTP, the real binary.
+
+mod forge;
+mod support;

@@ -1,0 +1,3 @@
+//! The forges, against fakes that speak real HTTP.
+
+mod github;

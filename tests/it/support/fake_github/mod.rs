@@ -1,0 +1,306 @@
+//! A GitHub for tests: repositories, commits and statuses behind real HTTP, as strict as the real one about
+//! what the tests rely on, and faulty in whatever way a test asks for.
+//!
+//! The refusals and their texts follow GitHub's REST API (version 2022-11-28). Besides, it remembers every
+//! status in order, counts requests, and plays the other half too: it signs webhooks and delivers them.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+mod api;
+mod connection;
+mod hooks;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use longboat::clock::{Clock, Timestamp};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use hooks::{Delivery, PushOf};
+
+/// The token that the fake takes.
+pub const TOKEN: &str = "ghp_fakeTokenOfTheFakeGitHub0123456789ab";
+
+/// How long a test waits for something to happen before it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The running fake. It stops when it is dropped.
+pub struct FakeGitHub {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// A status that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// `owner/name`, as in the request.
+    pub repository: String,
+    pub sha: String,
+    pub context: String,
+    pub state: String,
+    pub description: String,
+    pub target_url: Option<String>,
+    /// When, by the fake's clock.
+    pub at: Timestamp,
+}
+
+/// A request of the API, refused ones included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// What was answered; none if the connection was broken or the request hangs.
+    pub status: Option<u16>,
+    pub at: Timestamp,
+}
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is answered with this status (500, 502, 401 ...) and has no effect.
+    Answer(u16),
+    /// The connection breaks before anything happened.
+    BreakBefore,
+    /// It does its work, and then the connection breaks without an answer.
+    BreakAfter,
+    /// There is never an answer, and it has no effect.
+    HangBefore,
+    /// It does its work, and then there is never an answer.
+    HangAfter,
+    /// It does its work, and the answer is 502, as from a gateway that lost its patience.
+    FailAfter,
+    /// It waits until [`FakeGitHub::open_gate`].
+    Gate,
+}
+
+/// How GitHub says that there were too many requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// 403 with `retry-after`: the secondary limit.
+    RetryAfter,
+    /// 403 with `x-ratelimit-remaining: 0` and `x-ratelimit-reset`: the primary limit.
+    Reset,
+    /// 429 with `retry-after`.
+    TooMany,
+}
+
+type KnowsCommit = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+#[derive(Default)]
+struct Repository {
+    id: u64,
+    /// The name it has now, if it was renamed.
+    renamed_to: Option<String>,
+    /// Where requests are sent instead, whatever host that is.
+    redirect: Option<String>,
+    commits: Vec<String>,
+    knows: Option<KnowsCommit>,
+}
+
+#[derive(Default)]
+struct State {
+    repositories: HashMap<String, Repository>,
+    posted: Vec<Posted>,
+    /// Statuses that count against the limit of 1,000 without having been posted: (sha, context) to number.
+    earlier: HashMap<(String, String), usize>,
+    seen: Vec<Seen>,
+    /// For the next posts of a status, one each.
+    next: VecDeque<Fault>,
+    /// For every n-th post of a status.
+    every: Option<(usize, Fault)>,
+    /// For every request.
+    always: Option<Fault>,
+    limit: Option<(Limit, Timestamp)>,
+    posts: usize,
+    under_way: usize,
+    most_under_way: usize,
+}
+
+struct Shared {
+    clock: Clock,
+    base: String,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+    gate: watch::Sender<u64>,
+}
+
+impl fmt::Debug for FakeGitHub {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("FakeGitHub").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+}
+
+impl FakeGitHub {
+    /// Starts on a free port of loopback. `clock` gives the times of statuses and limits.
+    pub async fn start(clock: Clock) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let shared = Arc::new(Shared {
+            clock,
+            base: format!("http://{address}"),
+            state: Mutex::default(),
+            changed: watch::Sender::new(0),
+            gate: watch::Sender::new(0),
+        });
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(connection::serve(listener, api::router(Arc::clone(&shared)), stop.clone()));
+        Self { address, shared, stop, task }
+    }
+
+    /// The address of the API.
+    pub fn url(&self) -> String {
+        self.shared.base.clone()
+    }
+
+    /// The address of the API as GitHub Enterprise Server has it, below a path.
+    pub fn enterprise_url(&self) -> String {
+        format!("{}/api/v3", self.shared.base)
+    }
+
+    /// Adds a repository without commits.
+    pub fn add_repository(&self, full_name: &str) {
+        let mut state = self.shared.state();
+        let id = 1000 + state.repositories.len() as u64;
+        state.repositories.insert(full_name.to_ascii_lowercase(), Repository { id, ..Repository::default() });
+    }
+
+    /// Tells it of a commit.
+    pub fn add_commit(&self, full_name: &str, sha: &str) {
+        self.with_repository(full_name, |repository| repository.commits.push(sha.to_owned()));
+    }
+
+    /// Lets it ask for commits that it wasn't told of, a real repository for instance.
+    pub fn know_commits(&self, full_name: &str, knows: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.with_repository(full_name, |repository| repository.knows = Some(Arc::new(knows)));
+    }
+
+    /// Renames a repository: requests to the old name are redirected to its id.
+    pub fn rename(&self, full_name: &str, new_name: &str) {
+        self.with_repository(full_name, |repository| repository.renamed_to = Some(new_name.to_owned()));
+    }
+
+    /// Redirects all requests about a repository below another address.
+    pub fn redirect(&self, full_name: &str, address: &str) {
+        self.with_repository(full_name, |repository| repository.redirect = Some(address.to_owned()));
+    }
+
+    fn with_repository(&self, full_name: &str, change: impl FnOnce(&mut Repository)) {
+        let mut state = self.shared.state();
+        change(state.repositories.get_mut(&full_name.to_ascii_lowercase()).expect("the repository was added"));
+    }
+
+    /// Pretends that a commit has so many statuses in a context already.
+    pub fn pretend_statuses(&self, sha: &str, context: &str, number: usize) {
+        self.shared.state().earlier.insert((sha.to_owned(), context.to_owned()), number);
+    }
+
+    /// The next post of a status meets this; several are taken in order.
+    pub fn fail_next(&self, fault: Fault) {
+        self.shared.state().next.push_back(fault);
+    }
+
+    /// Every `n`-th post of a status from now on meets this.
+    pub fn fail_every(&self, n: usize, fault: Fault) {
+        let mut state = self.shared.state();
+        state.posts = 0;
+        state.every = Some((n, fault));
+    }
+
+    /// Every request meets this, until `None` says that all is well again.
+    pub fn fail_always(&self, fault: Option<Fault>) {
+        self.shared.state().always = fault;
+    }
+
+    /// Lets those through that wait at the gate now.
+    pub fn open_gate(&self) {
+        self.shared.gate.send_modify(|version| *version += 1);
+    }
+
+    /// Takes no requests for so long on its clock.
+    pub fn limit(&self, limit: Limit, lasts: Duration) {
+        let until = self.shared.clock.now().plus(lasts);
+        self.shared.state().limit = Some((limit, until));
+    }
+
+    /// Every status that was taken, in order.
+    pub fn posted(&self) -> Vec<Posted> {
+        self.shared.state().posted.clone()
+    }
+
+    /// The texts of the statuses of a commit in a context, in order, like `pending Queued`.
+    pub fn texts(&self, sha: &str, context: &str) -> Vec<String> {
+        let state = self.shared.state();
+        let mine = state.posted.iter().filter(|posted| posted.sha == sha && posted.context == context);
+        mine.map(|posted| format!("{} {}", posted.state, posted.description)).collect()
+    }
+
+    /// Every request of the API, in the order in which they came.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.state().seen.clone()
+    }
+
+    /// How many requests were under way at once, at most.
+    pub fn most_under_way(&self) -> usize {
+        self.shared.state().most_under_way
+    }
+
+    /// Waits until `check` finds something; it is asked again after each request.
+    ///
+    /// # Panics
+    /// With `what` and all that was posted, if that takes longer than half a minute.
+    pub async fn eventually<T>(&self, what: &str, check: impl Fn(&Self) -> Option<T>) -> T {
+        let mut changed = self.shared.changed.subscribe();
+        let search = async {
+            loop {
+                changed.borrow_and_update();
+                if let Some(found) = check(self) {
+                    return found;
+                }
+                changed.changed().await.expect("the fake lives");
+            }
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(found) => found,
+            Err(_) => panic!("gave up waiting: {what}\nseen: {:#?}\nposted: {:#?}", self.seen(), self.posted()),
+        }
+    }
+
+    /// Waits until the newest status of a commit in a context has this state and text.
+    pub async fn newest_is(&self, sha: &str, context: &str, text: &str) {
+        self.eventually(&format!("{context} says `{text}`"), |fake| {
+            (fake.texts(sha, context).last().is_some_and(|newest| newest == text)).then_some(())
+        })
+        .await;
+    }
+
+    /// Stops: connections are refused from now on.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.task).await.expect("the fake ends well");
+    }
+}
+
+impl Drop for FakeGitHub {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
