@@ -1,5 +1,11 @@
 //! The engine's hot path: journal rows and what follows from them, many executions in one commit.
 
+use std::sync::LazyLock;
+
+use super::ownership::{Ownership, SHARDS, shard_of};
+use super::rows::check_size;
+use super::writer::{AppendJob, Tx};
+use super::{Store, StoreError, chunk, outbox};
 use crate::clock::Timestamp;
 use crate::model::{CommitStatus, ExecutionKey, Status};
 
@@ -14,7 +20,7 @@ pub struct Append {
     pub at: Timestamp,
     /// The journal row's body.
     pub body: String,
-    /// How the execution stands after it. A complete status ends it: it is no longer among the live ones.
+    /// How the execution stands after it. A complete status ends it: it leaves the live ones and can't come back.
     pub status: Status,
     /// When it wants to be woken.
     pub due_at: Option<Timestamp>,
@@ -24,4 +30,125 @@ pub struct Append {
     pub ended_at: Option<Timestamp>,
     /// What is to be said on the commit, if that changed.
     pub report: Option<CommitStatus>,
+}
+
+impl Store {
+    /// Writes journal rows, the executions' summaries and their reports: all of the batch, or nothing. Batches of
+    /// several callers share a commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if another owner took an execution over, if it has ended, if it doesn't exist, or if
+    /// its journal already has the row; [`StoreError::TooLarge`] for a body above 16 MiB.
+    pub async fn append(&self, batch: Vec<Append>) -> Result<(), StoreError> {
+        // Encoding happens here, so that the one writer doesn't have to.
+        let rows = batch.into_iter().map(Encoded::new).collect::<Result<Vec<_>, _>>()?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.write_appends(rows).await
+    }
+}
+
+/// An append, ready for the writer.
+pub(super) struct Encoded {
+    row: Append,
+    report: Option<outbox::NewEntry>,
+}
+
+impl Encoded {
+    fn new(mut row: Append) -> Result<Self, StoreError> {
+        check_size(|| format!("a journal row of execution {}", row.key.0), &row.body)?;
+        let report = row.report.take().map(|status| outbox::NewEntry::new(Some(row.key), &status)).transpose()?;
+        Ok(Self { row, report })
+    }
+}
+
+/// Marks the jobs with executions that are no longer owned.
+pub(super) async fn fence(tx: &mut Tx, ownership: &Ownership, jobs: &mut [AppendJob]) -> Result<(), StoreError> {
+    let mut asked = [false; SHARDS];
+    for encoded in jobs.iter().flat_map(|job| &job.rows) {
+        asked[shard_of(encoded.row.key)] = true;
+    }
+    let owned = ownership.still_owned(&mut tx.connection, &asked).await?;
+    for job in jobs {
+        if job.rows.iter().any(|encoded| !owned[shard_of(encoded.row.key)]) {
+            job.outcome = Err(StoreError::Fenced);
+        }
+    }
+    Ok(())
+}
+
+/// Writes rows in a few statements. After an error the transaction must be taken back to where it was.
+pub(super) async fn insert(tx: &mut Tx, encoded: &[&Encoded]) -> Result<(), StoreError> {
+    let reports: Vec<&outbox::NewEntry> = encoded.iter().filter_map(|encoded| encoded.report.as_ref()).collect();
+    outbox::insert(tx, &reports).await?;
+    // Rows of one execution stand together in the journal, and only the last one counts for the summary.
+    let mut rows: Vec<&Append> = encoded.iter().map(|encoded| &encoded.row).collect();
+    rows.sort_unstable_by_key(|row| (row.key, row.seq));
+    journal(tx, &rows).await?;
+    rows.dedup_by(|later, kept| {
+        let same = later.key == kept.key;
+        if same {
+            *kept = later;
+        }
+        same
+    });
+    let (ended, running): (Vec<&Append>, Vec<&Append>) = rows.iter().partition(|row| row.status.is_complete());
+    summarize(tx, &running, &RUNNING).await?;
+    summarize(tx, &ended, &ENDED).await
+}
+
+async fn journal(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
+    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        chunk::texts("INSERT INTO journal (execution, seq, at, body) VALUES ", 4, |first| chunk::row(first, 4), "")
+    });
+    for piece in chunk::pieces(rows) {
+        let mut query = sqlx::query(chunk::text(&TEXTS, piece.len()));
+        for row in piece {
+            query = query.bind(row.key.0).bind(row.seq).bind(row.at.as_millis()).bind(row.body.as_str());
+        }
+        query.execute(&mut tx.connection).await.map_err(late)?;
+    }
+    Ok(())
+}
+
+/// A journal row that exists already was written by whoever owns the execution now.
+fn late(error: sqlx::Error) -> StoreError {
+    match error.as_database_error() {
+        Some(reason) if reason.is_unique_violation() => StoreError::Fenced,
+        _ => error.into(),
+    }
+}
+
+static RUNNING: LazyLock<Vec<String>> = LazyLock::new(|| summary_texts(""));
+static ENDED: LazyLock<Vec<String>> = LazyLock::new(|| summary_texts(", live = 0"));
+
+/// The running form leaves `live` alone, and with it the index on the live executions.
+fn summary_texts(end: &str) -> Vec<String> {
+    let head = format!(
+        "UPDATE execution SET status = v.column2, seq = v.column3, due_at = v.column4, started_at = v.column5, \
+         ended_at = v.column6{end} FROM (VALUES "
+    );
+    let tail = ") AS v WHERE execution.id = v.column1 AND execution.seq < v.column3 AND execution.live = 1";
+    chunk::texts(&head, 6, |first| chunk::row(first, 6), tail)
+}
+
+/// Updates one summary per row; each row's execution must be there, live, and behind the row.
+async fn summarize(tx: &mut Tx, rows: &[&Append], texts: &'static [String]) -> Result<(), StoreError> {
+    for piece in chunk::pieces(rows) {
+        let mut query = sqlx::query(chunk::text(texts, piece.len()));
+        for row in piece {
+            query = query
+                .bind(row.key.0)
+                .bind(row.status.as_str())
+                .bind(row.seq)
+                .bind(row.due_at.map(Timestamp::as_millis))
+                .bind(row.started_at.map(Timestamp::as_millis))
+                .bind(row.ended_at.map(Timestamp::as_millis));
+        }
+        if query.execute(&mut tx.connection).await?.rows_affected() != piece.len() as u64 {
+            return Err(StoreError::Fenced);
+        }
+    }
+    Ok(())
 }

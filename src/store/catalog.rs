@@ -1,8 +1,12 @@
 //! The catalog: which pipelines are published, by which repository, from which commit; and what was found there.
 
+use sqlx::any::AnyRow;
+
+use super::rows::Row;
+use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::diagnostic::Diagnostic;
-use crate::model::{ApplicationName, CommitSha, Pipeline, RepositoryName, RevisionId};
+use crate::model::{ApplicationName, CommitSha, Pipeline, PipelineName, RepositoryName, RevisionId};
 
 /// All pipelines of one application in one commit: they appear together.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,32 +72,128 @@ pub struct CommitFindings {
     pub pipelines: u32,
 }
 
-/// How a repository stands, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepositoryState {
-    /// Its name.
-    pub name: RepositoryName,
-    /// Why it can't be worked with, if it can't.
-    pub error: Option<String>,
-    /// When it was last noted to be well.
-    pub reached_at: Option<Timestamp>,
-    /// When it was last noted at all.
-    pub noted_at: Timestamp,
-    /// Whether its tree held pipeline files when it was last looked at.
-    pub has_files: Option<bool>,
-    /// The ref that was settled last.
-    pub settled_ref: Option<String>,
-    /// The commit that was settled last.
-    pub settled_commit: Option<CommitSha>,
-    /// When that was.
-    pub settled_at: Option<Timestamp>,
+/// Reads a pipeline with its revision and its application; to be completed with a condition and an order.
+macro_rules! published {
+    ($rest:literal) => {
+        concat!(
+            "SELECT pipeline.revision, application.repository, application.branch, application.commit_sha, \
+             application.published_at, revision.document \
+             FROM pipeline JOIN application ON application.name = pipeline.application \
+             JOIN revision ON revision.id = pipeline.revision ",
+            $rest
+        )
+    };
 }
 
-/// What is to be kept about a repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RepositoryNote {
-    /// Why it can't be worked with; `None`: it is well.
-    pub error: Option<String>,
-    /// Whether its tree holds pipeline files; `None` leaves what is known.
-    pub has_files: Option<bool>,
+impl Store {
+    /// All applications, by name.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn applications(&self) -> Result<Vec<ApplicationSummary>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT application.*, (SELECT COUNT(*) FROM pipeline WHERE pipeline.application = application.name) \
+             AS pipelines FROM application ORDER BY name",
+        )
+        .fetch_all(self.reads())
+        .await?;
+        rows.iter().map(|row| application(&Row::of("application", row))).collect()
+    }
+
+    /// The pipelines in force, of one application or of all: by application, then in their author's order.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn pipelines(&self, application: Option<&ApplicationName>) -> Result<Vec<Published>, StoreError> {
+        let query = match application {
+            None => sqlx::query(published!("ORDER BY pipeline.application, pipeline.position")),
+            Some(name) => sqlx::query(published!("WHERE pipeline.application = $1 ORDER BY pipeline.position"))
+                .bind(name.as_str()),
+        };
+        read_all(&query.fetch_all(self.reads()).await?)
+    }
+
+    /// The pipeline in force of that name.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn pipeline(
+        &self,
+        application: &ApplicationName,
+        name: &PipelineName,
+    ) -> Result<Option<Published>, StoreError> {
+        let row = sqlx::query(published!("WHERE pipeline.application = $1 AND pipeline.name = $2"))
+            .bind(application.as_str())
+            .bind(name.as_str())
+            .fetch_optional(self.reads())
+            .await?;
+        row.map(|row| published(&Row::of("pipeline", &row))).transpose()
+    }
+
+    /// The pipelines in force that a repository published: by application, then in their author's order.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn pipelines_of(&self, repository: &RepositoryName) -> Result<Vec<Published>, StoreError> {
+        let rows = sqlx::query(published!(
+            "WHERE application.repository = $1 ORDER BY pipeline.application, pipeline.position"
+        ))
+        .bind(repository.as_str())
+        .fetch_all(self.reads())
+        .await?;
+        read_all(&rows)
+    }
+
+    /// What was found in a commit; `None`: it was never looked at.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn findings(
+        &self,
+        repository: &RepositoryName,
+        commit: &CommitSha,
+    ) -> Result<Option<CommitFindings>, StoreError> {
+        let row = sqlx::query("SELECT * FROM findings WHERE repository = $1 AND commit_sha = $2")
+            .bind(repository.as_str())
+            .bind(commit.as_str())
+            .fetch_optional(self.reads())
+            .await?;
+        row.map(|row| findings(&Row::of("findings", &row))).transpose()
+    }
+}
+
+fn application(row: &Row<'_>) -> Result<ApplicationSummary, StoreError> {
+    Ok(ApplicationSummary {
+        name: row.id("name")?,
+        repository: row.id("repository")?,
+        branch: row.text("branch")?,
+        commit: row.id("commit_sha")?,
+        published_at: row.time("published_at")?,
+        pipelines: row.count("pipelines")?,
+    })
+}
+
+fn read_all(rows: &[AnyRow]) -> Result<Vec<Published>, StoreError> {
+    rows.iter().map(|row| published(&Row::of("pipeline", row))).collect()
+}
+
+fn published(row: &Row<'_>) -> Result<Published, StoreError> {
+    Ok(Published {
+        revision: RevisionId(row.int("revision")?),
+        repository: row.id("repository")?,
+        branch: row.text("branch")?,
+        commit: row.id("commit_sha")?,
+        published_at: row.time("published_at")?,
+        pipeline: row.json("document")?,
+    })
+}
+
+fn findings(row: &Row<'_>) -> Result<CommitFindings, StoreError> {
+    Ok(CommitFindings {
+        repository: row.id("repository")?,
+        commit: row.id("commit_sha")?,
+        git_ref: row.text("git_ref")?,
+        findings: row.json("document")?,
+        pipelines: row.count("pipelines")?,
+    })
 }

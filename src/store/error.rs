@@ -36,6 +36,14 @@ pub enum StoreError {
         /// The system's reason.
         source: Arc<std::io::Error>,
     },
+    /// A later version of Longboat has worked with the database.
+    #[error(
+        "the database was brought to the tables of a later Longboat (step {step}); run that version, or use another database"
+    )]
+    Newer {
+        /// The first step that this version doesn't know.
+        step: i64,
+    },
     /// The tables could not be brought to this version.
     #[error("the database can't be brought to this version's tables: {0}")]
     Migration(Arc<sqlx::migrate::MigrateError>),
@@ -48,6 +56,14 @@ pub enum StoreError {
         /// Which row or column.
         what: String,
         /// Why it can't be read.
+        reason: String,
+    },
+    /// A value that has no form as a document.
+    #[error("{what} can't be stored: {reason}")]
+    Unwritable {
+        /// Which value.
+        what: String,
+        /// Why not.
         reason: String,
     },
     /// A value is larger than the store takes.
@@ -89,6 +105,9 @@ impl From<sqlx::Error> for StoreError {
 
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
-        Self::Migration(Arc::new(error))
+        match error {
+            sqlx::migrate::MigrateError::VersionMissing(step) => Self::Newer { step },
+            other => Self::Migration(Arc::new(other)),
+        }
     }
 }

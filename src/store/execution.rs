@@ -1,9 +1,24 @@
 //! Executions: their unchanging document, the summary that lists show, and their journal.
 
+use std::fmt::Write as _;
+
+use futures::TryStreamExt;
+use sqlx::AssertSqlSafe;
+
+use super::ownership::shard_of;
+use super::rows::{Row, document};
+use super::writer::Tx;
+use super::{Store, StoreError, outbox};
 use crate::clock::Timestamp;
 use crate::model::{
-    ApplicationName, Cause, CommitSha, Execution, ExecutionId, ExecutionKey, PipelineName, RepositoryName, Status,
+    ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, NewExecution, PipelineName,
+    RepositoryName, RevisionId, Status, StatusState,
 };
+
+/// How many executions a list shows if nobody says.
+const DEFAULT_PAGE: u32 = 50;
+/// How many it shows at most.
+const LARGEST_PAGE: u32 = 500;
 
 /// What became of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,4 +123,243 @@ pub struct JournalRow {
     pub at: Timestamp,
     /// The entries, as the engine wrote them.
     pub body: String,
+}
+
+impl Store {
+    /// Stores a new execution, and says `Queued` on its commit if it reports. Whatever happens later, it will run.
+    ///
+    /// # Errors
+    /// If it can't be written, or its document is above 16 MiB.
+    pub async fn create(&self, new: NewExecution) -> Result<Created, StoreError> {
+        let birth = Birth::new(new)?;
+        self.write(move |tx| Box::pin(async move { create(tx, &birth, None).await })).await
+    }
+
+    /// The execution with that public id.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn execution(&self, id: ExecutionId) -> Result<Option<StoredExecution>, StoreError> {
+        let row = sqlx::query("SELECT * FROM execution_info i JOIN execution e ON e.id = i.id WHERE i.public_id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.reads())
+            .await?;
+        row.map(|row| stored(&Row::of("execution", &row))).transpose()
+    }
+
+    /// The execution with that key.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn execution_by_key(&self, key: ExecutionKey) -> Result<Option<StoredExecution>, StoreError> {
+        let row = sqlx::query("SELECT * FROM execution_info i JOIN execution e ON e.id = i.id WHERE i.id = $1")
+            .bind(key.0)
+            .fetch_optional(self.reads())
+            .await?;
+        row.map(|row| stored(&Row::of("execution", &row))).transpose()
+    }
+
+    /// Executions, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`] for a cursor that no page gave out; others if the database can't be read.
+    pub async fn executions(&self, filter: ExecutionFilter) -> Result<Page<ExecutionSummary>, StoreError> {
+        let limit = if filter.limit == 0 { DEFAULT_PAGE } else { filter.limit.min(LARGEST_PAGE) };
+        let (sql, texts, before) = list_query(&filter)?;
+        // The text is put together from constants alone; see `list_query`.
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(before).bind(i64::from(limit) + 1);
+        for text in texts {
+            query = query.bind(text);
+        }
+        let rows = query.fetch_all(self.reads()).await?;
+        let mut items =
+            rows.iter().map(|row| summary(&Row::of("execution", row))).collect::<Result<Vec<_>, StoreError>>()?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next_cursor = items.last().filter(|_| more).map(|last| last.key.0.to_string());
+        Ok(Page { items, next_cursor })
+    }
+
+    /// All executions that have not ended, oldest first: what a start needs, without any journal.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn live(&self) -> Result<Vec<LiveExecution>, StoreError> {
+        let mut rows = sqlx::query("SELECT id, status, seq, due_at FROM execution WHERE live = 1").fetch(self.reads());
+        let mut live = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let row = Row::of("execution", &row);
+            live.push(LiveExecution {
+                key: ExecutionKey(row.int("id")?),
+                status: row.status("status")?,
+                seq: row.int("seq")?,
+                due_at: row.time_or_null("due_at")?,
+            });
+        }
+        live.sort_unstable_by_key(|execution| execution.key);
+        Ok(live)
+    }
+
+    /// The journal of an execution, from its beginning.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn journal(&self, key: ExecutionKey) -> Result<Vec<JournalRow>, StoreError> {
+        let rows = sqlx::query("SELECT seq, at, body FROM journal WHERE execution = $1 ORDER BY seq")
+            .bind(key.0)
+            .fetch_all(self.reads())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let row = Row::of("journal", row);
+                Ok(JournalRow { seq: row.int("seq")?, at: row.time("at")?, body: row.text("body")? })
+            })
+            .collect()
+    }
+}
+
+/// The statement of a list, the texts to bind from `$3` on, and the key before which the page lies (`$1`).
+fn list_query(filter: &ExecutionFilter) -> Result<(String, Vec<String>, i64), StoreError> {
+    let before = match &filter.cursor {
+        None => i64::MAX,
+        Some(cursor) => cursor.parse().map_err(|_| StoreError::BadCursor { cursor: cursor.clone() })?,
+    };
+    let mut sql = String::from(
+        "SELECT e.id, e.status, e.started_at, e.ended_at, i.public_id, i.application, i.pipeline, i.repository, \
+         i.commit_sha, i.branch, i.created_at, i.cause \
+         FROM execution_info i JOIN execution e ON e.id = i.id WHERE i.id < $1",
+    );
+    if let Some(status) = filter.status {
+        // Named, so that the index on the live ones or the one on the ended ones can be used.
+        sql.push_str(if status.is_complete() { " AND e.live = 0" } else { " AND e.live = 1" });
+    }
+    let conditions: [(&'static str, Option<String>); 5] = [
+        ("i.application", filter.application.as_ref().map(ToString::to_string)),
+        ("i.pipeline", filter.pipeline.as_ref().map(ToString::to_string)),
+        ("i.commit_sha", filter.commit.as_ref().map(ToString::to_string)),
+        ("i.repository", filter.repository.as_ref().map(ToString::to_string)),
+        ("e.status", filter.status.map(|status| status.as_str().to_owned())),
+    ];
+    let mut texts = Vec::new();
+    for (column, text) in conditions {
+        if let Some(text) = text {
+            texts.push(text);
+            // Writing to a String can't fail.
+            _ = write!(sql, " AND {column} = ${}", texts.len() + 2);
+        }
+    }
+    sql.push_str(" ORDER BY i.id DESC LIMIT $2");
+    Ok((sql, texts, before))
+}
+
+fn summary(row: &Row<'_>) -> Result<ExecutionSummary, StoreError> {
+    Ok(ExecutionSummary {
+        key: ExecutionKey(row.int("id")?),
+        id: row.id("public_id")?,
+        application: row.id("application")?,
+        pipeline: row.id("pipeline")?,
+        status: row.status("status")?,
+        repository: row.id_or_null("repository")?,
+        commit: row.id_or_null("commit_sha")?,
+        branch: row.text_or_null("branch")?,
+        created_at: row.time("created_at")?,
+        started_at: row.time_or_null("started_at")?,
+        ended_at: row.time_or_null("ended_at")?,
+        cause: row.json("cause")?,
+    })
+}
+
+fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
+    let mut info: NewExecution = row.json("document")?;
+    // The document was written before its revision was known.
+    info.revision = row.int_or_null("revision")?.map(RevisionId);
+    Ok(StoredExecution {
+        execution: Execution { key: ExecutionKey(row.int("id")?), info },
+        status: row.status("status")?,
+        seq: row.int("seq")?,
+        started_at: row.time_or_null("started_at")?,
+        ended_at: row.time_or_null("ended_at")?,
+    })
+}
+
+/// A new execution, ready for the writer.
+pub(super) struct Birth {
+    pub(super) new: NewExecution,
+    cause: String,
+    document: String,
+    queued: Option<CommitStatus>,
+}
+
+impl Birth {
+    pub(super) fn new(new: NewExecution) -> Result<Self, StoreError> {
+        let queued =
+            new.report.clone().map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()));
+        Ok(Self {
+            cause: document(|| format!("the cause of execution {}", new.id), &new.trigger)?,
+            document: document(|| format!("execution {}", new.id), &new)?,
+            queued,
+            new,
+        })
+    }
+}
+
+/// Writes it, unless its correlation id was used before. `published` is the revision that its pipeline is, if the
+/// document doesn't say.
+pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<RevisionId>) -> Result<Created, StoreError> {
+    if let Some(existing) = by_correlation(tx, &birth.new).await? {
+        return Ok(existing);
+    }
+    let key = ExecutionKey(tx.keys("execution", 1).await?);
+    let shard = i64::try_from(shard_of(key)).unwrap_or(0);
+    sqlx::query("INSERT INTO execution (id, shard, live, status, seq) VALUES ($1, $2, 1, $3, 0)")
+        .bind(key.0)
+        .bind(shard)
+        .bind(Status::NotStarted.as_str())
+        .execute(&mut tx.connection)
+        .await?;
+    insert_info(tx, key, birth, birth.new.revision.or(published)).await?;
+    if let Some(status) = &birth.queued {
+        outbox::insert(tx, &[&outbox::NewEntry::new(Some(key), status)?]).await?;
+    }
+    Ok(Created::New(key))
+}
+
+async fn by_correlation(tx: &mut Tx, new: &NewExecution) -> Result<Option<Created>, StoreError> {
+    let Some(correlation) = &new.correlation_id else { return Ok(None) };
+    let row = sqlx::query("SELECT id, public_id FROM execution_info WHERE correlation_id = $1")
+        .bind(correlation.as_str())
+        .fetch_optional(&mut tx.connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let row = Row::of("execution_info", &row);
+    Ok(Some(Created::Existing(ExecutionKey(row.int("id")?), row.id("public_id")?)))
+}
+
+async fn insert_info(
+    tx: &mut Tx,
+    key: ExecutionKey,
+    birth: &Birth,
+    revision: Option<RevisionId>,
+) -> Result<(), StoreError> {
+    let new = &birth.new;
+    sqlx::query(
+        "INSERT INTO execution_info (id, public_id, correlation_id, application, pipeline, revision, repository, \
+         commit_sha, branch, created_at, cause, document) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(key.0)
+    .bind(new.id.to_string())
+    .bind(new.correlation_id.as_deref())
+    .bind(new.pipeline.application.as_str())
+    .bind(new.pipeline.name.as_str())
+    .bind(revision.map(|revision| revision.0))
+    .bind(new.repository.as_ref().map(RepositoryName::as_str))
+    .bind(new.commit.as_ref().map(CommitSha::as_str))
+    .bind(new.trigger.branch.as_deref())
+    .bind(new.created_at.as_millis())
+    .bind(birth.cause.as_str())
+    .bind(birth.document.as_str())
+    .execute(&mut tx.connection)
+    .await?;
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The inbox: what was noticed about repositories, and what became of it.
 
+use super::rows::Row;
+use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{CommitSha, CommitStatus, RepositoryName};
 
@@ -18,6 +20,21 @@ pub enum Source {
     Watch,
     /// The look at start-up.
     Start,
+}
+
+impl Source {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Poll => "poll",
+            Self::Watch => "watch",
+            Self::Start => "start",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Webhook, Self::Poll, Self::Watch, Self::Start].into_iter().find(|source| source.as_str() == text)
+    }
 }
 
 /// What whoever noticed a change knows about the ref before it.
@@ -105,4 +122,116 @@ pub struct RefHead {
     pub seq: i64,
     /// When it was last seen to move.
     pub seen_at: Timestamp,
+}
+
+/// The oldest pending entry of each repository.
+macro_rules! fronts {
+    () => {
+        "(SELECT MIN(id) FROM inbox WHERE state = 'pending' GROUP BY repository)"
+    };
+}
+
+impl Store {
+    /// The entries to work off now: of each repository the oldest that is pending, if it is due.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn due_inbox(&self, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {
+        let rows = sqlx::query(concat!(
+            "SELECT * FROM inbox WHERE due_at <= $1 AND id IN ",
+            fronts!(),
+            " ORDER BY id LIMIT $2"
+        ))
+        .bind(self.now().as_millis())
+        .bind(i64::from(limit))
+        .fetch_all(self.reads())
+        .await?;
+        rows.iter().map(|row| entry(&Row::of("inbox", row))).collect()
+    }
+
+    /// When [`Store::due_inbox`] will have something to work off next.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn next_inbox_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let row = sqlx::query(concat!("SELECT MIN(due_at) AS due_at FROM inbox WHERE id IN ", fronts!()))
+            .fetch_one(self.reads())
+            .await?;
+        Row::of("inbox", &row).time_or_null("due_at")
+    }
+
+    /// Puts an entry off after a failure; the later entries of its repository wait with it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn retry_inbox(&self, id: InboxId, at: Timestamp, error: &str) -> Result<(), StoreError> {
+        let error = error.to_owned();
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "UPDATE inbox SET attempts = attempts + 1, due_at = $1, error = $2 \
+                     WHERE id = $3 AND state = 'pending'",
+                )
+                .bind(at.as_millis())
+                .bind(error)
+                .bind(id.0)
+                .execute(&mut tx.connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Where a ref was last seen; `None`: never.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn head(&self, repository: &RepositoryName, git_ref: &str) -> Result<Option<RefHead>, StoreError> {
+        let row = sqlx::query("SELECT * FROM ref_head WHERE repository = $1 AND git_ref = $2")
+            .bind(repository.as_str())
+            .bind(git_ref)
+            .fetch_optional(self.reads())
+            .await?;
+        row.map(|row| head(&Row::of("ref_head", &row))).transpose()
+    }
+
+    /// Where all refs of a repository were last seen, those that are gone included.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn heads(&self, repository: &RepositoryName) -> Result<Vec<RefHead>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM ref_head WHERE repository = $1 ORDER BY git_ref")
+            .bind(repository.as_str())
+            .fetch_all(self.reads())
+            .await?;
+        rows.iter().map(|row| head(&Row::of("ref_head", row))).collect()
+    }
+}
+
+fn entry(row: &Row<'_>) -> Result<InboxEntry, StoreError> {
+    let source = row.text("source")?;
+    Ok(InboxEntry {
+        id: InboxId(row.int("id")?),
+        repository: row.id("repository")?,
+        git_ref: row.text("git_ref")?,
+        old: row.id_or_null("old_commit")?,
+        new: row.id_or_null("new_commit")?,
+        source: Source::parse(&source)
+            .ok_or_else(|| StoreError::corrupt("column `source` of table `inbox`", source))?,
+        actor: row.text_or_null("actor")?,
+        event: row.text_or_null("event")?,
+        attempts: row.count("attempts")?,
+        received_at: row.time("received_at")?,
+    })
+}
+
+fn head(row: &Row<'_>) -> Result<RefHead, StoreError> {
+    Ok(RefHead {
+        repository: row.id("repository")?,
+        git_ref: row.text("git_ref")?,
+        commit: row.id_or_null("commit_sha")?,
+        seq: row.int("seq")?,
+        seen_at: row.time("seen_at")?,
+    })
 }

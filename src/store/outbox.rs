@@ -1,5 +1,11 @@
 //! The outbox: commit statuses that wait to be sent, in order per commit and context.
 
+use std::sync::LazyLock;
+
+use super::rows::{Row, document};
+use super::writer::Tx;
+use super::{Store, StoreError, chunk};
+use crate::clock::Timestamp;
 use crate::model::{CommitStatus, ExecutionKey};
 
 /// The key of an outbox row; rows of one `order_key` are sent in this order.
@@ -21,4 +27,182 @@ pub struct OutboxEntry {
     pub attempts: u32,
     /// It is outdated: the same execution said something newer, or a newer execution owns the context.
     pub newer: bool,
+}
+
+/// The oldest pending row of each order key.
+macro_rules! fronts {
+    () => {
+        "(SELECT MIN(id) FROM outbox WHERE state = 'pending' GROUP BY order_key)"
+    };
+}
+
+impl Store {
+    /// The rows to send now: of each order key the oldest that is neither sent nor given up, if it is due.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn due_outbox(&self, limit: u32) -> Result<Vec<OutboxEntry>, StoreError> {
+        // A context belongs to the execution that was created last, so rows compare by execution before time:
+        // what an older execution says is outdated even if it says it later.
+        let rows = sqlx::query(concat!(
+            "SELECT id, order_key, execution, attempts, document, \
+             CASE WHEN EXISTS (SELECT 1 FROM outbox other WHERE other.order_key = outbox.order_key \
+             AND (COALESCE(other.execution, 0) > COALESCE(outbox.execution, 0) \
+             OR (COALESCE(other.execution, 0) = COALESCE(outbox.execution, 0) AND other.id > outbox.id))) \
+             THEN 1 ELSE 0 END AS newer \
+             FROM outbox WHERE due_at <= $1 AND id IN ",
+            fronts!(),
+            " ORDER BY id LIMIT $2"
+        ))
+        .bind(self.now().as_millis())
+        .bind(i64::from(limit))
+        .fetch_all(self.reads())
+        .await?;
+        rows.iter().map(|row| read(&Row::of("outbox", row))).collect()
+    }
+
+    /// When [`Store::due_outbox`] will have something to send next.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn next_outbox_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let row = sqlx::query(concat!("SELECT MIN(due_at) AS due_at FROM outbox WHERE id IN ", fronts!()))
+            .fetch_one(self.reads())
+            .await?;
+        Row::of("outbox", &row).time_or_null("due_at")
+    }
+
+    /// The key of the newest row. Rows up to the one that was newest at start may have been sent before a crash.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn last_outbox_id(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM outbox").fetch_one(self.reads()).await?)
+    }
+
+    /// Notes that rows were sent.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn outbox_sent(&self, ids: &[OutboxId]) -> Result<(), StoreError> {
+        self.end_outbox(ids, "sent", None).await
+    }
+
+    /// Notes that rows need not be sent any more.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn outbox_obsolete(&self, ids: &[OutboxId]) -> Result<(), StoreError> {
+        self.end_outbox(ids, "obsolete", None).await
+    }
+
+    /// Gives a row up for good; the next one of its order key has its turn.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn outbox_failed(&self, id: OutboxId, error: &str) -> Result<(), StoreError> {
+        self.end_outbox(&[id], "failed", Some(error.to_owned())).await
+    }
+
+    /// Puts a row off after a failure; the rows after it wait with it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn outbox_retry(&self, id: OutboxId, at: Timestamp, error: &str) -> Result<(), StoreError> {
+        let error = error.to_owned();
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "UPDATE outbox SET attempts = attempts + 1, due_at = $1, error = $2 \
+                     WHERE id = $3 AND state = 'pending'",
+                )
+                .bind(at.as_millis())
+                .bind(error)
+                .bind(id.0)
+                .execute(&mut tx.connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn end_outbox(&self, ids: &[OutboxId], state: &'static str, error: Option<String>) -> Result<(), StoreError> {
+        let ids = ids.to_vec();
+        self.write(move |tx| {
+            Box::pin(async move {
+                for id in ids {
+                    sqlx::query(
+                        "UPDATE outbox SET state = $1, ended_at = $2, error = $3 WHERE id = $4 AND state = 'pending'",
+                    )
+                    .bind(state)
+                    .bind(tx.now.as_millis())
+                    .bind(error.as_deref())
+                    .bind(id.0)
+                    .execute(&mut tx.connection)
+                    .await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<OutboxEntry, StoreError> {
+    Ok(OutboxEntry {
+        id: OutboxId(row.int("id")?),
+        order_key: row.text("order_key")?,
+        execution: row.int_or_null("execution")?.map(ExecutionKey),
+        status: row.json("document")?,
+        attempts: row.count("attempts")?,
+        newer: row.int("newer")? != 0,
+    })
+}
+
+/// A row to be written.
+pub(super) struct NewEntry {
+    order_key: String,
+    execution: Option<ExecutionKey>,
+    document: String,
+}
+
+impl NewEntry {
+    /// A status of an execution, or of a commit's files if there is none.
+    pub(super) fn new(execution: Option<ExecutionKey>, status: &CommitStatus) -> Result<Self, StoreError> {
+        let order_key = status.target.order_key();
+        let document = document(|| format!("the status {order_key}"), status)?;
+        Ok(Self { order_key, execution, document })
+    }
+}
+
+/// Adds rows, in their order.
+pub(super) async fn insert(tx: &mut Tx, entries: &[&NewEntry]) -> Result<(), StoreError> {
+    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let row = |first: usize| {
+            let [id, order_key, execution, now, document] = std::array::from_fn(|place| first + place);
+            format!("(${id}, ${order_key}, ${execution}, 'pending', 0, ${now}, ${now}, ${document})")
+        };
+        let columns = "id, order_key, execution, state, attempts, created_at, due_at, document";
+        chunk::texts(&format!("INSERT INTO outbox ({columns}) VALUES "), 5, row, "")
+    });
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut id = tx.keys("outbox", entries.len()).await?;
+    for piece in chunk::pieces(entries) {
+        let mut query = sqlx::query(chunk::text(&TEXTS, piece.len()));
+        for entry in piece {
+            query = query
+                .bind(id)
+                .bind(entry.order_key.as_str())
+                .bind(entry.execution.map(|key| key.0))
+                .bind(tx.now.as_millis())
+                .bind(entry.document.as_str());
+            id += 1;
+        }
+        query.execute(&mut tx.connection).await?;
+    }
+    tx.outbox_grew = true;
+    Ok(())
 }

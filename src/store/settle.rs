@@ -1,8 +1,16 @@
 //! Settling an inbox entry: everything that came out of a commit, in one transaction.
 
-use super::InboxId;
+use std::collections::HashMap;
+
 use super::catalog::{CommitFindings, Publication};
-use crate::model::{ApplicationName, CommitSha, CommitStatus, ExecutionKey, NewExecution, RepositoryName};
+use super::execution::{self, Birth, Created};
+use super::repository::{self, SettledNote};
+use super::rows::document;
+use super::writer::Tx;
+use super::{InboxId, Store, StoreError, outbox, publish};
+use crate::model::{
+    ApplicationName, CommitSha, CommitStatus, ExecutionKey, NewExecution, PipelineName, RepositoryName, RevisionId,
+};
 
 /// The whole result of working off one inbox entry.
 #[derive(Debug, Clone)]
@@ -38,4 +46,133 @@ pub struct Settled {
     pub refused: Vec<ApplicationName>,
     /// The entry had been settled before, so nothing was done.
     pub repeated: bool,
+}
+
+impl Store {
+    /// Writes all that came out of an inbox entry, and the entry's end, in one transaction.
+    ///
+    /// # Errors
+    /// If it can't be written, or a document is above 16 MiB; then nothing of it holds.
+    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        let encoded = Encoded::new(settlement)?;
+        self.write(move |tx| Box::pin(async move { settle(tx, &encoded).await })).await
+    }
+}
+
+/// A settlement whose documents are written out, so that the one writer doesn't have to.
+struct Encoded {
+    inbox: Option<InboxId>,
+    repository: RepositoryName,
+    git_ref: String,
+    commit: Option<CommitSha>,
+    publish: Vec<publish::Encoded>,
+    withdraw: Vec<ApplicationName>,
+    births: Vec<Birth>,
+    reports: Vec<outbox::NewEntry>,
+    findings: Option<(CommitFindings, String)>,
+    has_files: Option<bool>,
+}
+
+impl Encoded {
+    fn new(settlement: Settlement) -> Result<Self, StoreError> {
+        let findings = settlement.findings.map(|found| {
+            let text = document(|| format!("the findings of commit {}", found.commit), &found.findings)?;
+            Ok::<_, StoreError>((found, text))
+        });
+        Ok(Self {
+            inbox: settlement.inbox,
+            repository: settlement.repository,
+            git_ref: settlement.git_ref,
+            commit: settlement.commit,
+            publish: settlement.publish.into_iter().map(publish::Encoded::new).collect::<Result<_, _>>()?,
+            withdraw: settlement.withdraw,
+            births: settlement.executions.into_iter().map(Birth::new).collect::<Result<_, _>>()?,
+            reports: settlement
+                .statuses
+                .iter()
+                .map(|status| outbox::NewEntry::new(None, status))
+                .collect::<Result<_, _>>()?,
+            findings: findings.transpose()?,
+            has_files: settlement.has_files,
+        })
+    }
+}
+
+async fn settle(tx: &mut Tx, what: &Encoded) -> Result<Settled, StoreError> {
+    if let Some(id) = what.inbox
+        && !end_entry(tx, id).await?
+    {
+        return Ok(Settled { repeated: true, ..Settled::default() });
+    }
+    for application in &what.withdraw {
+        publish::withdraw(tx, application, &what.repository).await?;
+    }
+    let mut settled = Settled::default();
+    let mut revisions = HashMap::new();
+    for publication in &what.publish {
+        if !publish::publish(tx, publication, &mut revisions).await? {
+            settled.refused.push(publication.application().clone());
+        }
+    }
+    settled.executions = start(tx, &what.births, &settled.refused, &revisions).await?;
+    outbox::insert(tx, &what.reports.iter().collect::<Vec<_>>()).await?;
+    if let Some((findings, text)) = &what.findings {
+        keep_findings(tx, findings, text).await?;
+    }
+    let note = SettledNote {
+        repository: &what.repository,
+        git_ref: &what.git_ref,
+        commit: what.commit.as_ref(),
+        has_files: what.has_files,
+    };
+    repository::note_settled(tx, note).await?;
+    Ok(settled)
+}
+
+/// Ends an inbox entry; `false` if it had ended.
+async fn end_entry(tx: &mut Tx, id: InboxId) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE inbox SET state = 'done', settled_at = $1 WHERE id = $2 AND state = 'pending'")
+        .bind(tx.now.as_millis())
+        .bind(id.0)
+        .execute(&mut tx.connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn start(
+    tx: &mut Tx,
+    births: &[Birth],
+    refused: &[ApplicationName],
+    revisions: &HashMap<(ApplicationName, PipelineName), RevisionId>,
+) -> Result<Vec<ExecutionKey>, StoreError> {
+    let mut keys = Vec::new();
+    for birth in births {
+        let pipeline = &birth.new.pipeline;
+        if refused.contains(&pipeline.application) {
+            continue;
+        }
+        let revision = revisions.get(&(pipeline.application.clone(), pipeline.name.clone())).copied();
+        if let Created::New(key) = execution::create(tx, birth, revision).await? {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+async fn keep_findings(tx: &mut Tx, found: &CommitFindings, text: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO findings (repository, commit_sha, git_ref, pipelines, found_at, document) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (repository, commit_sha) DO UPDATE SET \
+         git_ref = excluded.git_ref, pipelines = excluded.pipelines, found_at = excluded.found_at, \
+         document = excluded.document",
+    )
+    .bind(found.repository.as_str())
+    .bind(found.commit.as_str())
+    .bind(found.git_ref.as_str())
+    .bind(i64::from(found.pipelines))
+    .bind(tx.now.as_millis())
+    .bind(text)
+    .execute(&mut tx.connection)
+    .await?;
+    Ok(())
 }

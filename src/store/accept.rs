@@ -1,0 +1,174 @@
+//! Accepting what was noticed, so that one push seen in several ways runs once, and A, B, A runs three times.
+//!
+//! The store remembers where it last saw each ref (its *head*) and every move of it. A change is turned away if
+//! the delivery is known, if the head is there already, if it comes from a look that began before the head moved,
+//! or if it is a late word about a push that a later one jumped over.
+
+use super::inbox::{Accepted, InboxId, RefChange, Seen};
+use super::rows::Row;
+use super::writer::Tx;
+use super::{Store, StoreError, outbox};
+use crate::model::CommitSha;
+
+/// Where a ref stands before the change; a ref that was never seen is at no commit, with number 0.
+#[derive(Default)]
+struct Head {
+    commit: Option<CommitSha>,
+    seq: i64,
+}
+
+impl Store {
+    /// Takes up a change that was noticed, unless it is known. After this answered, a crash doesn't lose it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn accept(&self, change: RefChange) -> Result<Accepted, StoreError> {
+        let checking = change.checking.as_ref().map(|status| outbox::NewEntry::new(None, status)).transpose()?;
+        self.write(move |tx| Box::pin(accept(tx, change, checking))).await
+    }
+}
+
+async fn accept(tx: &mut Tx, change: RefChange, checking: Option<outbox::NewEntry>) -> Result<Accepted, StoreError> {
+    if !delivery_is_new(tx, &change).await? {
+        return Ok(Accepted::Duplicate);
+    }
+    let head = head(tx, &change).await?;
+    if head.commit == change.new {
+        return Ok(Accepted::Duplicate);
+    }
+    match &change.old {
+        Seen::Observed { head_seq } if *head_seq != head.seq => return Ok(Accepted::Duplicate),
+        Seen::Observed { .. } => {}
+        Seen::Claimed(old) => match past(tx, &change, old.as_ref()).await? {
+            Past::Unknown => {}
+            Past::Same => return Ok(Accepted::Duplicate),
+            Past::JumpedOver => {
+                record(tx, &change, old.as_ref(), head.seq, "superseded").await?;
+                return Ok(Accepted::Superseded);
+            }
+        },
+    }
+    let id = record(tx, &change, head.commit.as_ref(), head.seq + 1, "pending").await?;
+    move_head(tx, &change, head.seq + 1).await?;
+    if let Some(entry) = checking {
+        outbox::insert(tx, &[&entry]).await?;
+    }
+    tx.inbox_grew = true;
+    Ok(Accepted::New(id))
+}
+
+/// Remembers the delivery, whatever becomes of the change. A delivery may speak of several refs.
+async fn delivery_is_new(tx: &mut Tx, change: &RefChange) -> Result<bool, StoreError> {
+    let Some(delivery) = &change.delivery else { return Ok(true) };
+    let done = sqlx::query(
+        "INSERT INTO delivery (repository, git_ref, delivery, received_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (repository, git_ref, delivery) DO NOTHING",
+    )
+    .bind(change.repository.as_str())
+    .bind(change.git_ref.as_str())
+    .bind(delivery.as_str())
+    .bind(tx.now.as_millis())
+    .execute(&mut tx.connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn head(tx: &mut Tx, change: &RefChange) -> Result<Head, StoreError> {
+    let row = sqlx::query("SELECT commit_sha, seq FROM ref_head WHERE repository = $1 AND git_ref = $2")
+        .bind(change.repository.as_str())
+        .bind(change.git_ref.as_str())
+        .fetch_optional(&mut tx.connection)
+        .await?;
+    let Some(row) = row else { return Ok(Head::default()) };
+    let row = Row::of("ref_head", &row);
+    Ok(Head { commit: row.id_or_null("commit_sha")?, seq: row.int("seq")? })
+}
+
+/// What the ref's history says about a webhook's word "it moved from `old` to `new`".
+enum Past {
+    /// The ref hasn't left `old` yet, as far as is known.
+    Unknown,
+    /// It was seen to move from `old` to `new`.
+    Same,
+    /// It was seen to leave `old` for another commit, or `old` itself was jumped over.
+    JumpedOver,
+}
+
+async fn past(tx: &mut Tx, change: &RefChange, old: Option<&CommitSha>) -> Result<Past, StoreError> {
+    let old = old.map(CommitSha::as_str);
+    let left = sqlx::query(
+        "SELECT id, new_commit FROM inbox \
+         WHERE repository = $1 AND git_ref = $2 AND old_commit IS NOT DISTINCT FROM $3 AND state <> 'superseded' \
+         ORDER BY id DESC LIMIT 1",
+    )
+    .bind(change.repository.as_str())
+    .bind(change.git_ref.as_str())
+    .bind(old)
+    .fetch_optional(&mut tx.connection)
+    .await?;
+    let reached = sqlx::query(
+        "SELECT MAX(CASE WHEN state <> 'superseded' THEN id ELSE 0 END) AS really, \
+         MAX(CASE WHEN state = 'superseded' THEN id ELSE 0 END) AS by_word FROM inbox \
+         WHERE repository = $1 AND git_ref = $2 AND new_commit IS NOT DISTINCT FROM $3",
+    )
+    .bind(change.repository.as_str())
+    .bind(change.git_ref.as_str())
+    .bind(old)
+    .fetch_one(&mut tx.connection)
+    .await?;
+    let reached = Row::of("inbox", &reached);
+    let really = reached.int_or_null("really")?.unwrap_or(0);
+    let by_word = reached.int_or_null("by_word")?.unwrap_or(0);
+    if let Some(left) = left {
+        let left = Row::of("inbox", &left);
+        if left.int("id")? > really {
+            let same = left.id_or_null::<CommitSha>("new_commit")? == change.new;
+            return Ok(if same { Past::Same } else { Past::JumpedOver });
+        }
+    }
+    Ok(if by_word > really { Past::JumpedOver } else { Past::Unknown })
+}
+
+async fn record(
+    tx: &mut Tx,
+    change: &RefChange,
+    old: Option<&CommitSha>,
+    seq: i64,
+    state: &'static str,
+) -> Result<InboxId, StoreError> {
+    let id = tx.keys("inbox", 1).await?;
+    sqlx::query(
+        "INSERT INTO inbox (id, repository, git_ref, seq, old_commit, new_commit, source, actor, event, state, \
+         attempts, received_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11)",
+    )
+    .bind(id)
+    .bind(change.repository.as_str())
+    .bind(change.git_ref.as_str())
+    .bind(seq)
+    .bind(old.map(CommitSha::as_str))
+    .bind(change.new.as_ref().map(CommitSha::as_str))
+    .bind(change.source.as_str())
+    .bind(change.actor.as_deref())
+    .bind(change.event.as_deref())
+    .bind(state)
+    .bind(tx.now.as_millis())
+    .execute(&mut tx.connection)
+    .await?;
+    Ok(InboxId(id))
+}
+
+async fn move_head(tx: &mut Tx, change: &RefChange, seq: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO ref_head (repository, git_ref, commit_sha, seq, seen_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (repository, git_ref) DO UPDATE \
+         SET commit_sha = excluded.commit_sha, seq = excluded.seq, seen_at = excluded.seen_at",
+    )
+    .bind(change.repository.as_str())
+    .bind(change.git_ref.as_str())
+    .bind(change.new.as_ref().map(CommitSha::as_str))
+    .bind(seq)
+    .bind(tx.now.as_millis())
+    .execute(&mut tx.connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Executions: created once, read back, listed.
+
+use super::Fixture;
+use super::sample::{application, created, finish, pipeline, pipeline_name, repository, run, sha};
+use crate::model::{ExecutionId, ExecutionKey, NewExecution, Status};
+use crate::store::{Created, ExecutionFilter, Store, StoreError};
+
+pub(super) async fn what_was_created_can_be_read(fixture: Fixture) {
+    let store = fixture.open().await;
+    let mut new = run();
+    new.parameters.insert("version".to_owned(), serde_json::json!({"a: b": ["\u{1F6A3}", null, 1.5]}));
+    let key = created(&store, new.clone()).await;
+    let stored = store.execution(new.id).await.expect("reads").expect("exists");
+    assert_eq!((stored.execution.key, &stored.execution.info), (key, &new));
+    assert_eq!((stored.status, stored.seq, stored.started_at), (Status::NotStarted, 0, None));
+    assert_eq!(store.execution_by_key(key).await.expect("reads"), Some(stored));
+    assert_eq!(store.execution(ExecutionId::generate()).await.expect("reads"), None);
+    assert_eq!(store.execution_by_key(ExecutionKey(77)).await.expect("reads"), None);
+    assert_eq!(store.journal(key).await.expect("reads"), []);
+    let said = store.due_outbox(10).await.expect("reads");
+    assert_eq!((said[0].status.description.as_str(), said[0].execution), ("Queued", Some(key)));
+    assert_eq!(said[0].status.page, new.id.page());
+    let listed = store.executions(ExecutionFilter::default()).await.expect("reads").items.remove(0);
+    assert_eq!((listed.id, listed.cause, listed.branch.as_deref()), (new.id, new.trigger, Some("main")));
+}
+
+pub(super) async fn a_correlation_id_starts_once(fixture: Fixture) {
+    let store = fixture.open().await;
+    let same = || NewExecution { correlation_id: Some("nightly-1".to_owned()), ..run() };
+    let first = same();
+    let key = created(&store, first.clone()).await;
+    assert_eq!(store.create(same()).await.expect("creates"), Created::Existing(key, first.id));
+    created(&store, run()).await;
+    created(&store, run()).await;
+    assert_eq!(store.live().await.expect("reads").len(), 3);
+}
+
+async fn keys(store: &Store, filter: ExecutionFilter) -> Vec<i64> {
+    store.executions(filter).await.expect("reads").items.iter().map(|execution| execution.key.0).collect()
+}
+
+pub(super) async fn lists_are_filtered_and_come_in_pages(fixture: Fixture) {
+    let store = fixture.open().await;
+    for number in 1..=7_u64 {
+        let name = if number % 2 == 0 { "build" } else { "deploy" };
+        let of = if number < 6 { "shop" } else { "other" };
+        let at = Some(sha(number.div_ceil(2)));
+        let owner = (number != 7).then(|| repository("acme/shop"));
+        created(&store, NewExecution { pipeline: pipeline(of, name), commit: at, repository: owner, ..run() }).await;
+    }
+    finish(&store, ExecutionKey(2), 1).await;
+    let all = ExecutionFilter::default;
+    assert_eq!(keys(&store, all()).await, [7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(keys(&store, ExecutionFilter { application: Some(application("other")), ..all() }).await, [7, 6]);
+    assert_eq!(keys(&store, ExecutionFilter { pipeline: Some(pipeline_name("build")), ..all() }).await, [6, 4, 2]);
+    assert_eq!(keys(&store, ExecutionFilter { commit: Some(sha(2)), ..all() }).await, [4, 3]);
+    assert_eq!(keys(&store, ExecutionFilter { status: Some(Status::Succeeded), ..all() }).await, [2]);
+    let narrow = ExecutionFilter {
+        application: Some(application("shop")),
+        pipeline: Some(pipeline_name("build")),
+        repository: Some(repository("acme/shop")),
+        status: Some(Status::NotStarted),
+        ..all()
+    };
+    assert_eq!(keys(&store, narrow).await, [4]);
+
+    let (mut cursor, mut seen) = (None, Vec::new());
+    loop {
+        let filter = ExecutionFilter { limit: 3, cursor, repository: Some(repository("acme/shop")), ..all() };
+        let page = store.executions(filter).await.expect("reads");
+        seen.push(page.items.iter().map(|execution| execution.key.0).collect::<Vec<_>>());
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, [vec![6, 5, 4], vec![3, 2, 1]]);
+}
+
+pub(super) async fn a_strange_cursor_is_refused(fixture: Fixture) {
+    let store = fixture.open().await;
+    let filter = ExecutionFilter { cursor: Some("'; DROP TABLE journal".to_owned()), ..ExecutionFilter::default() };
+    assert!(matches!(store.executions(filter).await, Err(StoreError::BadCursor { .. })));
+}
+
+pub(super) async fn a_document_that_is_too_large_is_refused(fixture: Fixture) {
+    let store = fixture.open().await;
+    let mut new = run();
+    new.parameters.insert("much".to_owned(), "x".repeat(17 * 1024 * 1024).into());
+    let error = store.create(new).await.expect_err("is refused");
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    assert_eq!(store.live().await.expect("reads"), []);
+}

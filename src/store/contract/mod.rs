@@ -1,0 +1,134 @@
+//! What every backend of the store must do: one list of cases, run on each.
+//!
+//! A case is an async function that gets a [`Fixture`], opens stores with it, and panics if something is wrong.
+//! A further backend is a further constructor of `Fixture` and a line at the end of `on_every_backend`.
+
+mod accept;
+mod append;
+mod execution;
+mod opening;
+mod outbox;
+mod sample;
+mod settle;
+mod writing;
+
+use tempfile::TempDir;
+
+use super::{Store, StoreError, StoreOptions};
+use crate::clock::{Clock, Timestamp};
+
+/// A database that is empty at first, and a clock that stands still.
+struct Fixture {
+    options: StoreOptions,
+    clock: Clock,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let url = format!("sqlite:{}", folder.path().join("longboat.db").display());
+        Self {
+            options: StoreOptions { url, durable: false, owner: "first".to_owned() },
+            clock: Clock::manual(Timestamp::from_millis(1_700_000_000_000)),
+            _folder: folder,
+        }
+    }
+
+    async fn try_open(&self) -> Result<Store, StoreError> {
+        Store::open(self.options.clone(), self.clock.clone()).await
+    }
+
+    async fn open(&self) -> Store {
+        self.try_open().await.expect("the store opens")
+    }
+}
+
+macro_rules! on_every_backend {
+    ($($group:ident { $($case:ident,)* })*) => {
+        on_every_backend!(@backend sqlite $($group { $($case,)* })*);
+    };
+    (@backend $backend:ident $($group:ident { $($case:ident,)* })*) => {
+        mod $backend {
+            $(mod $group {
+                use crate::store::contract::{Fixture, $group};
+                $(#[tokio::test]
+                async fn $case() {
+                    $group::$case(Fixture::$backend()).await;
+                })*
+            })*
+        }
+    };
+}
+
+on_every_backend! {
+    opening {
+        a_second_store_is_turned_away_until_the_first_is_closed,
+        reopening_finds_everything,
+        the_database_of_a_later_version_is_refused,
+        a_closed_store_says_so,
+        dropping_all_handles_frees_the_database,
+        a_temporary_store_works,
+    }
+    writing {
+        a_failing_job_does_not_hurt_its_neighbours,
+        the_write_of_a_caller_that_went_away_lands,
+        closing_writes_what_is_queued,
+        readers_may_not_write,
+        keys_rise_and_a_failed_job_leaves_no_trace,
+    }
+    accept {
+        one_push_seen_in_three_ways_runs_once,
+        a_b_a_runs_three_times,
+        a_late_webhook_is_superseded,
+        webhooks_that_race_leave_the_newest_in_force,
+        a_whole_chain_of_late_webhooks_starts_nothing,
+        two_hooks_for_one_push_run_once,
+        a_look_that_was_overtaken_changes_nothing,
+        a_branch_that_was_deleted_and_made_again_runs_again,
+        a_force_push_is_a_push,
+        a_repeated_delivery_is_known,
+        a_delivery_may_speak_of_several_refs,
+        many_at_once_make_one_entry,
+        checking_is_said_with_the_entry_and_not_without,
+        ordered_news_with_looks_between_runs_each_push_once,
+        the_oldest_entry_of_each_repository_comes_first,
+        an_entry_put_off_holds_its_repository_and_no_other,
+    }
+    settle {
+        all_that_came_out_of_a_commit_appears_together,
+        a_pipeline_that_vanished_is_withdrawn,
+        an_unchanged_pipeline_keeps_its_revision,
+        an_application_of_another_repository_is_refused,
+        a_withdrawn_application_is_free_again,
+        settling_twice_does_it_once,
+        a_settlement_that_fails_leaves_nothing,
+        a_start_by_hand_keeps_the_revision_it_names,
+        what_is_known_of_a_repository_is_kept,
+    }
+    execution {
+        what_was_created_can_be_read,
+        a_correlation_id_starts_once,
+        lists_are_filtered_and_come_in_pages,
+        a_strange_cursor_is_refused,
+        a_document_that_is_too_large_is_refused,
+    }
+    append {
+        rows_reach_journal_summary_and_outbox,
+        many_executions_share_a_commit,
+        the_last_row_of_an_execution_counts,
+        a_row_written_twice_is_fenced,
+        a_fenced_batch_leaves_nothing_and_spares_its_neighbours,
+        an_owner_that_was_replaced_is_fenced,
+        an_execution_that_ended_or_never_was_is_fenced,
+        a_body_that_is_too_large_is_refused,
+    }
+    outbox {
+        rows_of_a_context_are_sent_in_order,
+        a_row_put_off_holds_its_context_and_no_other,
+        a_row_given_up_lets_the_next_one_through,
+        the_newest_execution_owns_the_context,
+        what_is_said_about_files_has_its_own_order,
+        the_newest_key_is_known_at_start,
+    }
+}

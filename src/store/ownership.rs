@@ -1,0 +1,121 @@
+//! Who may run executions: a lock file keeps a second process out, and ownership rows fence late writers.
+//!
+//! An execution belongs to the shard `key % 64`. A store claims all shards when it opens, each with a higher
+//! epoch than before; every commit with journal rows holds only if owner and epoch are still those of the claim.
+//! On SQLite the lock file already makes sure of it, and the rows are what a distributed backend will rely on.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use sqlx::{AnyConnection, Row as _};
+
+use super::{StoreError, chunk};
+use crate::model::ExecutionKey;
+
+/// How many shards there are; part of the data's format.
+pub(super) const SHARDS: usize = 64;
+
+/// The shard of an execution.
+pub(super) fn shard_of(key: ExecutionKey) -> usize {
+    // The remainder of a division by 64 is below 64.
+    usize::try_from(key.0.rem_euclid(64)).unwrap_or(0)
+}
+
+/// The lock file beside the database, held as long as this lives; the system lets go of it if the process dies.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Locks the database file, or says who holds it.
+    pub(super) fn acquire(database: &Path, owner: &str) -> Result<Self, StoreError> {
+        let mut path = database.as_os_str().to_owned();
+        path.push(".lock");
+        let io = |source: std::io::Error| StoreError::Io { path: path.clone().into(), source: Arc::new(source) };
+        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The holder may be about to write its line; the name is only for people.
+                let read = file.take(200).read_to_string(&mut holder);
+                let holder = match (read, holder.trim()) {
+                    (Err(_), _) | (_, "") => "which one is not known".to_owned(),
+                    (Ok(_), text) => text.to_owned(),
+                };
+                return Err(StoreError::Taken { path: database.to_owned(), holder });
+            }
+        }
+        file.set_len(0).map_err(io)?;
+        file.rewind().map_err(io)?;
+        writeln!(file, "process {} as `{owner}`", std::process::id()).map_err(io)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// The epochs under which this store owns the shards.
+#[derive(Debug)]
+pub(super) struct Ownership {
+    owner: String,
+    epochs: [i64; SHARDS],
+}
+
+impl Ownership {
+    /// Takes over all shards.
+    pub(super) async fn claim(connection: &mut AnyConnection, owner: &str) -> Result<Self, StoreError> {
+        static CLAIM: LazyLock<String> = LazyLock::new(|| {
+            let rows: Vec<String> = (0..SHARDS).map(|shard| format!("({shard}, $1, 1)")).collect();
+            format!(
+                "INSERT INTO shard (shard, owner, epoch) VALUES {} \
+                 ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, epoch = shard.epoch + 1, expires_at = NULL",
+                rows.join(", ")
+            )
+        });
+        sqlx::query(CLAIM.as_str()).bind(owner).execute(&mut *connection).await?;
+        let mut epochs = [0; SHARDS];
+        for row in sqlx::query("SELECT shard, epoch FROM shard").fetch_all(connection).await? {
+            let shard: i64 = row.try_get("shard")?;
+            if let Some(epoch) = usize::try_from(shard).ok().and_then(|shard| epochs.get_mut(shard)) {
+                *epoch = row.try_get("epoch")?;
+            }
+        }
+        Ok(Self { owner: owner.to_owned(), epochs })
+    }
+
+    /// Which of the `asked` shards are still owned: one statement, in the transaction that relies on it.
+    pub(super) async fn still_owned(
+        &self,
+        connection: &mut AnyConnection,
+        asked: &[bool; SHARDS],
+    ) -> Result<[bool; SHARDS], StoreError> {
+        /// For 1, 2, 4, ... 64 shards; what is left over is filled with a repetition.
+        static FENCE: LazyLock<Vec<String>> = LazyLock::new(|| {
+            (0..7)
+                .map(|power| {
+                    let places: Vec<String> = (0..1_usize << power).map(|place| format!("${}", place + 2)).collect();
+                    format!("SELECT shard, epoch FROM shard WHERE owner = $1 AND shard IN ({})", places.join(", "))
+                })
+                .collect()
+        });
+        let shards: Vec<usize> = (0..SHARDS).filter(|shard| asked[*shard]).collect();
+        let mut owned = [false; SHARDS];
+        let Some(last) = shards.last() else { return Ok(owned) };
+        let places = shards.len().next_power_of_two();
+        let mut query = sqlx::query(chunk::text(&FENCE, places)).bind(&self.owner);
+        for place in 0..places {
+            query = query.bind(*shards.get(place).unwrap_or(last) as i64);
+        }
+        for row in query.fetch_all(connection).await? {
+            let shard = usize::try_from(row.try_get::<i64, _>("shard")?).unwrap_or(SHARDS);
+            let epoch: i64 = row.try_get("epoch")?;
+            if shard < SHARDS {
+                owned[shard] = self.epochs[shard] == epoch;
+            }
+        }
+        Ok(owned)
+    }
+}
