@@ -18,6 +18,8 @@ pub(super) fn checkout(repository: &Repository, mirror: &Path, commit: &CommitSh
         .prefix(".checkout-")
         .tempdir_in(parent)
         .map_err(GitError::local("could not create a folder in", parent))?;
+    // On this handle only, and written nowhere: libgit2 makes no folders for submodules in a bare repository.
+    repository.set_workdir(fresh.path(), false).map_err(GitError::reading(mirror))?;
     let mut options = CheckoutBuilder::new();
     options.target_dir(fresh.path()).force().recreate_missing(true).update_index(false);
     repository.checkout_tree(commit.as_object(), Some(&mut options)).map_err(|error| match error.class() {

@@ -97,14 +97,19 @@ impl Mirror {
     /// If the remote can't be fetched from.
     pub async fn fetch(&self) -> Result<(), GitError> {
         let _writing = self.0.writing.lock().await;
-        match self.fetch_once().await {
-            Err(GitError::Corrupt { detail, .. }) => {
-                tracing::warn!(mirror = %self.0.dir.display(), detail, "the mirror is damaged; making it anew");
-                self.blocking(Inner::recreate).await?;
-                self.fetch_once().await
-            }
-            other => other,
+        let error = match self.fetch_once().await {
+            Err(error @ (GitError::Corrupt { .. } | GitError::Failed { .. })) => error,
+            other => return other,
+        };
+        // Git has many words for a damaged repository, and the damage may also be the remote's: then making
+        // the mirror anew helped once at most, and an empty one is as new as can be.
+        let unclear = matches!(error, GitError::Failed { .. });
+        if self.blocking(move |inner| Ok(inner.check().is_ok() && (unclear || inner.is_empty()?))).await? {
+            return Err(error);
         }
+        tracing::warn!(mirror = %self.0.dir.display(), %error, "the mirror is damaged; making it anew");
+        self.blocking(Inner::recreate).await?;
+        self.fetch_once().await
     }
 
     async fn fetch_once(&self) -> Result<(), GitError> {
@@ -267,6 +272,7 @@ impl Inner {
         self.remove_locks(STALE_LOCK)
     }
 
+    /// Whether it is bare, and every ref leads to an object that can be read.
     fn check(&self) -> Result<(), GitError> {
         let repository = self.repository()?;
         let failed = GitError::reading(&self.dir);
@@ -274,7 +280,9 @@ impl Inner {
             return Err(GitError::Corrupt { dir: self.dir.clone(), detail: "it is not bare".to_owned() });
         }
         for reference in repository.references().map_err(&failed)? {
-            reference.map_err(&failed)?;
+            if let Some(target) = reference.map_err(&failed)?.target() {
+                repository.find_object(target, None).map_err(&failed)?;
+            }
         }
         Ok(())
     }

@@ -1,4 +1,6 @@
-//! Longboat from outside and across its rooms: real Git, real HTTP, the real binary.
+//! Longboat from outside and across its rooms: real Git, real HTTP, the real binary. One binary for all of
+//! it, because each would be linked anew.
 
 mod forge;
+mod git;
 mod support;

@@ -1,3 +1,5 @@
 //! What the tests stand on.
 
 pub mod fake_github;
+pub mod git_http;
+pub mod repo;

@@ -1,0 +1,6 @@
+//! Mirrors of real repositories.
+
+mod http;
+mod mirror;
+mod read;
+mod watch;
