@@ -17,6 +17,8 @@ use crate::store::{OutboxEntry, OutboxId, Store, StoreError};
 
 /// How many rows one look at the outbox takes, besides those that are under way.
 const LOOK: usize = 256;
+/// How many looks are taken in a row before what has ended is attended to.
+const ROUNDS: u32 = 8;
 /// How long rows of a busy forge are put aside when they would hide those of another one.
 const ASIDE: Duration = Duration::from_secs(1);
 /// After how many tries a status is given up whatever the reason: some days at the longest wait.
@@ -129,12 +131,18 @@ impl Drain {
         }
         self.held_until = None;
         self.timers = self.timers.split_off(&now.plus(Duration::from_millis(1)));
+        let mut rounds = 0;
         loop {
             let limit = LOOK + self.busy.len();
             let entries = self.store.due_outbox(u32::try_from(limit).unwrap_or(u32::MAX)).await?;
             let full = entries.len() >= limit;
             if !self.start(entries, full).await? {
                 break;
+            }
+            rounds += 1;
+            if rounds == ROUNDS {
+                // There is more, but first what has ended in the meantime.
+                return Ok(Some(now));
             }
         }
         let stored = self.store.next_outbox_due().await?.filter(|due| *due > now);
@@ -184,7 +192,7 @@ impl Drain {
             self.forget(entry.id);
         }
         for (until, ids) in resting {
-            self.defer(&ids, until).await?;
+            self.store.outbox_defer(&ids, until).await?;
             self.timers.insert(until);
         }
         Ok(again)
@@ -284,18 +292,11 @@ impl Drain {
         if let (ForgeErrorKind::RateLimited { .. }, Some(until)) = (error.kind, pause) {
             // The forge's own limits are no failure of the status.
             self.timers.insert(until);
-            return self.defer(&[flight.id], until).await;
+            return self.store.outbox_defer(&[flight.id], until).await;
         }
         let at = now.plus(wait(tries, &self.options)).max(pause.unwrap_or(now));
         self.timers.insert(at);
         self.store.outbox_retry(flight.id, at, &error.message).await
-    }
-
-    async fn defer(&self, ids: &[OutboxId], until: Timestamp) -> Result<(), StoreError> {
-        for id in ids {
-            self.store.outbox_retry(*id, until, "the forge rests").await?;
-        }
-        Ok(())
     }
 
     /// Nothing more is to be known about a row that has ended.

@@ -126,7 +126,7 @@ impl Reporter {
     /// # Errors
     /// If the store can't be read.
     pub async fn stats(&self) -> Result<ReporterStats, StoreError> {
-        let waiting = self.store.due_outbox(10_000).await?.len() as u64;
+        let waiting = self.store.outbox_waiting().await?;
         let forges = self.shared.forges.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(ReporterStats { waiting, forges })
     }

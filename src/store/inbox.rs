@@ -132,8 +132,7 @@ macro_rules! fronts {
 }
 
 impl Store {
-    /// The entries to work off now: of each repository the oldest that is pending, if it is due. One that is being
-    /// worked off is pending until it is settled or put off.
+    /// The entries to work off now: of each repository the oldest that is pending, if it is due.
     ///
     /// # Errors
     /// If the database can't be read.

@@ -37,8 +37,7 @@ macro_rules! fronts {
 }
 
 impl Store {
-    /// The rows to send now: of each order key the oldest that is neither sent nor given up, if it is due. One that
-    /// is being sent is among them until its end is noted.
+    /// The rows to send now: of each order key the oldest that is neither sent nor given up, if it is due.
     ///
     /// # Errors
     /// If the database can't be read.
@@ -126,6 +125,38 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Puts rows off through no failure of theirs: their forge takes nothing for now. The rows after them wait with
+    /// them.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn outbox_defer(&self, ids: &[OutboxId], until: Timestamp) -> Result<(), StoreError> {
+        let ids = ids.to_vec();
+        self.write(move |tx| {
+            Box::pin(async move {
+                for id in ids {
+                    sqlx::query("UPDATE outbox SET due_at = $1 WHERE id = $2 AND state = 'pending'")
+                        .bind(until.as_millis())
+                        .bind(id.0)
+                        .execute(&mut tx.connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// How many rows are neither sent nor given up.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn outbox_waiting(&self) -> Result<u64, StoreError> {
+        let rows: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE state = 'pending'").fetch_one(self.reads()).await?;
+        Ok(u64::try_from(rows).unwrap_or(0))
     }
 
     async fn end_outbox(&self, ids: &[OutboxId], state: &'static str, error: Option<String>) -> Result<(), StoreError> {

@@ -3,4 +3,5 @@
 
 mod forge;
 mod git;
+mod notify;
 mod support;

@@ -127,6 +127,7 @@ on_every_backend! {
         rows_of_a_context_are_sent_in_order,
         a_row_put_off_holds_its_context_and_no_other,
         a_row_given_up_lets_the_next_one_through,
+        rows_of_a_forge_at_rest_wait_without_a_failure,
         the_newest_execution_owns_the_context,
         what_is_said_about_files_has_its_own_order,
         the_newest_key_is_known_at_start,

@@ -81,6 +81,22 @@ pub(super) async fn a_row_given_up_lets_the_next_one_through(fixture: Fixture) {
     assert_eq!(texts(&due(&store).await), [("Running: a (1 of 1)", false)]);
 }
 
+pub(super) async fn rows_of_a_forge_at_rest_wait_without_a_failure(fixture: Fixture) {
+    let store = fixture.open().await;
+    created(&store, run()).await;
+    say_about_files(&store, "longboat/validate", "1 pipeline valid").await;
+    assert_eq!(store.outbox_waiting().await.expect("reads"), 2);
+    let rows = due(&store).await;
+    let later = fixture.clock.now().plus(Duration::from_secs(10));
+    store.outbox_sent(&[rows[1].id]).await.expect("writes");
+    store.outbox_defer(&[rows[0].id, rows[1].id], later).await.expect("writes");
+    assert_eq!(store.outbox_waiting().await.expect("reads"), 1);
+    assert_eq!(due(&store).await, []);
+    assert_eq!(store.next_outbox_due().await.expect("reads"), Some(later));
+    fixture.clock.advance(Duration::from_secs(10));
+    assert_eq!(due(&store).await, [rows[0].clone()]);
+}
+
 pub(super) async fn the_newest_execution_owns_the_context(fixture: Fixture) {
     let store = fixture.open().await;
     let old = created(&store, run()).await;

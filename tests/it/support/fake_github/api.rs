@@ -40,7 +40,10 @@ async fn handle(
         }
         Some(Fault::Gate) => {
             let mut gate = shared.gate.subscribe();
+            shared.state().at_gate += 1;
+            shared.note();
             gate.changed().await.expect("the fake lives");
+            shared.state().at_gate -= 1;
         }
         _ => {}
     }

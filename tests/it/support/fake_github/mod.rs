@@ -123,6 +123,7 @@ struct State {
     posts: usize,
     under_way: usize,
     most_under_way: usize,
+    at_gate: usize,
 }
 
 struct Shared {
@@ -228,6 +229,14 @@ impl FakeGitHub {
     /// Every request meets this, until `None` says that all is well again.
     pub fn fail_always(&self, fault: Option<Fault>) {
         self.shared.state().always = fault;
+    }
+
+    /// Waits until so many requests wait at the gate.
+    pub async fn gate_holds(&self, number: usize) {
+        self.eventually(&format!("{number} requests wait at the gate"), |fake| {
+            (fake.shared.state().at_gate == number).then_some(())
+        })
+        .await;
     }
 
     /// Lets those through that wait at the gate now.

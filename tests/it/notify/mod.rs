@@ -1,0 +1,147 @@
+//! The reporter: from the outbox of a real store to a GitHub behind real HTTP. Time is moved by hand.
+
+mod faults;
+mod order;
+mod restart;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longboat::clock::{Clock, Timestamp};
+use longboat::forge::github::{GitHub, GitHubOptions};
+use longboat::forge::{Forge, Forges};
+use longboat::model::{CommitSha, CommitStatus, ReportTarget, RepositoryName, StatusState};
+use longboat::notify::{ForgeStats, Reporter, ReporterOptions};
+use longboat::store::{Settlement, Store};
+use secrecy::SecretString;
+
+use crate::support::fake_github::{FakeGitHub, TOKEN};
+
+const SECOND: Duration = Duration::from_secs(1);
+const SHOP: &str = "acme/shop";
+const DEPLOY: &str = "longboat/shop/deploy";
+
+/// A store, a GitHub and a clock that all agree on the time.
+struct World {
+    clock: Clock,
+    store: Store,
+    fake: FakeGitHub,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let store = Store::temporary(clock.clone()).await.expect("a store");
+        let fake = FakeGitHub::start(clock.clone()).await;
+        fake.add_repository(SHOP);
+        fake.know_commits(SHOP, |sha| !sha.starts_with('e'));
+        Self { clock, store, fake }
+    }
+
+    /// The fake as the forge `github`, with a client that gives up soon.
+    fn github(&self) -> Arc<dyn Forge> {
+        self.client(TOKEN)
+    }
+
+    fn client(&self, token: &str) -> Arc<dyn Forge> {
+        let mut options = GitHubOptions::new("github", self.fake.url(), SecretString::from(token));
+        options.request_timeout = Duration::from_millis(500);
+        Arc::new(GitHub::new(options, self.clock.clone()).expect("set up"))
+    }
+
+    /// A reporter that knows the shop on the fake.
+    async fn reporter(&self) -> Reporter {
+        self.reporter_with(ReporterOptions::default()).await
+    }
+
+    async fn reporter_with(&self, options: ReporterOptions) -> Reporter {
+        let mut forges = Forges::new();
+        forges.add(self.github(), [name(SHOP)]);
+        self.start(forges, options).await
+    }
+
+    async fn start(&self, forges: Forges, options: ReporterOptions) -> Reporter {
+        Reporter::start(self.store.clone(), self.clock.clone(), forges, options).await.expect("the reporter starts")
+    }
+
+    /// Puts statuses into the outbox, in one transaction.
+    async fn say(&self, statuses: Vec<CommitStatus>) {
+        say(&self.store, statuses).await;
+    }
+
+    /// Moves the clock in steps until `done`; fails if that doesn't come about.
+    async fn pass_time_until<F: Future<Output = bool>>(&self, step: Duration, what: &str, done: impl Fn() -> F) {
+        for _ in 0..3000 {
+            if done().await {
+                return;
+            }
+            self.clock.advance(step);
+            // Real requests need real time; what is waited for is the condition, not this.
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        panic!("gave up waiting: {what}\nseen: {:#?}", self.fake.seen());
+    }
+
+    /// Moves the clock until the outbox is empty.
+    async fn drain(&self, reporter: &Reporter) {
+        self.pass_time_until(SECOND, "the outbox is empty", async || waiting(reporter).await == 0).await;
+    }
+}
+
+/// Waits, without moving the clock, until `done`.
+async fn until<F: Future<Output = bool>>(what: &str, done: impl Fn() -> F) {
+    let patience = std::time::Instant::now();
+    while !done().await {
+        assert!(patience.elapsed() < Duration::from_secs(30), "gave up waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn waiting(reporter: &Reporter) -> u64 {
+    reporter.stats().await.expect("the store can be read").waiting
+}
+
+async fn forge_stats(reporter: &Reporter, name: &str) -> ForgeStats {
+    let stats = reporter.stats().await.expect("the store can be read");
+    stats.forges.into_iter().find(|forge| forge.name == name).unwrap_or_default()
+}
+
+fn name(text: &str) -> RepositoryName {
+    RepositoryName::parse(text).expect("a name")
+}
+
+/// The `number`-th commit.
+fn sha(number: usize) -> String {
+    format!("a{number:039x}")
+}
+
+fn status_of(repository: &str, sha: &str, context: &str, state: StatusState, text: &str) -> CommitStatus {
+    let target = ReportTarget {
+        repository: name(repository),
+        commit: CommitSha::parse(sha).expect("a commit id"),
+        context: context.to_owned(),
+    };
+    CommitStatus::new(target, state, text, "/executions/1")
+}
+
+/// A status of the shop's pipeline on the first commit.
+fn deploy(state: StatusState, text: &str) -> CommitStatus {
+    status_of(SHOP, &sha(1), DEPLOY, state, text)
+}
+
+async fn say(store: &Store, statuses: Vec<CommitStatus>) {
+    let target = statuses[0].target.clone();
+    let settlement = Settlement {
+        inbox: None,
+        repository: target.repository,
+        git_ref: "refs/heads/main".to_owned(),
+        commit: Some(target.commit),
+        publish: Vec::new(),
+        withdraw: Vec::new(),
+        executions: Vec::new(),
+        statuses,
+        findings: None,
+        has_files: None,
+    };
+    store.settle(settlement).await.expect("written");
+}
