@@ -1,0 +1,531 @@
+//! What follows from what happened: the pure heart of the engine.
+//!
+//! [`decide`] looks at a state, an event and the time, and says which entries are to be written and which
+//! handlers are to be called once they are on disk. There is no I/O, no clock and no chance in it, so that it
+//! can be replayed and run through millions of schedules.
+//!
+//! The rules are Spinnaker's where it has them. Three that it doesn't have, or has differently:
+//! - A stage's timeout counts from its first attempt and spans all of them, pauses included; running out of
+//!   time is never retried. So the number that an author writes is how long the stage can take.
+//! - A condition or a `${ }` that can't be evaluated is a failure of its stage, never a silent skip.
+//! - The first cause for which an execution stops (a halting failure, a cancellation, the pipeline's timeout)
+//!   decides how it ends.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value};
+
+use super::entry::Entry;
+use super::evaluate;
+use super::limits::{self, Bound};
+use super::state::{IllegalEntry, Phase, State, Stop};
+use super::{CancelReason, Effect, Failure, Outcome, Wake};
+use crate::clock::Timestamp;
+use crate::model::{OnFailure, StagePath, Status};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The state was folded from the journal, for the first time or after a restart. Handlers that had something
+    /// in hand are asked to go on.
+    Loaded,
+    /// A time has come; the state knows whose.
+    Due,
+    /// A handler answered.
+    Answered {
+        /// The stage.
+        stage: u32,
+        /// The number of the call.
+        call: u64,
+        /// Its answer.
+        outcome: Outcome,
+    },
+    /// A handler's `cancel` returned.
+    Cancelled {
+        /// The stage.
+        stage: u32,
+        /// The number of the call.
+        call: u64,
+        /// It did not return in time, and was left alone.
+        overdue: bool,
+    },
+    /// A signal for a stage: for one attempt if it names it (handlers do), else for a stage that waits (people).
+    Signal {
+        /// The stage.
+        path: StagePath,
+        /// The attempt.
+        attempt: Option<u32>,
+        /// What `resume` is to know.
+        payload: Value,
+    },
+    /// Somebody cancels the execution.
+    Cancel {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// What is to be written, in this order, all or nothing.
+    pub entries: Vec<Entry>,
+    /// What is to be done once that is on disk.
+    pub actions: Vec<Action>,
+    /// Why the event was not taken, if it could be refused.
+    pub refused: Option<Refusal>,
+}
+
+/// A call of a handler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// The stage.
+    pub stage: u32,
+    /// The number that the answer must carry.
+    pub call: u64,
+    /// What to ask.
+    pub ask: Ask,
+}
+
+/// What a handler is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// To start.
+    Start,
+    /// To go on.
+    Resume(Wake),
+    /// To end what the attempt does outside; calls of the stage that are out are given up first.
+    Cancel(CancelReason),
+}
+
+/// Why a signal or a cancellation was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such stage.
+    NoSuchStage,
+    /// The stage doesn't wait, or not in this attempt.
+    NotWaiting,
+    /// The stage has been given a signal already.
+    AlreadySignalled,
+    /// The payload is too large.
+    TooLarge,
+    /// The execution has ended.
+    Complete,
+}
+
+/// What follows from an event. Pure: the state stays as it is.
+///
+/// # Errors
+/// Only if the rules contradict themselves, which the tests look for.
+#[cfg(test)]
+pub fn decide(state: &State, event: Event, now: Timestamp) -> Result<Decision, IllegalEntry> {
+    advance(&mut state.clone(), event, now)
+}
+
+/// As [`decide`], and takes the state along: the entries are applied, the calls noted.
+///
+/// # Errors
+/// As [`decide`]; the state is then to be thrown away.
+pub fn advance(state: &mut State, event: Event, now: Timestamp) -> Result<Decision, IllegalEntry> {
+    let mut step = Step { state, now, decision: Decision::default(), open: VecDeque::new() };
+    step.take(event)?;
+    step.settle()?;
+    Ok(step.decision)
+}
+
+struct Step<'a> {
+    state: &'a mut State,
+    now: Timestamp,
+    decision: Decision,
+    /// Stages that may have become free to start.
+    open: VecDeque<u32>,
+}
+
+type Done = Result<(), IllegalEntry>;
+
+impl Step<'_> {
+    fn take(&mut self, event: Event) -> Done {
+        if self.state.status.is_complete() {
+            let refusable = matches!(event, Event::Signal { .. } | Event::Cancel { .. });
+            self.decision.refused = refusable.then_some(Refusal::Complete);
+            return Ok(());
+        }
+        match event {
+            Event::Loaded => self.loaded(),
+            Event::Due => self.due(),
+            Event::Answered { stage, call, outcome } => self.answered(stage, call, outcome),
+            Event::Cancelled { stage, call, overdue } => self.cancelled(stage, call, overdue),
+            Event::Signal { path, attempt, payload } => self.signal(&path, attempt, payload),
+            Event::Cancel { by, reason } => self.cancel(by, reason),
+        }
+    }
+
+    fn loaded(&mut self) -> Done {
+        if self.state.status == Status::NotStarted {
+            self.record(Entry::Begin)?;
+        }
+        self.due()?;
+        for stage in self.active_stages() {
+            let found = &self.state.stages[stage as usize];
+            if found.call.is_some() {
+                continue;
+            }
+            match &found.phase {
+                Phase::InFlight | Phase::Polling { .. } => self.ask(stage, Ask::Resume(Wake::Recovered)),
+                Phase::Waiting { .. } => self.give_signal(stage),
+                Phase::Cancelling { timed_out, .. } => {
+                    let reason = self.cancel_reason(*timed_out);
+                    self.ask(stage, Ask::Cancel(reason));
+                }
+                Phase::Backoff { .. } | Phase::Idle | Phase::Ended(_) => {}
+            }
+        }
+        self.open.extend(0..u32::try_from(self.state.stages.len()).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    fn due(&mut self) -> Done {
+        let now = self.now;
+        let late = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= now);
+        if self.state.stop.is_none() && self.state.status == Status::Running && late(self.state.deadline()) {
+            self.record(Entry::Timeout)?;
+        }
+        for stage in self.active_stages() {
+            if late(self.state.deadline_of(stage)) {
+                self.time_out(stage)?;
+            } else {
+                self.wake_if_due(stage)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with a stage whose time has come.
+    fn wake_if_due(&mut self, stage: u32) -> Done {
+        let found = &self.state.stages[stage as usize];
+        let free = found.call.is_none();
+        match &found.phase {
+            Phase::Waiting { until: Some(until), .. } | Phase::Polling { until, .. } if free && *until <= self.now => {
+                self.ask(stage, Ask::Resume(Wake::Due));
+                Ok(())
+            }
+            Phase::Backoff { until } if *until <= self.now && self.state.stop.is_none() => self.start(stage),
+            _ => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, stage: u32, call: u64, outcome: Outcome) -> Done {
+        let Some(took_signal) = self.take_call(stage, call) else { return Ok(()) };
+        let signal_kept = !took_signal && self.state.stages[stage as usize].signal.is_some();
+        match outcome {
+            Outcome::Done { outputs } => match limits::check(Bound::Outputs, &outputs) {
+                Ok(()) => self.record(Entry::Done { stage, outputs })?,
+                Err(message) => return self.fail(stage, message, Map::new()),
+            },
+            Outcome::Wait { until, waiting_for, checkpoint } => {
+                if let Err(message) = limits::check(Bound::Checkpoint, &checkpoint) {
+                    return self.fail(stage, message, Map::new());
+                }
+                let waiting_for = limits::clip(waiting_for);
+                self.record(Entry::Wait { stage, until, waiting_for, checkpoint, signal_kept })?;
+                return self.go_on(stage);
+            }
+            Outcome::Poll { after, checkpoint } => {
+                if let Err(message) = limits::check(Bound::Checkpoint, &checkpoint) {
+                    return self.fail(stage, message, Map::new());
+                }
+                let next = self.now.plus(after.max(limits::SHORTEST_POLL));
+                // A look that saw nothing new is not worth a row.
+                let found = &mut self.state.stages[stage as usize];
+                match &mut found.phase {
+                    Phase::Polling { until, checkpoint: known } if !took_signal && *known == checkpoint => {
+                        *until = next
+                    }
+                    _ => self.record(Entry::Poll { stage, until: next, checkpoint, signal_kept })?,
+                }
+                return self.go_on(stage);
+            }
+            Outcome::Fail(failure) => return self.attempt_failed(stage, failure),
+            Outcome::Restart { reason } => {
+                let reason = limits::clip(reason);
+                if self.state.stages[stage as usize].lost >= limits::LOST_ATTEMPTS {
+                    let message = format!("{reason}; it was lost {} times before", limits::LOST_ATTEMPTS);
+                    return self.fail(stage, message, Map::new());
+                }
+                self.record(Entry::Retry { stage, message: reason, until: self.now, lost: true })?;
+                return self.start(stage);
+            }
+        }
+        self.ended(stage);
+        Ok(())
+    }
+
+    /// After a handler answered that it isn't done: the next wake may be there already.
+    fn go_on(&mut self, stage: u32) -> Done {
+        self.give_signal(stage);
+        if self.state.stages[stage as usize].call.is_none() { self.wake_if_due(stage) } else { Ok(()) }
+    }
+
+    fn attempt_failed(&mut self, stage: u32, failure: Failure) -> Done {
+        let Failure { message, retryable, outputs } = failure;
+        let message = limits::clip(message);
+        let found = &self.state.stages[stage as usize];
+        let tried = found.attempt.saturating_sub(found.lost);
+        match &self.state.definition(stage).retry {
+            Some(retry) if retryable && tried < retry.attempts => {
+                let pause = limits::backoff(retry.backoff.as_duration(), tried);
+                let until = self.now.plus(pause);
+                self.record(Entry::Retry { stage, message, until, lost: false })?;
+                self.wake_if_due(stage)
+            }
+            _ => match limits::check(Bound::Outputs, &outputs) {
+                Ok(()) => self.fail(stage, message, outputs),
+                Err(_) => self.fail(stage, message, Map::new()),
+            },
+        }
+    }
+
+    fn cancelled(&mut self, stage: u32, call: u64, overdue: bool) -> Done {
+        let Phase::Cancelling { timed_out, .. } = self.state.stages[stage as usize].phase else { return Ok(()) };
+        if self.take_call(stage, call).is_none() {
+            return Ok(());
+        }
+        let note = overdue.then_some("ending what it had started took too long and was given up: it may still run");
+        if timed_out {
+            let message = self.stage_timeout_message(stage, note);
+            self.fail(stage, message, Map::new())
+        } else {
+            self.stopped(stage, note)
+        }
+    }
+
+    fn signal(&mut self, path: &StagePath, attempt: Option<u32>, payload: Value) -> Done {
+        let refusal = match self.state.plan.find(path) {
+            None => Refusal::NoSuchStage,
+            Some(stage) => {
+                let found = &self.state.stages[stage as usize];
+                let listens = match found.phase {
+                    Phase::Waiting { .. } => attempt.is_none_or(|attempt| attempt == found.attempt),
+                    Phase::InFlight | Phase::Polling { .. } => attempt == Some(found.attempt),
+                    Phase::Idle | Phase::Backoff { .. } | Phase::Cancelling { .. } | Phase::Ended(_) => false,
+                };
+                if !listens {
+                    Refusal::NotWaiting
+                } else if found.signal.is_some() {
+                    Refusal::AlreadySignalled
+                } else if limits::check(Bound::Signal, &payload).is_err() {
+                    Refusal::TooLarge
+                } else {
+                    self.record(Entry::Signal { stage, payload })?;
+                    if self.state.stages[stage as usize].call.is_none() {
+                        self.give_signal(stage);
+                    }
+                    return Ok(());
+                }
+            }
+        };
+        self.decision.refused = Some(refusal);
+        Ok(())
+    }
+
+    fn cancel(&mut self, by: String, reason: Option<String>) -> Done {
+        // Whatever stops it already ends it, and asking twice is no fault.
+        if self.state.stop.is_some() {
+            return Ok(());
+        }
+        self.record(Entry::Cancel { by: limits::clip(by), reason: reason.map(limits::clip) })?;
+        if self.state.status == Status::NotStarted {
+            self.record(Entry::End { status: Status::Canceled })?;
+        }
+        Ok(())
+    }
+
+    /// Starts what became free, stops what must stop, and ends the execution if nothing is left.
+    fn settle(&mut self) -> Done {
+        if self.state.status != Status::Running {
+            return Ok(());
+        }
+        while let Some(stage) = self.open.pop_front() {
+            if self.state.stages[stage as usize].phase == Phase::Idle && self.state.may_start(stage) {
+                self.start(stage)?;
+            }
+        }
+        if self.state.stop.is_some() {
+            for stage in self.active_stages() {
+                self.stop(stage)?;
+            }
+        }
+        if self.state.has_active() { Ok(()) } else { self.record(Entry::End { status: self.state.final_status() }) }
+    }
+
+    /// Starts an attempt of a stage that hasn't begun, or whose last attempt failed.
+    fn start(&mut self, stage: u32) -> Done {
+        if self.state.stages[stage as usize].phase == Phase::Idle {
+            match evaluate::condition(self.state, stage) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.record(Entry::Skip { stage })?;
+                    self.ended(stage);
+                    return Ok(());
+                }
+                Err(message) => return self.fail(stage, message, Map::new()),
+            }
+        }
+        if self.state.plan.stages()[stage as usize].kind.is_none() {
+            let known = self.state.plan.kinds().names().join(", ");
+            let kind = &self.state.definition(stage).kind;
+            let message = format!("this Longboat has no stage type `{kind}`; it has {known}");
+            return self.fail(stage, message, Map::new());
+        }
+        let fields = match evaluate::fields(self.state, stage) {
+            Ok(fields) => fields,
+            Err(message) => return self.fail(stage, message, Map::new()),
+        };
+        if let Some(Err(message)) = fields.as_ref().map(|fields| limits::check(Bound::Fields, fields)) {
+            return self.fail(stage, message, Map::new());
+        }
+        let attempt = self.state.stages[stage as usize].attempt + 1;
+        self.record(Entry::Start { stage, attempt, fields })?;
+        self.ask(stage, Ask::Start);
+        Ok(())
+    }
+
+    /// Ends a stage that failed, by its `onFailure`.
+    fn fail(&mut self, stage: u32, message: String, outputs: Map<String, Value>) -> Done {
+        let status = match self.state.definition(stage).on_failure {
+            OnFailure::Halt => Status::Terminal,
+            OnFailure::HaltBranch | OnFailure::HaltBranchThenFail => Status::Stopped,
+            OnFailure::Ignore => Status::FailedContinue,
+        };
+        self.record(Entry::Fail { stage, status, message: limits::clip(message), outputs })?;
+        self.ended(stage);
+        Ok(())
+    }
+
+    /// A stage ran for too long.
+    fn time_out(&mut self, stage: u32) -> Done {
+        match self.state.stages[stage as usize].phase {
+            Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => {
+                if self.leaves_something(stage) {
+                    self.record(Entry::Cancelling { stage, timed_out: true })?;
+                    self.ask(stage, Ask::Cancel(CancelReason::TimedOut));
+                    return Ok(());
+                }
+                let message = self.stage_timeout_message(stage, None);
+                self.fail(stage, message, Map::new())
+            }
+            Phase::Backoff { .. } => {
+                let message = self.stage_timeout_message(stage, None);
+                self.fail(stage, message, Map::new())
+            }
+            Phase::Idle | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
+        }
+    }
+
+    /// Stops a stage because the execution stops.
+    fn stop(&mut self, stage: u32) -> Done {
+        match self.state.stages[stage as usize].phase {
+            Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => {
+                if self.leaves_something(stage) {
+                    self.record(Entry::Cancelling { stage, timed_out: false })?;
+                    let reason = self.cancel_reason(false);
+                    self.ask(stage, Ask::Cancel(reason));
+                    return Ok(());
+                }
+                self.stopped(stage, None)
+            }
+            Phase::Backoff { .. } => self.stopped(stage, None),
+            Phase::Idle | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
+        }
+    }
+
+    /// Ends a stage whose effect is gone because the execution stops.
+    fn stopped(&mut self, stage: u32, note: Option<&str>) -> Done {
+        match (&self.state.stop, self.state.execution.info.pipeline.timeout) {
+            (Some(Stop::TimedOut), Some(timeout)) => {
+                let mut message = format!("the pipeline timed out after {timeout}");
+                if let Some(note) = note {
+                    message = format!("{message}; {note}");
+                }
+                self.record(Entry::Fail { stage, status: Status::Terminal, message, outputs: Map::new() })
+            }
+            _ => self.record(Entry::Canceled { stage, message: note.map(str::to_owned) }),
+        }
+    }
+
+    /// Whether a stage's attempt may have something outside, or a call that is out. Takes back a start that this
+    /// very decision asked for, and that nobody has seen.
+    fn leaves_something(&mut self, stage: u32) -> bool {
+        let asked = self.decision.actions.iter().position(|action| action.stage == stage);
+        if let Some(position) = asked {
+            let action = self.decision.actions.remove(position);
+            self.state.stages[stage as usize].call = None;
+            if action.ask == Ask::Start {
+                return false;
+            }
+        }
+        let found = &self.state.stages[stage as usize];
+        let effect = self.state.plan.stages()[stage as usize].kind.map(|kind| kind.effect);
+        found.call.is_some() || effect.is_some_and(|effect| effect != Effect::None)
+    }
+
+    fn stage_timeout_message(&self, stage: u32, note: Option<&str>) -> String {
+        let found = &self.state.stages[stage as usize];
+        let definition = self.state.definition(stage);
+        let mut message = match definition.timeout {
+            Some(timeout) => format!("timed out after {timeout}"),
+            None => "timed out".to_owned(),
+        };
+        if let Some(error) = &found.error {
+            message = format!("{message}; the attempt before failed: {error}");
+        }
+        if let Some(note) = note {
+            message = format!("{message}; {note}");
+        }
+        message
+    }
+
+    fn cancel_reason(&self, stage_timed_out: bool) -> CancelReason {
+        match self.state.stop {
+            _ if stage_timed_out => CancelReason::TimedOut,
+            Some(Stop::TimedOut) => CancelReason::TimedOut,
+            Some(Stop::Halted { .. } | Stop::Canceled { .. }) | None => CancelReason::Canceled,
+        }
+    }
+
+    /// Hands a signal that came to the handler.
+    fn give_signal(&mut self, stage: u32) {
+        if let Some(payload) = self.state.stages[stage as usize].signal.clone() {
+            self.ask(stage, Ask::Resume(Wake::Signal(payload)));
+        }
+    }
+
+    fn ask(&mut self, stage: u32, ask: Ask) {
+        let took_signal = matches!(ask, Ask::Resume(Wake::Signal(_)));
+        let call = self.state.call(stage, took_signal);
+        self.decision.actions.push(Action { stage, call, ask });
+    }
+
+    /// Takes back the call that an answer belongs to; says whether it took the signal along. `None`: the answer is
+    /// to a call that was given up.
+    fn take_call(&mut self, stage: u32, number: u64) -> Option<bool> {
+        let call = self.state.stages.get_mut(stage as usize)?.call.take_if(|call| call.number == number)?;
+        Some(call.took_signal)
+    }
+
+    fn ended(&mut self, stage: u32) {
+        self.open.extend(&self.state.plan.stages()[stage as usize].needed_by);
+    }
+
+    fn active_stages(&self) -> Vec<u32> {
+        if self.state.has_active() { self.state.active().map(|(index, _)| index).collect() } else { Vec::new() }
+    }
+
+    fn record(&mut self, entry: Entry) -> Done {
+        self.state.apply(&entry, self.now)?;
+        self.decision.entries.push(entry);
+        Ok(())
+    }
+}

@@ -1,0 +1,308 @@
+//! Journal entries: what an execution's past is made of, and how a row of the journal is written.
+//!
+//! A row is `{"v":1,"e":[...]}` and holds all that one decision said about one execution; its time is the
+//! row's. Keys are short because rows are many. Stages are named by their index in the plan, which is fixed:
+//! the definition's stages in the author's order, then those that entries added.
+//!
+//! A change of what an entry means, or a new key, is a new version; rows of old versions stay readable.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::model::{Stage, StagePath, Status};
+
+/// The version that this program writes.
+const VERSION: u32 = 1;
+
+/// One transition of an execution or of one of its stages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Entry {
+    /// The execution began.
+    Begin,
+    /// An attempt of a stage started.
+    Start {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// The attempt, from 1.
+        #[serde(rename = "a")]
+        attempt: u32,
+        /// Its fields with `${ }` evaluated, if that changed anything.
+        #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+        fields: Option<Map<String, Value>>,
+    },
+    /// The attempt waits for a time or a signal.
+    Wait {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// When it goes on by itself.
+        #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// What it waits for, in words.
+        #[serde(rename = "w")]
+        waiting_for: String,
+        /// What the handler wants to know.
+        #[serde(rename = "c", default, skip_serializing_if = "Value::is_null")]
+        checkpoint: Value,
+        /// A signal came before this answer and has not been given to the handler.
+        #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+        signal_kept: bool,
+    },
+    /// The attempt goes on outside and is looked at again later.
+    Poll {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// When it is looked at.
+        #[serde(rename = "u")]
+        until: Timestamp,
+        /// What the handler wants to know.
+        #[serde(rename = "c", default, skip_serializing_if = "Value::is_null")]
+        checkpoint: Value,
+        /// A signal came before this answer and has not been given to the handler.
+        #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+        signal_kept: bool,
+    },
+    /// A signal came for the attempt.
+    Signal {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// What it said.
+        #[serde(rename = "p", default, skip_serializing_if = "Value::is_null")]
+        payload: Value,
+    },
+    /// The stage succeeded.
+    Done {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// What it yielded.
+        #[serde(rename = "o", default, skip_serializing_if = "Map::is_empty")]
+        outputs: Map<String, Value>,
+    },
+    /// The attempt failed or was lost, and another follows.
+    Retry {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// Why it failed.
+        #[serde(rename = "m")]
+        message: String,
+        /// When the next attempt starts.
+        #[serde(rename = "u")]
+        until: Timestamp,
+        /// It was lost rather than failed, and counts as none of the author's attempts.
+        #[serde(rename = "l", default, skip_serializing_if = "is_false")]
+        lost: bool,
+    },
+    /// The stage failed, for good.
+    Fail {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// Its status by its `onFailure`: `TERMINAL`, `STOPPED` or `FAILED_CONTINUE`.
+        #[serde(rename = "t")]
+        status: Status,
+        /// Why.
+        #[serde(rename = "m")]
+        message: String,
+        /// What it yielded all the same.
+        #[serde(rename = "o", default, skip_serializing_if = "Map::is_empty")]
+        outputs: Map<String, Value>,
+    },
+    /// The stage is left out, because its `when` said so.
+    Skip {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+    },
+    /// Somebody cancelled the execution.
+    Cancel {
+        /// Who.
+        #[serde(rename = "b")]
+        by: String,
+        /// Why.
+        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The execution ran for longer than its pipeline may.
+    Timeout,
+    /// What the attempt does outside is being ended.
+    Cancelling {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// Because the stage itself ran for too long, and not because the execution stops.
+        #[serde(rename = "t", default, skip_serializing_if = "is_false")]
+        timed_out: bool,
+    },
+    /// The stage ended because the execution stops.
+    Canceled {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// What is to be known about it (that its effect may not be gone).
+        #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// The execution ended.
+    End {
+        /// How.
+        #[serde(rename = "t")]
+        status: Status,
+    },
+    /// Stages were added while the execution ran.
+    #[serde(rename = "add")]
+    AddStages {
+        /// The stages, in the order of their indexes.
+        #[serde(rename = "l")]
+        stages: Vec<AddedStage>,
+    },
+    /// Longboat itself can't go on with the execution.
+    Trouble {
+        /// Why, and what to do.
+        #[serde(rename = "m")]
+        message: String,
+    },
+}
+
+/// A stage that came while the execution ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedStage {
+    /// Where it stands.
+    #[serde(rename = "p")]
+    pub path: StagePath,
+    /// The indexes of the stages that it needs.
+    #[serde(rename = "n", default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<u32>,
+    /// What it does; the definition's own `needs` are not looked at.
+    #[serde(rename = "d")]
+    pub definition: Stage,
+}
+
+// Serde's `skip_serializing_if` hands out references.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// Why a row of the journal can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// A program that is newer than this one wrote it.
+    #[error(
+        "it was written in version {found} of the journal's form, and this Longboat reads up to version {VERSION}; start a newer Longboat"
+    )]
+    Version {
+        /// The version found.
+        found: u64,
+    },
+    /// It is damaged.
+    #[error("it can't be read: {0}")]
+    Damaged(String),
+}
+
+#[derive(Serialize)]
+struct RowOut<'a> {
+    v: u32,
+    e: &'a [Entry],
+}
+
+#[derive(Deserialize)]
+struct RowIn {
+    v: u64,
+    e: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct RowHead {
+    v: u64,
+}
+
+/// The body of a row.
+///
+/// # Errors
+/// If a value in it can't be written as JSON, which plain JSON values always can.
+pub fn encode(entries: &[Entry]) -> Result<String, RowError> {
+    serde_json::to_string(&RowOut { v: VERSION, e: entries }).map_err(|error| RowError::Damaged(error.to_string()))
+}
+
+/// The entries of a row's body.
+///
+/// # Errors
+/// If the row was written in another version, or is damaged.
+pub fn decode(body: &str) -> Result<Vec<Entry>, RowError> {
+    let wrong = match serde_json::from_str::<RowIn>(body) {
+        Ok(row) if row.v == u64::from(VERSION) => return Ok(row.e),
+        Ok(row) => return Err(RowError::Version { found: row.v }),
+        Err(error) => error,
+    };
+    // What a newer version added fails above; its number says more than the parser does.
+    match serde_json::from_str::<RowHead>(body) {
+        Ok(head) if head.v != u64::from(VERSION) => Err(RowError::Version { found: head.v }),
+        _ => Err(RowError::Damaged(wrong.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_rows_of_a_plain_stage_are_short() {
+        let entries =
+            [Entry::Done { stage: 3, outputs: Map::new() }, Entry::Start { stage: 4, attempt: 1, fields: None }];
+        let body = encode(&entries).expect("encodes");
+        assert_eq!(body, r#"{"v":1,"e":[{"done":{"s":3}},{"start":{"s":4,"a":1}}]}"#);
+        assert_eq!(decode(&body).expect("decodes"), entries);
+    }
+
+    #[test]
+    fn every_value_comes_back() {
+        let map = |value: Value| value.as_object().cloned().expect("a map");
+        let at = Timestamp::from_millis(7);
+        let entries = vec![
+            Entry::Begin,
+            Entry::Start { stage: 0, attempt: 2, fields: Some(map(json!({"a": [1, null, 1.5, "ü"]}))) },
+            Entry::Wait {
+                stage: 0,
+                until: Some(at),
+                waiting_for: "approval".into(),
+                checkpoint: json!({"n": 1}),
+                signal_kept: true,
+            },
+            Entry::Poll { stage: 0, until: at, checkpoint: Value::Null, signal_kept: false },
+            Entry::Signal { stage: 0, payload: json!("go") },
+            Entry::Retry { stage: 0, message: "m".into(), until: at, lost: true },
+            Entry::Fail {
+                stage: 0,
+                status: Status::Stopped,
+                message: "m".into(),
+                outputs: map(json!({"exitCode": 1})),
+            },
+            Entry::Skip { stage: 1 },
+            Entry::Cancel { by: "ann".into(), reason: Some("wrong".into()) },
+            Entry::Timeout,
+            Entry::Cancelling { stage: 2, timed_out: true },
+            Entry::Canceled { stage: 2, message: None },
+            Entry::Trouble { message: "x".into() },
+            Entry::End { status: Status::Terminal },
+        ];
+        assert_eq!(decode(&encode(&entries).expect("encodes")).expect("decodes"), entries);
+    }
+
+    #[test]
+    fn a_newer_version_is_named_and_not_guessed_at() {
+        assert_eq!(decode(r#"{"v":2,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 2 }));
+        assert_eq!(decode(r#"{"v":2,"e":[]}"#), Err(RowError::Version { found: 2 }));
+        assert!(matches!(decode(r#"{"v":1,"e":[{"leap":{}}]}"#), Err(RowError::Damaged(_))));
+        assert!(matches!(decode("not json"), Err(RowError::Damaged(_))));
+    }
+}

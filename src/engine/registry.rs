@@ -1,0 +1,75 @@
+//! Which handler serves which stage type.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Effect, StageHandler};
+
+/// All stage types of this program.
+#[derive(Clone)]
+pub struct Registry {
+    handlers: Vec<Arc<dyn StageHandler>>,
+    kinds: Arc<Kinds>,
+}
+
+impl Registry {
+    /// A registry of these handlers. Of two handlers for one type, the later is served.
+    pub fn new(handlers: Vec<Arc<dyn StageHandler>>) -> Self {
+        let kinds = handlers.iter().enumerate().map(|(slot, handler)| {
+            let kind = Kind { slot, effect: handler.effect() };
+            (handler.kind().to_owned(), kind)
+        });
+        let kinds = Arc::new(Kinds(kinds.collect()));
+        Self { handlers, kinds }
+    }
+
+    /// What the pure core knows about stage types.
+    pub(super) fn kinds(&self) -> &Arc<Kinds> {
+        &self.kinds
+    }
+
+    pub(super) fn handler(&self, kind: Kind) -> Option<&Arc<dyn StageHandler>> {
+        self.handlers.get(kind.slot)
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Registry").field(&self.kinds.names()).finish()
+    }
+}
+
+/// The stage types as data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kinds(HashMap<String, Kind>);
+
+/// One stage type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The handler's place in the registry.
+    pub slot: usize,
+    /// What the handler declares.
+    pub effect: Effect,
+}
+
+impl Kinds {
+    /// The type of this name.
+    pub fn get(&self, name: &str) -> Option<Kind> {
+        self.0.get(name).copied()
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// These types, for tests of the core.
+    #[cfg(test)]
+    pub fn of(kinds: &[(&str, Effect)]) -> Arc<Self> {
+        let kind =
+            |(slot, (name, effect)): (usize, &(&str, Effect))| (name.to_string(), Kind { slot, effect: *effect });
+        Arc::new(Self(kinds.iter().enumerate().map(kind).collect()))
+    }
+}

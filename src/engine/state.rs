@@ -1,0 +1,535 @@
+//! How an execution stands: the fold of its journal.
+//!
+//! [`State::apply`] is the only place where an execution changes. It takes an entry only if the entry is legal
+//! in the present state, so that a journal that was damaged, or written by a faulty program, is an error with a
+//! name and never a state that can't be.
+//!
+//! Beside what the journal says, a state knows which handler calls are out. That knowledge is not in the
+//! journal, and is gone after a restart, as the calls are.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::entry::Entry;
+use super::plan::{Plan, PlanError};
+use super::registry::Kinds;
+use crate::clock::Timestamp;
+use crate::model::{Execution, OnFailure, Stage, Status};
+
+/// An execution, as its journal tells it.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The unchanging part.
+    pub execution: Arc<Execution>,
+    /// The graph.
+    pub plan: Arc<Plan>,
+    /// How the execution stands.
+    pub status: Status,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why no further stage starts, if so.
+    pub stop: Option<Stop>,
+    /// Why Longboat itself can't go on.
+    pub trouble: Option<String>,
+    /// The stages, by index.
+    pub stages: Vec<StageState>,
+    /// How many stages have begun and not ended.
+    active: u32,
+    /// Numbers the calls of handlers, so that a late answer is known as such.
+    calls: u64,
+}
+
+/// Why an execution stops before all its stages have run. The first cause stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// A stage failed whose failure halts the pipeline.
+    Halted {
+        /// The stage's index.
+        stage: u32,
+    },
+    /// Somebody cancelled it.
+    Canceled {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// It ran for longer than its pipeline may.
+    TimedOut,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageState {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The latest attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// How many attempts were lost rather than failed.
+    pub lost: u32,
+    /// When the first attempt started: the stage's timeout counts from here.
+    pub started_at: Option<Timestamp>,
+    /// When the latest attempt started.
+    pub attempt_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it yielded.
+    pub outputs: Map<String, Value>,
+    /// Why it failed, or its latest attempt did.
+    pub error: Option<String>,
+    /// Its fields as evaluated, where they differ from the definition.
+    pub fields: Option<Map<String, Value>>,
+    /// A signal that the handler has not worked off.
+    pub signal: Option<Value>,
+    /// The handler's call that is out. Not from the journal.
+    pub call: Option<Call>,
+}
+
+/// Where a stage is in its life.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// Not begun.
+    Idle,
+    /// An attempt started, and its handler has never answered.
+    InFlight,
+    /// The attempt waits.
+    Waiting {
+        /// When it goes on by itself.
+        until: Option<Timestamp>,
+        /// What it waits for, in words.
+        waiting_for: String,
+        /// What the handler wants to know.
+        checkpoint: Value,
+    },
+    /// The attempt goes on outside.
+    Polling {
+        /// When it is looked at again.
+        until: Timestamp,
+        /// What the handler wants to know.
+        checkpoint: Value,
+    },
+    /// An attempt failed, and another follows.
+    Backoff {
+        /// When.
+        until: Timestamp,
+    },
+    /// What the attempt does outside is being ended.
+    Cancelling {
+        /// Because the stage itself ran for too long.
+        timed_out: bool,
+        /// What the handler wants to know.
+        checkpoint: Option<Value>,
+    },
+    /// Ended, with a complete status.
+    Ended(Status),
+}
+
+/// A handler's call that is out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its number.
+    pub number: u64,
+    /// Whether the stage's signal went with it.
+    pub took_signal: bool,
+}
+
+/// An entry that is not legal where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the entry {entry} is not legal here: {reason}")]
+pub struct IllegalEntry {
+    /// The entry.
+    pub entry: String,
+    /// Why not.
+    pub reason: String,
+}
+
+impl State {
+    /// The state of an execution without a journal.
+    ///
+    /// # Errors
+    /// If the definition is not a graph.
+    pub fn new(execution: Arc<Execution>, kinds: Arc<Kinds>) -> Result<Self, PlanError> {
+        let plan = Arc::new(Plan::new(&execution, kinds)?);
+        let stages = vec![StageState::new(); plan.stages().len()];
+        Ok(Self {
+            execution,
+            plan,
+            status: Status::NotStarted,
+            started_at: None,
+            ended_at: None,
+            stop: None,
+            trouble: None,
+            stages,
+            active: 0,
+            calls: 0,
+        })
+    }
+
+    /// Takes an entry of the journal.
+    ///
+    /// # Errors
+    /// If the entry isn't legal in this state; the state is then unchanged.
+    pub fn apply(&mut self, entry: &Entry, at: Timestamp) -> Result<(), IllegalEntry> {
+        self.check(entry).map_err(|reason| IllegalEntry { entry: shorten(entry), reason })?;
+        if !matches!(entry, Entry::End { .. }) {
+            self.trouble = None;
+        }
+        match entry {
+            Entry::Begin => {
+                self.status = Status::Running;
+                self.started_at = Some(at);
+            }
+            Entry::Start { stage, attempt, fields } => {
+                let stage = self.enter(*stage, Phase::InFlight);
+                stage.attempt = *attempt;
+                stage.started_at = stage.started_at.or(Some(at));
+                stage.attempt_at = Some(at);
+                stage.fields.clone_from(fields);
+            }
+            Entry::Wait { stage, until, waiting_for, checkpoint, signal_kept } => {
+                let (waiting_for, checkpoint) = (waiting_for.clone(), checkpoint.clone());
+                self.enter(*stage, Phase::Waiting { until: *until, waiting_for, checkpoint }).keep_signal(*signal_kept);
+            }
+            Entry::Poll { stage, until, checkpoint, signal_kept } => {
+                let phase = Phase::Polling { until: *until, checkpoint: checkpoint.clone() };
+                self.enter(*stage, phase).keep_signal(*signal_kept);
+            }
+            Entry::Signal { stage, payload } => self.stages[*stage as usize].signal = Some(payload.clone()),
+            Entry::Done { stage, outputs } => {
+                let stage = self.end_stage(*stage, Status::Succeeded, at);
+                stage.outputs.clone_from(outputs);
+                stage.error = None;
+            }
+            Entry::Retry { stage, message, until, lost } => {
+                let stage = self.enter(*stage, Phase::Backoff { until: *until });
+                stage.keep_signal(false);
+                stage.error = Some(message.clone());
+                stage.lost += u32::from(*lost);
+            }
+            Entry::Fail { stage: index, status, message, outputs } => {
+                let stage = self.end_stage(*index, *status, at);
+                stage.error = Some(message.clone());
+                stage.outputs.clone_from(outputs);
+                if *status == Status::Terminal && self.stop.is_none() {
+                    self.stop = Some(Stop::Halted { stage: *index });
+                }
+            }
+            Entry::Skip { stage } => drop(self.end_stage(*stage, Status::Skipped, at)),
+            Entry::Cancel { by, reason } => {
+                self.stop = Some(Stop::Canceled { by: by.clone(), reason: reason.clone() });
+            }
+            Entry::Timeout => self.stop = Some(Stop::TimedOut),
+            Entry::Cancelling { stage, timed_out } => {
+                let checkpoint = self.stages[*stage as usize].checkpoint().cloned();
+                self.enter(*stage, Phase::Cancelling { timed_out: *timed_out, checkpoint });
+            }
+            Entry::Canceled { stage, message } => {
+                let stage = self.end_stage(*stage, Status::Canceled, at);
+                if message.is_some() {
+                    stage.error.clone_from(message);
+                }
+            }
+            Entry::End { status } => {
+                self.status = *status;
+                self.ended_at = Some(at);
+            }
+            Entry::AddStages { stages } => {
+                // `check` has tried it.
+                if Arc::make_mut(&mut self.plan).add(stages).is_ok() {
+                    self.stages.resize(self.plan.stages().len(), StageState::new());
+                }
+            }
+            Entry::Trouble { message } => self.trouble = Some(message.clone()),
+        }
+        Ok(())
+    }
+
+    /// Whether an entry is legal now, and if not, why.
+    fn check(&self, entry: &Entry) -> Result<(), String> {
+        if self.status.is_complete() {
+            return Err(format!("the execution has ended as {}", self.status));
+        }
+        let begun = self.status == Status::Running;
+        match entry {
+            Entry::Begin if begun => Err("the execution has begun already".to_owned()),
+            Entry::Begin | Entry::Trouble { .. } => Ok(()),
+            Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
+            Entry::Timeout if self.stop.is_none() && begun => Ok(()),
+            Entry::Cancel { .. } | Entry::Timeout => Err("the execution stops already, or hasn't begun".to_owned()),
+            Entry::End { status } if !status.is_complete() => Err(format!("{status} is no end")),
+            Entry::End { .. } if self.active > 0 => Err(format!("{} stages are still active", self.active)),
+            Entry::End { .. } => Ok(()),
+            Entry::AddStages { stages } => Plan::clone(&self.plan).add(stages).map_err(|error| error.to_string()),
+            _ if !begun => Err("the execution hasn't begun".to_owned()),
+            Entry::Start { stage, attempt, .. } => {
+                let found = self.stage(*stage)?;
+                if *attempt != found.attempt + 1 {
+                    return Err(format!("attempt {attempt} doesn't follow attempt {}", found.attempt));
+                }
+                match found.phase {
+                    Phase::Idle | Phase::Backoff { .. } => self.check_may_start(*stage),
+                    Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => found.refuse("is running"),
+                    Phase::Cancelling { .. } => found.refuse("is being cancelled"),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+            Entry::Skip { stage } => {
+                let found = self.stage(*stage)?;
+                match found.phase {
+                    Phase::Idle => self.check_may_start(*stage),
+                    Phase::InFlight
+                    | Phase::Waiting { .. }
+                    | Phase::Polling { .. }
+                    | Phase::Backoff { .. }
+                    | Phase::Cancelling { .. } => found.refuse("has begun"),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+            Entry::Wait { stage, .. }
+            | Entry::Poll { stage, .. }
+            | Entry::Done { stage, .. }
+            | Entry::Retry { stage, .. }
+            | Entry::Cancelling { stage, .. } => self.stage(*stage)?.check_running(),
+            Entry::Signal { stage, .. } => {
+                let found = self.stage(*stage)?;
+                if found.signal.is_some() { found.refuse("has a signal already") } else { found.check_running() }
+            }
+            Entry::Fail { stage, status, .. } => {
+                let found = self.stage(*stage)?;
+                if !matches!(status, Status::Terminal | Status::Stopped | Status::FailedContinue) {
+                    return Err(format!("{status} is no failure"));
+                }
+                match found.phase {
+                    Phase::Idle => self.check_may_start(*stage),
+                    Phase::InFlight
+                    | Phase::Waiting { .. }
+                    | Phase::Polling { .. }
+                    | Phase::Backoff { .. }
+                    | Phase::Cancelling { .. } => Ok(()),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+            Entry::Canceled { stage, .. } => {
+                let found = self.stage(*stage)?;
+                if self.stop.is_none() {
+                    return found.refuse("isn't cancelled, for the execution doesn't stop");
+                }
+                match found.phase {
+                    Phase::InFlight
+                    | Phase::Waiting { .. }
+                    | Phase::Polling { .. }
+                    | Phase::Backoff { .. }
+                    | Phase::Cancelling { .. } => Ok(()),
+                    Phase::Idle => found.refuse("hasn't begun"),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+        }
+    }
+
+    /// Whether a stage that hasn't begun may: the execution goes on, and all that it needs ended well.
+    pub fn may_start(&self, stage: u32) -> bool {
+        self.check_may_start(stage).is_ok()
+    }
+
+    fn check_may_start(&self, stage: u32) -> Result<(), String> {
+        if self.stop.is_some() {
+            return Err("the execution stops".to_owned());
+        }
+        let needs = &self.plan.stages()[stage as usize].needs;
+        match needs.iter().find(|need| !self.stages[**need as usize].status().lets_downstream_start()) {
+            Some(need) => Err(format!("stage {need}, which it needs, has not ended well")),
+            None => Ok(()),
+        }
+    }
+
+    /// The definition of a stage.
+    pub fn definition(&self, stage: u32) -> &Stage {
+        self.plan.definition(&self.execution, stage)
+    }
+
+    /// Whether a stage has begun and not ended.
+    pub fn has_active(&self) -> bool {
+        self.active > 0
+    }
+
+    /// The stages that have begun and not ended.
+    pub fn active(&self) -> impl Iterator<Item = (u32, &StageState)> {
+        (0..).zip(&self.stages).filter(|(_, stage)| stage.phase.is_active())
+    }
+
+    /// Takes a number for a handler's call.
+    pub(super) fn call(&mut self, stage: u32, took_signal: bool) -> u64 {
+        self.calls += 1;
+        self.stages[stage as usize].call = Some(Call { number: self.calls, took_signal });
+        self.calls
+    }
+
+    /// When a stage is out of time.
+    pub fn deadline_of(&self, stage: u32) -> Option<Timestamp> {
+        let timeout = self.definition(stage).timeout?;
+        Some(self.stages[stage as usize].started_at?.plus(timeout.as_duration()))
+    }
+
+    /// When the execution is out of time.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        Some(self.started_at?.plus(self.execution.info.pipeline.timeout?.as_duration()))
+    }
+
+    /// When something is to be done without anything happening.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        if self.status.is_complete() {
+            return None;
+        }
+        let mut due = if self.stop.is_none() { self.deadline() } else { None };
+        let mut add = |time: Option<Timestamp>| due = [due, time].into_iter().flatten().min();
+        for (index, stage) in self.active() {
+            match &stage.phase {
+                Phase::Waiting { until, .. } if stage.call.is_none() => add(*until),
+                Phase::Polling { until, .. } if stage.call.is_none() => add(Some(*until)),
+                Phase::Backoff { until } => add(Some(*until)),
+                // Whoever cancels it says when that is over.
+                Phase::Cancelling { .. } => continue,
+                Phase::Idle | Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } | Phase::Ended(_) => {}
+            }
+            add(self.deadline_of(index));
+        }
+        due
+    }
+
+    /// Whether it only waits for a time or a signal, so that it needs no memory.
+    pub fn only_waits(&self) -> bool {
+        self.status == Status::Running
+            && self.active().all(|(_, stage)| {
+                stage.call.is_none()
+                    && match stage.phase {
+                        Phase::Waiting { .. } => stage.signal.is_none(),
+                        Phase::Backoff { .. } => true,
+                        _ => false,
+                    }
+            })
+    }
+
+    /// When a Longboat that starts must look at it: at once if a handler had something of it in hand.
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.status.is_complete() || self.only_waits() { self.next_due() } else { Some(now) }
+    }
+
+    /// How the execution ends, now that nothing of it runs.
+    pub fn final_status(&self) -> Status {
+        match self.stop {
+            Some(Stop::Halted { .. } | Stop::TimedOut) => Status::Terminal,
+            Some(Stop::Canceled { .. }) => Status::Canceled,
+            None if self.failing_branch().is_some() => Status::Terminal,
+            None => Status::Succeeded,
+        }
+    }
+
+    /// A stage that ended its branch and fails the execution once the others are done.
+    pub fn failing_branch(&self) -> Option<u32> {
+        (0..).zip(&self.stages).map(|(index, stage)| (index, stage.status())).find_map(|(index, status)| {
+            let fails = status == Status::Stopped && self.definition(index).on_failure == OnFailure::HaltBranchThenFail;
+            fails.then_some(index)
+        })
+    }
+
+    fn stage(&self, stage: u32) -> Result<&StageState, String> {
+        self.stages.get(stage as usize).ok_or_else(|| format!("there is no stage {stage}"))
+    }
+
+    fn enter(&mut self, stage: u32, phase: Phase) -> &mut StageState {
+        let stage = &mut self.stages[stage as usize];
+        match (stage.phase.is_active(), phase.is_active()) {
+            (false, true) => self.active += 1,
+            (true, false) => self.active -= 1,
+            (true, true) | (false, false) => {}
+        }
+        stage.phase = phase;
+        stage
+    }
+
+    fn end_stage(&mut self, stage: u32, status: Status, at: Timestamp) -> &mut StageState {
+        let stage = self.enter(stage, Phase::Ended(status));
+        stage.ended_at = Some(at);
+        stage.keep_signal(false);
+        stage.call = None;
+        stage
+    }
+}
+
+impl StageState {
+    fn new() -> Self {
+        Self {
+            phase: Phase::Idle,
+            attempt: 0,
+            lost: 0,
+            started_at: None,
+            attempt_at: None,
+            ended_at: None,
+            outputs: Map::new(),
+            error: None,
+            fields: None,
+            signal: None,
+            call: None,
+        }
+    }
+
+    /// The stage's status in Spinnaker's words. Who waits is running, too.
+    pub const fn status(&self) -> Status {
+        match self.phase {
+            Phase::Idle => Status::NotStarted,
+            Phase::Ended(status) => status,
+            Phase::InFlight
+            | Phase::Waiting { .. }
+            | Phase::Polling { .. }
+            | Phase::Backoff { .. }
+            | Phase::Cancelling { .. } => Status::Running,
+        }
+    }
+
+    /// What the handler wanted to know when it goes on.
+    pub const fn checkpoint(&self) -> Option<&Value> {
+        match &self.phase {
+            Phase::Waiting { checkpoint, .. } | Phase::Polling { checkpoint, .. } => Some(checkpoint),
+            Phase::Cancelling { checkpoint, .. } => checkpoint.as_ref(),
+            Phase::Idle | Phase::InFlight | Phase::Backoff { .. } | Phase::Ended(_) => None,
+        }
+    }
+
+    fn keep_signal(&mut self, keep: bool) {
+        if !keep {
+            self.signal = None;
+        }
+    }
+
+    fn check_running(&self) -> Result<(), String> {
+        match self.phase {
+            Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => Ok(()),
+            Phase::Idle => self.refuse("hasn't begun"),
+            Phase::Backoff { .. } => self.refuse("is between two attempts"),
+            Phase::Cancelling { .. } => self.refuse("is being cancelled"),
+            Phase::Ended(_) => self.refuse("has ended"),
+        }
+    }
+
+    fn refuse<T>(&self, what: &str) -> Result<T, String> {
+        Err(format!("the stage {what} (attempt {}, {})", self.attempt, self.status()))
+    }
+}
+
+impl Phase {
+    const fn is_active(&self) -> bool {
+        !matches!(self, Self::Idle | Self::Ended(_))
+    }
+}
+
+fn shorten(entry: &Entry) -> String {
+    let mut text = serde_json::to_string(entry).unwrap_or_else(|_| format!("{entry:?}"));
+    if let Some((cut, _)) = text.char_indices().nth(200) {
+        text.truncate(cut);
+    }
+    text
+}

@@ -1,0 +1,88 @@
+//! What a commit status says about an execution (FORMAT section 8): the state word first, then count or cause.
+
+use crate::engine::state::{Phase, State, Stop};
+use crate::model::{CommitStatus, ExecutionId, Status, StatusState, clip, humanize};
+
+/// The commit status of an execution as it stands; `None` if it reports nowhere.
+pub fn report(state: &State) -> Option<CommitStatus> {
+    let target = state.execution.info.report.clone()?;
+    let (word, text) = describe(state);
+    Some(CommitStatus::new(target, word, &text, page(state.execution.info.id)))
+}
+
+/// The commit status of an execution that this program can't go on with.
+pub fn trouble_text(message: &str) -> String {
+    clip(&format!("Longboat error: {message}"))
+}
+
+/// The path of an execution's page.
+pub fn page(id: ExecutionId) -> String {
+    format!("/executions/{id}")
+}
+
+/// State and text.
+pub fn describe(state: &State) -> (StatusState, String) {
+    if let Some(trouble) = &state.trouble {
+        return (StatusState::Error, trouble_text(trouble));
+    }
+    match state.status {
+        Status::Succeeded => (StatusState::Success, succeeded(state)),
+        Status::Canceled => (StatusState::Failure, canceled(state)),
+        Status::Terminal => (StatusState::Failure, failed(state)),
+        Status::Running => (StatusState::Pending, running(state)),
+        _ => (StatusState::Pending, "Queued".to_owned()),
+    }
+}
+
+fn succeeded(state: &State) -> String {
+    match (state.started_at, state.ended_at) {
+        (Some(start), Some(end)) => format!("Succeeded in {}", humanize(end.since(start))),
+        _ => "Succeeded".to_owned(),
+    }
+}
+
+fn canceled(state: &State) -> String {
+    match &state.stop {
+        Some(Stop::Canceled { by, .. }) => clip(&format!("Cancelled by {by}")),
+        _ => "Cancelled".to_owned(),
+    }
+}
+
+fn failed(state: &State) -> String {
+    let failure = match state.stop {
+        Some(Stop::Halted { stage }) => Some(stage),
+        Some(Stop::Canceled { .. } | Stop::TimedOut) => None,
+        None => state.failing_branch(),
+    };
+    match (failure, state.execution.info.pipeline.timeout) {
+        (Some(stage), _) => {
+            let error = state.stages[stage as usize].error.as_deref().unwrap_or("no reason was given");
+            let line = error.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(error);
+            clip(&format!("Failed: {}, {line}", state.definition(stage).name))
+        }
+        (None, Some(timeout)) => format!("Failed: timed out after {timeout}"),
+        (None, None) => "Failed".to_owned(),
+    }
+}
+
+/// A person who is waited for is worth more words than a program that runs.
+fn running(state: &State) -> String {
+    let waits = state.active().find_map(|(index, stage)| match &stage.phase {
+        Phase::Waiting { until: None, waiting_for, .. } if stage.signal.is_none() => Some((index, waiting_for)),
+        _ => None,
+    });
+    if let Some((stage, waiting_for)) = waits {
+        return clip(&format!("Waiting for {waiting_for}: {}", state.definition(stage).name));
+    }
+    let total = state.stages.len();
+    let ended = state.stages.iter().filter(|stage| stage.status().is_complete()).count();
+    let position = (ended + 1).min(total);
+    let mut active = state.active().map(|(index, _)| index);
+    match (active.next(), active.count()) {
+        (Some(first), 0) => clip(&format!("Running: {} ({position} of {total})", state.definition(first).name)),
+        (Some(first), more) => {
+            clip(&format!("Running: {} and {more} more ({position} of {total})", state.definition(first).name))
+        }
+        (None, _) => "Running".to_owned(),
+    }
+}

@@ -1,0 +1,337 @@
+//! Random graphs under random schedules: handlers answer in any order and in any way, people cancel, time
+//! passes, and the process may die after every step.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::world::*;
+use crate::engine::Outcome;
+use crate::engine::decide::{Action, Ask, Event};
+use crate::engine::entry::Entry;
+use crate::engine::state::{Phase, State};
+use crate::model::{OnFailure, Pipeline, Stage, Status};
+
+/// What the world does next.
+#[derive(Debug, Clone)]
+enum Move {
+    /// One of the calls that are out is answered.
+    Answer(usize, Answer),
+    /// Time passes, in seconds.
+    Pass(u64),
+    /// The process dies.
+    Crash,
+    /// Somebody cancels.
+    Cancel,
+    /// Somebody judges a stage.
+    Judge(usize),
+    /// A handler's task signals its stage.
+    Signal(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Done,
+    Fail,
+    Retryable,
+    Restart,
+    Wait(Option<u64>),
+    Poll(u64),
+    Huge,
+}
+
+fn answers() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        8 => Just(Answer::Done),
+        1 => Just(Answer::Fail),
+        2 => Just(Answer::Retryable),
+        1 => Just(Answer::Restart),
+        2 => proptest::option::of(0_u64..400).prop_map(Answer::Wait),
+        2 => (0_u64..100).prop_map(Answer::Poll),
+        1 => Just(Answer::Huge),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        12 => (any::<prop::sample::Index>(), answers()).prop_map(|(at, answer)| Move::Answer(at.index(1000), answer)),
+        3 => (1_u64..200).prop_map(Move::Pass),
+        3 => Just(Move::Crash),
+        1 => Just(Move::Cancel),
+        2 => (0_usize..12).prop_map(Move::Judge),
+        1 => (0_usize..12).prop_map(Move::Signal),
+    ]
+}
+
+type Draft = (Vec<prop::sample::Index>, OnFailure, Option<&'static str>, Option<u64>, Option<u32>, &'static str);
+
+fn stages() -> impl Strategy<Value = Vec<Stage>> {
+    let one = (
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        prop_oneof![
+            4 => Just(OnFailure::Halt),
+            1 => Just(OnFailure::HaltBranch),
+            1 => Just(OnFailure::HaltBranchThenFail),
+            2 => Just(OnFailure::Ignore),
+        ],
+        prop_oneof![6 => Just(None), 1 => Just(Some("false")), 1 => Just(Some("1")), 1 => Just(Some("true"))],
+        proptest::option::weighted(0.3, 1_u64..300),
+        proptest::option::weighted(0.5, 1_u32..4),
+        prop_oneof![3 => Just("work"), 1 => Just("none"), 1 => Just("strange")],
+    );
+    prop::collection::vec(one, 1..12).prop_map(|drafts| {
+        let build = |(at, draft): (usize, Draft)| {
+            let (needs, on_failure, when, timeout, retry, kind) = draft;
+            // A stage needs earlier ones only, so that there is no circle.
+            let needs: HashSet<usize> = needs.iter().filter(|_| at > 0).map(|need| need.index(at)).collect();
+            let needs: Vec<String> = needs.into_iter().map(|need| format!("s{need}")).collect();
+            let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
+            let mut stage = stage(&format!("s{at}"), &needs).on_failure(on_failure).of(kind);
+            stage.when = when.map(str::to_owned);
+            stage.timeout = timeout.map(|seconds| span(&seconds.to_string()));
+            stage.retry = retry.map(|attempts| crate::model::Retry { attempts, backoff: span("10s") });
+            stage
+        };
+        // The author's order is not the order of running.
+        let mut stages: Vec<Stage> = drafts.into_iter().enumerate().map(build).collect();
+        stages.reverse();
+        stages
+    })
+}
+
+fn pipelines() -> impl Strategy<Value = Pipeline> {
+    (stages(), proptest::option::weighted(0.2, 100_u64..2000)).prop_map(|(stages, timeout)| {
+        let mut pipeline = pipeline(stages);
+        pipeline.timeout = timeout.map(|seconds| span(&seconds.to_string()));
+        pipeline
+    })
+}
+
+/// A run, and what must never happen in it.
+struct Watched {
+    run: Run,
+    /// How often each attempt's start was asked for.
+    started: HashMap<(u32, u32), u32>,
+}
+
+impl Watched {
+    fn step(&mut self, step: &Move) {
+        let run = &mut self.run;
+        match step {
+            Move::Answer(at, answer) => {
+                if run.calls.is_empty() {
+                    return;
+                }
+                let Action { stage, call, ask } = run.calls.remove(at % run.calls.len());
+                run.event(match ask {
+                    Ask::Cancel(_) => Event::Cancelled { stage, call, overdue: matches!(answer, Answer::Fail) },
+                    Ask::Start | Ask::Resume(_) => Event::Answered { stage, call, outcome: outcome(*answer, run.now) },
+                });
+            }
+            Move::Pass(seconds) => drop(run.pass(&seconds.to_string())),
+            Move::Crash => drop(run.crash()),
+            Move::Cancel => drop(run.cancel("ann")),
+            Move::Judge(at) => {
+                let at = at % run.state.stages.len();
+                run.judge(&format!("s{at}"), json!("go"));
+            }
+            Move::Signal(at) => {
+                let id = format!("s{}", at % run.state.stages.len());
+                let attempt = run.state.stages[run.index(&id) as usize].attempt;
+                run.event(Event::Signal { path: path(&id), attempt: Some(attempt), payload: json!("news") });
+            }
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        let run = &self.run;
+        for entry in &run.last.entries {
+            if let Entry::Start { stage, attempt, .. } = entry {
+                let times = self.started.entry((*stage, *attempt)).or_default();
+                *times += 1;
+                assert_eq!(*times, 1, "attempt {attempt} of stage {stage} starts once");
+                for need in &run.state.plan.stages()[*stage as usize].needs {
+                    assert!(run.state.stages[*need as usize].status().lets_downstream_start(), "needs end well first");
+                }
+            }
+        }
+        for action in &run.last.actions {
+            let stage = &run.state.stages[action.stage as usize];
+            assert!(!stage.status().is_complete(), "nothing is asked of a stage that ended");
+            assert_eq!(stage.call.as_ref().map(|call| call.number), Some(action.call), "one call at a time");
+        }
+        // What the journal says is what is known, whenever it is read.
+        let folded = run.refold();
+        assert_eq!(durable(&folded), durable(&run.state));
+        assert_eq!(
+            (folded.status, &folded.stop, folded.has_active()),
+            (run.state.status, &run.state.stop, run.state.has_active())
+        );
+        self.waits_for_something();
+    }
+
+    /// Every execution has ended, or names what it waits for.
+    fn waits_for_something(&self) {
+        let state = &self.run.state;
+        if state.status.is_complete() {
+            assert_eq!(state.next_due(), None);
+            assert!(!state.has_active());
+            return;
+        }
+        assert!(state.has_active(), "a running execution has something that runs");
+        for (index, stage) in state.active() {
+            let named = match &stage.phase {
+                Phase::Waiting { until, waiting_for, .. } => until.is_some() || !waiting_for.is_empty(),
+                Phase::Polling { .. } | Phase::Backoff { .. } => true,
+                Phase::InFlight | Phase::Cancelling { .. } => stage.call.is_some(),
+                Phase::Idle | Phase::Ended(_) => false,
+            };
+            assert!(named, "stage {index} hangs: {stage:?}");
+            let out = self.run.calls.iter().filter(|call| call.stage == index).map(|call| call.call);
+            assert_eq!(out.last(), stage.call.as_ref().map(|call| call.number), "calls are known on both sides");
+        }
+        if let Some(due) = state.next_due() {
+            assert!(due > self.run.now || state.stop.is_some(), "what is due is done");
+        }
+    }
+}
+
+/// The part of a state that the journal tells. The time of the next look may have moved on without a row.
+fn durable(state: &State) -> Vec<crate::engine::state::StageState> {
+    let mut stages = state.stages.clone();
+    for stage in &mut stages {
+        stage.call = None;
+        if let Phase::Polling { until, .. } = &mut stage.phase {
+            *until = crate::clock::Timestamp::from_millis(0);
+        }
+    }
+    stages
+}
+
+fn outcome(answer: Answer, now: crate::clock::Timestamp) -> Outcome {
+    let after = |seconds| std::time::Duration::from_secs(seconds);
+    match answer {
+        Answer::Done => Outcome::done(),
+        Answer::Fail => Outcome::fail("exit code 1"),
+        Answer::Retryable => Outcome::fail_retryable("exit code 2"),
+        Answer::Restart => Outcome::Restart { reason: "it died".to_owned() },
+        Answer::Wait(seconds) => Outcome::Wait {
+            until: seconds.map(|seconds| now.plus(after(seconds))),
+            waiting_for: "approval".to_owned(),
+            checkpoint: json!(seconds),
+        },
+        Answer::Poll(seconds) => Outcome::Poll { after: after(seconds), checkpoint: json!(seconds % 2) },
+        Answer::Huge => Outcome::Done { outputs: map(json!({"x": "y".repeat(300_000)})) },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_schedule_keeps_the_promises(pipeline in pipelines(), moves in prop::collection::vec(moves(), 0..60)) {
+        let mut watched = Watched { run: Run::stored(pipeline), started: HashMap::new() };
+        watched.run.event(Event::Loaded);
+        watched.check();
+        for step in &moves {
+            watched.step(step);
+        }
+        // Whatever happened before, a world that answers brings every execution to its end.
+        for _ in 0..2000 {
+            if watched.run.status().is_complete() {
+                break;
+            }
+            if watched.run.calls.is_empty() {
+                for at in 0..watched.run.state.stages.len() {
+                    watched.step(&Move::Judge(at));
+                }
+                watched.step(&Move::Pass(60));
+            } else {
+                watched.step(&Move::Answer(0, Answer::Done));
+            }
+        }
+        prop_assert!(watched.run.status().is_complete(), "{}", watched.run.stages());
+        ended_by_the_rules(&watched.run);
+    }
+
+    #[test]
+    fn any_prefix_of_a_journal_folds(pipeline in pipelines(), moves in prop::collection::vec(moves(), 0..40)) {
+        let mut watched = Watched { run: Run::stored(pipeline), started: HashMap::new() };
+        watched.run.event(Event::Loaded);
+        for step in &moves {
+            watched.step(step);
+        }
+        let mut state = State::new(std::sync::Arc::clone(&watched.run.state.execution), kinds()).expect("a graph");
+        for entry in watched.run.entries() {
+            state.apply(&entry, watched.run.now).expect("legal, entry by entry");
+        }
+    }
+
+    #[test]
+    fn any_entry_at_any_time_is_taken_or_refused_and_never_a_panic(
+        stages in stages(),
+        picks in prop::collection::vec((0_usize..16, 0_u32..14, 0_u32..4), 0..80),
+    ) {
+        let mut state = Run::stored(pipeline(stages)).state;
+        for (pick, stage, number) in picks {
+            let now = crate::clock::Timestamp::from_millis(5);
+            let status = Status::ALL[number as usize * 3];
+            let entry = match pick {
+                0 => Entry::Begin,
+                1 => Entry::Start { stage, attempt: number, fields: None },
+                2 => Entry::Wait { stage, until: None, waiting_for: "x".into(), checkpoint: json!(1), signal_kept: number == 1 },
+                3 => Entry::Poll { stage, until: now, checkpoint: json!(1), signal_kept: number == 1 },
+                4 => Entry::Signal { stage, payload: json!(1) },
+                5 => Entry::Done { stage, outputs: serde_json::Map::new() },
+                6 => Entry::Retry { stage, message: "x".into(), until: now, lost: number == 1 },
+                7 => Entry::Fail { stage, status: Status::FailedContinue, message: "x".into(), outputs: serde_json::Map::new() },
+                8 => Entry::Fail { stage, status, message: "x".into(), outputs: serde_json::Map::new() },
+                9 => Entry::Skip { stage },
+                10 if number == 3 => Entry::Cancel { by: "ann".into(), reason: None },
+                11 if number == 3 => Entry::Timeout,
+                12 => Entry::Cancelling { stage, timed_out: number == 1 },
+                13 => Entry::Canceled { stage, message: None },
+                14 => Entry::End { status },
+                _ => Entry::Start { stage, attempt: 1, fields: None },
+            };
+            let before = durable(&state);
+            if state.apply(&entry, now).is_err() {
+                prop_assert_eq!(before, durable(&state));
+            }
+            let active = state.stages.iter().filter(|stage| stage.status() == Status::Running).count();
+            prop_assert_eq!(active > 0, state.has_active());
+        }
+    }
+}
+
+/// The end agrees with Spinnaker's table, worked out anew from what the stages became.
+fn ended_by_the_rules(run: &Run) {
+    let state = &run.state;
+    let any = |wanted: Status| state.stages.iter().any(|stage| stage.status() == wanted);
+    let canceled = run.entries().iter().any(|entry| matches!(entry, Entry::Cancel { .. }));
+    let timed_out = run.entries().contains(&Entry::Timeout);
+    let branch_fails = (0..).zip(&state.stages).any(|(index, stage)| {
+        stage.status() == Status::Stopped && state.definition(index).on_failure == OnFailure::HaltBranchThenFail
+    });
+    let expected = if canceled {
+        Status::Canceled
+    } else if any(Status::Terminal) || timed_out || branch_fails {
+        Status::Terminal
+    } else {
+        Status::Succeeded
+    };
+    assert_eq!(state.status, expected, "{}", run.stages());
+    if !canceled {
+        assert!(!any(Status::Canceled) || any(Status::Terminal), "stages are cancelled for a reason");
+    }
+    // Whoever could have run has run.
+    if expected == Status::Succeeded {
+        for (index, stage) in (0..).zip(&state.stages) {
+            let needs = &state.plan.stages()[index as usize].needs;
+            let free = needs.iter().all(|need| state.stages[*need as usize].status().lets_downstream_start());
+            assert_eq!(stage.status() == Status::NotStarted, !free, "stage {index} in {}", run.stages());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! An execution as the API and the pages show it, from its document and its journal.
+
+use std::sync::Arc;
+
+use super::entry::decode;
+use super::registry::Kinds;
+use super::state::{Phase, State, Stop};
+use super::status_text::{describe, trouble_text};
+use crate::model::{ExecutionView, StageSource, StageView};
+use crate::store::{JournalRow, StoredExecution};
+
+/// Folds a journal.
+///
+/// # Errors
+/// If a row can't be read or isn't legal, or the definition is no graph; the message says which and what to do.
+pub fn fold(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) -> Result<State, String> {
+    let execution = Arc::new(stored.execution.clone());
+    let mut state = State::new(execution, kinds).map_err(|error| error.to_string())?;
+    for row in rows {
+        let wrong = |error: &dyn std::fmt::Display| format!("row {} of its journal: {error}", row.seq);
+        for entry in decode(&row.body).map_err(|error| wrong(&error))? {
+            state.apply(&entry, row.at).map_err(|error| wrong(&error))?;
+        }
+    }
+    Ok(state)
+}
+
+/// The view. An execution whose journal can't be read is shown with what the store's summary says of it, and why
+/// there is no more.
+pub fn view(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) -> ExecutionView {
+    match fold(stored, rows, kinds) {
+        Ok(state) => of_state(&state),
+        Err(trouble) => unreadable(stored, &trouble),
+    }
+}
+
+/// The view of a state.
+pub fn of_state(state: &State) -> ExecutionView {
+    let info = &state.execution.info;
+    let stages = (0..).zip(&state.stages).map(|(index, stage)| {
+        let definition = state.definition(index);
+        let context = stage.fields.as_ref().unwrap_or(&definition.fields);
+        let waiting_for = match &stage.phase {
+            Phase::Waiting { waiting_for, .. } if stage.signal.is_none() => Some(waiting_for.clone()),
+            Phase::Backoff { until } => Some(format!("the next attempt, at {until}")),
+            _ => None,
+        };
+        StageView {
+            id: definition.id.clone(),
+            path: state.plan.stages()[index as usize].path.clone(),
+            kind: definition.kind.clone(),
+            name: definition.name.clone(),
+            needs: definition.needs.clone(),
+            status: stage.status(),
+            attempt: stage.attempt,
+            start_time: stage.attempt_at,
+            end_time: stage.ended_at,
+            outputs: stage.outputs.clone(),
+            error: stage.error.clone(),
+            waiting_for,
+            context: context.clone(),
+            source: StageSource {
+                file: definition.source.file.clone(),
+                line: definition.source.line,
+                commit: info.commit.clone(),
+            },
+        }
+    });
+    ExecutionView {
+        id: info.id,
+        application: info.pipeline.application.clone(),
+        pipeline: info.pipeline.name.clone(),
+        status: state.status,
+        description: describe(state).1,
+        repository: info.repository.clone(),
+        commit: info.commit.clone(),
+        trigger: info.trigger.clone(),
+        parameters: info.parameters.clone(),
+        created_time: info.created_at,
+        start_time: state.started_at,
+        end_time: state.ended_at,
+        canceled_by: match &state.stop {
+            Some(Stop::Canceled { by, reason: Some(reason) }) => Some(format!("{by}: {reason}")),
+            Some(Stop::Canceled { by, reason: None }) => Some(by.clone()),
+            Some(Stop::Halted { .. } | Stop::TimedOut) | None => None,
+        },
+        stages: stages.collect(),
+    }
+}
+
+fn unreadable(stored: &StoredExecution, trouble: &str) -> ExecutionView {
+    let info = &stored.execution.info;
+    ExecutionView {
+        id: info.id,
+        application: info.pipeline.application.clone(),
+        pipeline: info.pipeline.name.clone(),
+        status: stored.status,
+        description: trouble_text(trouble),
+        repository: info.repository.clone(),
+        commit: info.commit.clone(),
+        trigger: info.trigger.clone(),
+        parameters: info.parameters.clone(),
+        created_time: info.created_at,
+        start_time: stored.started_at,
+        end_time: stored.ended_at,
+        canceled_by: None,
+        stages: Vec::new(),
+    }
+}
