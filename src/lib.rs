@@ -16,5 +16,6 @@ pub mod model;
 pub mod notify;
 pub mod process;
 pub mod schema;
+pub mod stage;
 pub mod store;
 pub mod telemetry;

@@ -1,3 +1,12 @@
 //! The `longboat` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    // Before anything else is set up: one such process runs beside every script.
+    if args.next().is_some_and(|command| command == "supervise") {
+        return longboat::stage::script::supervisor::main(args);
+    }
+    ExitCode::SUCCESS
+}

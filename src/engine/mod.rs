@@ -13,6 +13,7 @@ mod entry;
 mod evaluate;
 mod handler;
 mod limits;
+mod logs;
 mod plan;
 mod registry;
 mod state;
@@ -22,6 +23,7 @@ mod view;
 pub use handler::{
     CancelReason, Effect, Failure, Outcome, SentSignal, SignalError, Signals, StageContext, StageHandler, Wake,
 };
+pub use logs::{LogChunk, LogSource};
 pub use registry::Registry;
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use cel::{Context, IdedExpr};
 use serde_json::Value;
 
 use super::budget::{self, Budget};
-use super::parse::{Code, with_stack};
+use super::parse::{Body, with_stack};
 use super::{Expression, ExpressionError, Scope, cel_value, language, run_error};
+use crate::diagnostic::Code;
 
 impl Expression {
     /// The expression's value.
@@ -16,12 +17,12 @@ impl Expression {
     /// If something is missing, an operator doesn't take its values, or the work is too much; the message names
     /// the expression and, where a key is missing, the keys that there are.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, ExpressionError> {
-        match self.code() {
-            Code::Path(path) => run_error::lookup(scope, path).cloned().map_err(|missing| {
+        match self.body() {
+            Body::Path(path) => run_error::lookup(scope, path).cloned().map_err(|missing| {
                 let offset = self.references().first().map_or(0, |reference| reference.offset);
-                ExpressionError { message: missing.message, offset, hint: missing.hint }
+                ExpressionError::new(missing.message, offset).hint(missing.hint).code(Code::UnknownVariable)
             }),
-            Code::Cel { tree, deep } => with_stack(*deep, || self.run(tree, scope)),
+            Body::Cel { tree, deep } => with_stack(*deep, || self.run(tree, scope)),
         }
     }
 

@@ -142,6 +142,9 @@ pub(super) fn is_type(word: &str) -> bool {
     TYPES.contains(&word)
 }
 
+/// The function that fetches secrets: part of the format, and refused by this version.
+pub(super) const SECRET: &str = "secret";
+
 /// Whether `target.name(...)` is a function of the library of optional values, not a method.
 pub(super) fn is_optional_function(target: &str, name: &str) -> bool {
     target == "optional" && matches!(name, "of" | "none" | "ofNonZeroValue")
@@ -155,7 +158,7 @@ pub(super) fn refuse_call(name: &str, method: bool) -> Option<(String, Option<St
     if if method { METHODS } else { FUNCTIONS }.contains(&name) {
         return None;
     }
-    if name == "secret" {
+    if name == SECRET {
         let hint = "let the script read it from its own environment or a file";
         return Some(("`secret(...)` is not in this version of Longboat".to_owned(), Some(hint.to_owned())));
     }

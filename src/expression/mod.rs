@@ -22,6 +22,8 @@ mod tests;
 
 use serde_json::Value;
 
+use crate::diagnostic::Code;
+
 pub use fields::{FieldError, resolve, scan_expressions};
 pub use parse::Expression;
 pub use reference::Reference;
@@ -37,15 +39,28 @@ pub struct ExpressionError {
     pub offset: usize,
     /// What to write instead, if that can be told.
     pub hint: Option<String>,
+    /// What kind of finding this is, where a file is checked.
+    pub code: Code,
 }
 
 impl ExpressionError {
     fn new(message: impl Into<String>, offset: usize) -> Self {
-        Self { message: message.into(), offset, hint: None }
+        Self { message: message.into(), offset, hint: None, code: Code::ExpressionSyntax }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same error of an expression that stands further on in a text.
+    fn moved(mut self, by: usize) -> Self {
+        self.offset += by;
         self
     }
 }

@@ -27,13 +27,13 @@ pub struct Expression(Arc<Parsed>);
 #[derive(Debug)]
 struct Parsed {
     text: String,
-    code: Code,
+    body: Body,
     references: Vec<Reference>,
 }
 
 /// What is evaluated.
 #[derive(Debug)]
-pub(super) enum Code {
+pub(super) enum Body {
     /// A variable and the keys below it: by far the most frequent expression, and evaluated without CEL.
     Path(Vec<String>),
     /// Anything else.
@@ -61,11 +61,11 @@ impl Expression {
             let message = format!("the expression is longer than {} bytes", Self::MAX_LENGTH);
             return Err(ExpressionError::new(message, 0));
         }
-        let (code, references) = match plain_path(text) {
-            Some((path, offset)) => (Code::Path(path.clone()), vec![Reference { path, offset }]),
+        let (body, references) = match plain_path(text) {
+            Some((path, offset)) => (Body::Path(path.clone()), vec![Reference { path, offset }]),
             None => compile(text)?,
         };
-        Ok(Self(Arc::new(Parsed { text: text.to_owned(), code, references })))
+        Ok(Self(Arc::new(Parsed { text: text.to_owned(), body, references })))
     }
 
     /// The text that was read.
@@ -82,14 +82,14 @@ impl Expression {
     /// Keys that hold a `-` and stand without quotes, each with the path before it: of `stages.a-b.x`,
     /// `(["stages"], "a-b")`. The expression subtracts there, which is seldom what its author meant.
     pub fn hyphenated(&self) -> Vec<(Vec<String>, String)> {
-        match self.0.code {
-            Code::Path(_) => Vec::new(),
-            Code::Cel { .. } => syntax_error::hyphenated(self.text()),
+        match self.0.body {
+            Body::Path(_) => Vec::new(),
+            Body::Cel { .. } => syntax_error::hyphenated(self.text()),
         }
     }
 
-    pub(super) fn code(&self) -> &Code {
-        &self.0.code
+    pub(super) fn body(&self) -> &Body {
+        &self.0.body
     }
 }
 
@@ -124,7 +124,7 @@ fn plain_path(text: &str) -> Option<(Vec<String>, usize)> {
     }
 }
 
-fn compile(text: &str) -> Result<(Code, Vec<Reference>), ExpressionError> {
+fn compile(text: &str) -> Result<(Body, Vec<Reference>), ExpressionError> {
     let (nesting, operators) = weigh(text)?;
     with_stack(nesting > SHALLOW_NESTING || operators > FEW_OPERATORS, || {
         let (tree, source) = language::parser()
@@ -133,7 +133,7 @@ fn compile(text: &str) -> Result<(Code, Vec<Reference>), ExpressionError> {
         let references = reference::collect(text, &tree, &source)?;
         let tree = budget::count_work(tree);
         let deep = reference::depth(&tree) > SHALLOW_TREE;
-        Ok((Code::Cel { tree, deep }, references))
+        Ok((Body::Cel { tree, deep }, references))
     })
 }
 

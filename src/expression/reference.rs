@@ -4,6 +4,7 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, SourceInfo, operators};
 
 use super::{ExpressionError, language};
+use crate::diagnostic::Code;
 
 /// One mention of a variable, with the keys that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,8 @@ impl<'a> Walk<'a> {
             Expr::Call(call) => self.check_call(node.id, call),
             Expr::Struct(made) => {
                 let message = format!("there is no type `{}` to make a value of", made.type_name);
-                Err(ExpressionError::new(message, self.offset(node.id)).hint("a mapping is written `{\"key\": value}`"))
+                Err(ExpressionError::new(message, self.offset(node.id))
+                    .hint("a mapping is written `{\"key\": value}`".to_owned()))
             }
             _ => Ok(()),
         }
@@ -116,7 +118,9 @@ impl<'a> Walk<'a> {
                 // The call's own place is its bracket; its name stands before that.
                 let bracket = self.offset(id);
                 let offset = bracket.saturating_sub(call.func_name.chars().count());
-                Err(ExpressionError { message, offset, hint })
+                let unsupported = call.func_name == language::SECRET;
+                let code = if unsupported { Code::NotInThisVersion } else { Code::ExpressionSyntax };
+                Err(ExpressionError::new(message, offset).hint(hint).code(code))
             }
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::cel_value::kind_of;
 use super::{Expression, ExpressionError, Scope};
-use crate::diagnostic::nearest;
+use crate::diagnostic::{Code, nearest};
 
 /// The most keys that a message lists.
 const LISTED_KEYS: usize = 8;
@@ -88,12 +88,10 @@ fn shown(value: &Value) -> String {
 pub(super) fn for_people(expression: &Expression, scope: &Scope, error: &ExecutionError) -> ExpressionError {
     if let Some((missing, offset)) = missing_reference(expression, scope, error) {
         let message = format!("`{}`: {}", quoted(expression.text()), missing.message);
-        return ExpressionError { message, offset, hint: missing.hint };
+        return ExpressionError::new(message, offset).hint(missing.hint).code(Code::UnknownVariable);
     }
     let (reason, hint) = reason(error);
-    let mut result = ExpressionError::new(format!("`{}`: {reason}", quoted(expression.text())), 0);
-    result.hint = hint;
-    result
+    ExpressionError::new(format!("`{}`: {reason}", quoted(expression.text())), 0).hint(hint)
 }
 
 /// The reference that `error` is about: CEL names the key alone.

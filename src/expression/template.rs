@@ -84,10 +84,7 @@ impl Template {
     /// # Errors
     /// If an expression fails, or the text gets longer than 1 MiB; the offset counts from the template's start.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, ExpressionError> {
-        let run = |expression: &Expression, at: usize| {
-            let shift = |error: ExpressionError| ExpressionError { offset: error.offset + at, ..error };
-            expression.evaluate(scope).map_err(shift)
-        };
+        let run = |expression: &Expression, at: usize| expression.evaluate(scope).map_err(|error| error.moved(at));
         if let [Part::Expression(expression, at)] = self.parts.as_slice() {
             return run(expression, *at);
         }
@@ -121,16 +118,16 @@ fn expression(tail: &str, at: usize) -> Result<(Part, usize), ExpressionError> {
                 let inner = &tail[..start];
                 let body = inner.trim();
                 let at = at + inner.chars().take_while(|letter| letter.is_whitespace()).count();
-                let shift = |error: ExpressionError| {
-                    let hint = error.hint.or_else(|| looks_like_shell(body).then(|| LITERAL.to_owned()));
-                    ExpressionError { message: error.message, offset: error.offset + at, hint }
+                let shift = |mut error: ExpressionError| {
+                    error.hint = error.hint.or_else(|| looks_like_shell(body).then(|| LITERAL.to_owned()));
+                    error.moved(at)
                 };
                 return Ok((Part::Expression(Expression::parse(body).map_err(shift)?, at), start + 1));
             }
             Piece::Close(_) => depth = depth.saturating_sub(1),
             Piece::Unclosed => {
                 let offset = at + tail[..start].chars().count();
-                return Err(ExpressionError::new("this text literal has no end", offset).hint(LITERAL));
+                return Err(ExpressionError::new("this text literal has no end", offset).hint(LITERAL.to_owned()));
             }
             Piece::Literal | Piece::Word | Piece::Space | Piece::Other(_) => {}
         }

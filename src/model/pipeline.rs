@@ -8,7 +8,7 @@ use super::{ApplicationName, PipelineName, Span, StageId, Trigger};
 use crate::diagnostic::Place;
 
 /// Which of the two spellings a pipeline was written in (FORMAT section 1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
     /// Longboat's own: unknown keys are errors, parameters are typed, expressions are CEL.

@@ -8,6 +8,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::SchemaFinding;
+use super::finding::Speaker;
+use super::words::pointer_step;
 
 /// What a schema says of a field whose expressions are never evaluated.
 const RAW_MARK: &str = "x-longboat-raw";
@@ -21,7 +23,7 @@ pub struct StageType {
     pub description: &'static str,
     /// The JSON Schema of its own fields, those common to all stages left out.
     pub schema: Value,
-    /// JSON pointers of the fields whose expressions are never evaluated.
+    /// JSON pointers of the fields whose expressions are never evaluated; `*` stands for any index or key.
     pub raw: Vec<String>,
     /// What it always yields under `outputs`.
     pub outputs: &'static [&'static str],
@@ -30,21 +32,38 @@ pub struct StageType {
 
 /// The stage type whose own fields are those of `T`.
 pub fn stage_type<T: JsonSchema>(name: &'static str, description: &'static str) -> StageType {
-    let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let schema = generator.root_schema_for::<T>().to_value();
-    let raw = raw_fields(&schema);
+    // Without references, so that the schema can be built into the one of application files.
+    let mut generator =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    let mut schema = generator.root_schema_for::<T>().to_value();
+    if let Some(object) = schema.as_object_mut().filter(|object| object.contains_key("properties")) {
+        object.entry("additionalProperties").or_insert(Value::Bool(false));
+    }
+    let mut raw = Vec::new();
+    raw_fields(&schema, "", &mut raw);
     StageType { name, description, schema, raw, outputs: &[], validator: Arc::default() }
 }
 
-fn raw_fields(schema: &Value) -> Vec<String> {
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let is_raw = |field: &Value| field.get(RAW_MARK).and_then(Value::as_bool) == Some(true);
-    properties
-        .into_iter()
-        .flatten()
-        .filter(|(_, field)| is_raw(field))
-        .map(|(key, _)| format!("/{}", key.replace('~', "~0").replace('/', "~1")))
-        .collect()
+/// The pointers of all marked fields; `*` stands for any item of a list or value of an open mapping.
+fn raw_fields(schema: &Value, pointer: &str, raw: &mut Vec<String>) {
+    if schema.get(RAW_MARK).and_then(Value::as_bool) == Some(true) {
+        raw.push(pointer.to_owned());
+        return;
+    }
+    for (key, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        raw_fields(field, &format!("{pointer}/{}", pointer_step(key)), raw);
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(field) = schema.get(keyword) {
+            raw_fields(field, &format!("{pointer}/*"), raw);
+        }
+    }
+    for keyword in ["anyOf", "oneOf", "allOf"] {
+        for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
+            raw_fields(branch, pointer, raw);
+        }
+    }
+    raw.dedup();
 }
 
 impl StageType {
@@ -55,14 +74,33 @@ impl StageType {
         self
     }
 
-    /// What is wrong with a stage's own fields.
+    /// The names of its own fields.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let properties = self.schema.get("properties").and_then(Value::as_object);
+        properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str))
+    }
+
+    /// What is wrong with a stage's own fields, in the order of the fields.
     pub fn check(&self, fields: &Value) -> Vec<SchemaFinding> {
+        // A schema that doesn't compile is a fault of the program, which the test of all types finds.
         let validator = self.validator.get_or_init(|| jsonschema::validator_for(&self.schema).ok());
-        let Some(validator) = validator else { return Vec::new() };
-        validator
-            .iter_errors(fields)
-            .map(|error| SchemaFinding::other(error.instance_path().to_string(), error.to_string()))
-            .collect()
+        let Some(validator) = validator.as_ref().filter(|validator| !validator.is_valid(fields)) else {
+            return Vec::new();
+        };
+        let subject = format!("a `{}` stage", self.name);
+        let speaker = Speaker { schema: &self.schema, subject: &subject };
+        let mut findings: Vec<_> = validator.iter_errors(fields).flat_map(|error| speaker.findings(&error)).collect();
+        let misspelt: Vec<_> = findings.iter().filter_map(SchemaFinding::meant).collect();
+        findings.retain(|finding| !misspelt.contains(&finding.place_of_missing()));
+        findings
+    }
+
+    /// Whether the schema itself is valid, for the test of a catalogue.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_schema(&self) -> Result<(), String> {
+        jsonschema::validator_for(&self.schema).map(drop).map_err(|error| error.to_string())
     }
 }
 
@@ -91,5 +129,184 @@ impl Catalog {
     /// All types, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &StageType> {
         self.types.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Span;
+    use crate::schema::Dynamic;
+
+    /// Where it works.
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase")]
+    enum Place {
+        /// Together.
+        Shared,
+        /// Alone.
+        Fresh,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    enum Command {
+        Line(String),
+        Arguments(#[schemars(length(min = 1))] Vec<String>),
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Files {
+        #[serde(default)]
+        save: Vec<String>,
+        #[allow(dead_code, reason = "only its schema counts")]
+        #[schemars(extend("x-longboat-raw" = true))]
+        from: Option<String>,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[allow(dead_code, reason = "only its schema counts")]
+    struct Work {
+        #[schemars(extend("x-longboat-raw" = true))]
+        command: Command,
+        attempts: Option<Dynamic<u32>>,
+        #[serde(default)]
+        fast: Dynamic<bool>,
+        wait_time: Option<Dynamic<Span>>,
+        pause: Option<Span>,
+        place: Option<Place>,
+        env: Option<BTreeMap<String, String>>,
+        files: Option<Files>,
+        #[schemars(range(min = 1, max = 10))]
+        weight: Option<u32>,
+        #[schemars(length(min = 1))]
+        title: Option<String>,
+    }
+
+    fn work() -> StageType {
+        stage_type::<Work>("work", "Works")
+    }
+
+    #[test]
+    fn what_is_right_passes() {
+        for fields in [
+            json!({"command": "true"}),
+            json!({"command": ["a", "b"], "attempts": "${ parameters.n }", "fast": "${ true }", "waitTime": 90}),
+            json!({"command": "x", "attempts": 3, "waitTime": "1h30m", "pause": "5m", "place": "fresh", "env": {"A": "b"}}),
+            json!({"command": "x", "waitTime": "${ parameters.wait }", "files": {"save": ["x"]}, "place": null}),
+        ] {
+            assert_eq!(work().check(&fields), [], "{fields}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_words() {
+        let wrong = [
+            json!({}),
+            json!({"comand": "x"}),
+            json!({"command": "x", "zebra": 1}),
+            json!({"command": 3}),
+            json!({"command": ["a", 1]}),
+            json!({"command": []}),
+            json!({"command": "x", "attempts": "three"}),
+            json!({"command": "x", "attempts": -1}),
+            json!({"command": "x", "fast": "yes"}),
+            json!({"command": "x", "waitTime": "soon"}),
+            json!({"command": "x", "waitTime": [1]}),
+            json!({"command": "x", "pause": "${ parameters.n }"}),
+            json!({"command": "x", "pause": -5}),
+            json!({"command": "x", "place": "shred"}),
+            json!({"command": "x", "place": 7}),
+            json!({"command": "x", "env": {"PORT": 80}}),
+            json!({"command": "x", "env": ["PORT=80"]}),
+            json!({"command": "x", "files": {"sve": ["x"]}}),
+            json!({"command": "x", "weight": 11, "title": ""}),
+            json!({"command": "x", "weight": "${ 1 }"}),
+            json!([]),
+        ];
+        let said: Vec<_> = wrong
+            .iter()
+            .map(|fields| {
+                let findings = work().check(fields);
+                let line = |finding: SchemaFinding| {
+                    let hint = finding.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                    format!("  {:?} {}{hint}", finding.pointer, finding.message)
+                };
+                format!("{fields}\n{}", findings.into_iter().map(line).collect::<Vec<_>>().join("\n"))
+            })
+            .collect();
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        {}
+          "" a `work` stage needs `command`
+        {"comand":"x"}
+          "/comand" a `work` stage has no field `comand` (did you mean `command`?)
+        {"command":"x","zebra":1}
+          "/zebra" a `work` stage has no field `zebra` (known here: `command`, `attempts`, `fast`, `waitTime`, `pause`, `place`, `env`, `files`, `weight` and `title`)
+        {"command":3}
+          "/command" `command` has to be a string or a list, not an integer (`3`)
+        {"command":["a",1]}
+          "/command/1" `command[1]` has to be a string, not an integer (`1`)
+        {"command":[]}
+          "/command" `command` must not be empty
+        {"command":"x","attempts":"three"}
+          "/attempts" `attempts` has to be a whole number, not a string (`three`)
+        {"command":"x","attempts":-1}
+          "/attempts" `attempts` has to be 0 or more, not an integer (`-1`)
+        {"command":"x","fast":"yes"}
+          "/fast" `fast` has to be true or false, not a string (`yes`)
+        {"command":"x","waitTime":"soon"}
+          "/waitTime" `waitTime`: `soon` is not a duration: write `90s`, `5m`, `2h`, `3d`, `500ms`, or whole seconds, up to 3650 days
+        {"command":"x","waitTime":[1]}
+          "/waitTime" `waitTime` has to be a duration like `90s` or `2h`, not a list
+        {"command":"x","pause":"${ parameters.n }"}
+          "/pause" `pause`: `${ parameters.n }` is not a duration: write `90s`, `5m`, `2h`, `3d`, `500ms`, or whole seconds, up to 3650 days (no expression is evaluated here: write the value itself)
+        {"command":"x","pause":-5}
+          "/pause" `pause`: `-5` is not a duration: write `90s`, `5m`, `2h`, `3d`, `500ms`, or whole seconds, up to 3650 days
+        {"command":"x","place":"shred"}
+          "/place" `place` has to be `shared` or `fresh`, not `shred` (did you mean `shared`?)
+        {"command":"x","place":7}
+          "/place" `place` has to be `shared` or `fresh`, not an integer (`7`)
+        {"command":"x","env":{"PORT":80}}
+          "/env/PORT" `env.PORT` has to be a string, not an integer (`80`)
+        {"command":"x","env":["PORT=80"]}
+          "/env" `env` has to be a mapping, not a list
+        {"command":"x","files":{"sve":["x"]}}
+          "/files/sve" `files` has no field `sve` (did you mean `save`?)
+        {"command":"x","weight":11,"title":""}
+          "/weight" `weight` has to be 10 or less, not an integer (`11`)
+          "/title" `title` must not be empty
+        {"command":"x","weight":"${ 1 }"}
+          "/weight" `weight` has to be a whole number, not a string (`${ 1 }`) (no expression is evaluated here: write the value itself)
+        []
+          "" a `work` stage has to be a mapping, not a list
+        "#);
+    }
+
+    #[test]
+    fn marks_are_found_at_every_depth() {
+        assert_eq!(work().raw, ["/command", "/files/from"]);
+    }
+
+    #[test]
+    fn a_dynamic_value_reads_both_ways() {
+        let read = |value: Value| serde_json::from_value::<Dynamic<u32>>(value);
+        assert_eq!(read(json!(3)).expect("a number"), Dynamic::Value(3));
+        assert_eq!(read(json!("${ 1 }")).expect("an expression"), Dynamic::Expression("${ 1 }".to_owned()));
+        insta::assert_snapshot!(read(json!("x")).expect_err("a text"), @r#"invalid type: string "x", expected u32"#);
+    }
+
+    #[test]
+    fn a_catalogue_knows_its_types_by_name() {
+        let catalog = Catalog::new(vec![work(), stage_type::<Files>("files", "Files")]);
+        assert_eq!(catalog.names().collect::<Vec<_>>(), ["files", "work"]);
+        assert!(catalog.get("work").is_some_and(|kind| kind.check_schema().is_ok()));
+        assert!(catalog.get("Work").is_none());
     }
 }

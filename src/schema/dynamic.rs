@@ -6,6 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::words::EXPRESSION_PATTERN;
+
 /// A value, or the expression that yields it. After [`crate::expression::resolve`] only the value is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -65,6 +67,6 @@ impl<T: JsonSchema> JsonSchema for Dynamic<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let value = generator.subschema_for::<T>();
-        json_schema!({"anyOf": [value, {"type": "string", "pattern": r"\$\{"}]})
+        json_schema!({"anyOf": [value, {"type": "string", "pattern": EXPRESSION_PATTERN}]})
     }
 }

@@ -8,8 +8,12 @@
 mod catalog;
 mod dynamic;
 mod finding;
+pub mod format;
+mod publish;
 mod span;
+mod words;
 
 pub use catalog::{Catalog, StageType, stage_type};
 pub use dynamic::Dynamic;
 pub use finding::{SchemaFinding, SchemaFindingKind};
+pub use publish::files;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::words::DURATION_MARK;
 use crate::model::Span;
 
 impl JsonSchema for Span {
@@ -21,7 +22,7 @@ impl JsonSchema for Span {
                 {"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d))+$|^[0-9]+$"},
                 {"type": "integer", "minimum": 0, "maximum": 315_360_000},
             ],
-            "x-longboat-duration": true,
+            (DURATION_MARK): true,
         })
     }
 }

@@ -90,6 +90,8 @@ fn connect_options(file: &Path) -> Result<AnyConnectOptions, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row as _;
+
     use super::*;
 
     #[test]
@@ -99,6 +101,21 @@ mod tests {
             assert!(matches!(error, StoreError::BadUrl { .. }), "{url}: {error}");
             assert!(error.to_string().contains("write"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_durable_store_waits_for_the_disk() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let file = dir.path().join("with ?, % and ü.db");
+        for (durable, level) in [(true, 2), (false, 1)] {
+            let options = StoreOptions { url: String::new(), durable, owner: "test".to_owned() };
+            let mut connection = writer(&file, &options).await.expect("connects");
+            let mut ask = async |pragma| sqlx::query(pragma).fetch_one(&mut connection).await.expect("answers");
+            assert_eq!(ask("PRAGMA synchronous").await.get::<i64, _>(0), level);
+            assert_eq!(ask("PRAGMA journal_mode").await.get::<String, _>(0), "wal");
+            assert_eq!(ask("PRAGMA foreign_keys").await.get::<i64, _>(0), 1);
+        }
+        assert!(file.is_file());
     }
 
     #[test]

@@ -132,7 +132,8 @@ macro_rules! fronts {
 }
 
 impl Store {
-    /// The entries to work off now: of each repository the oldest that is pending, if it is due.
+    /// The entries to work off now: of each repository the oldest that is pending, if it is due. One that is being
+    /// worked off is pending until it is settled or put off.
     ///
     /// # Errors
     /// If the database can't be read.

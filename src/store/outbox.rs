@@ -37,7 +37,8 @@ macro_rules! fronts {
 }
 
 impl Store {
-    /// The rows to send now: of each order key the oldest that is neither sent nor given up, if it is due.
+    /// The rows to send now: of each order key the oldest that is neither sent nor given up, if it is due. One that
+    /// is being sent is among them until its end is noted.
     ///
     /// # Errors
     /// If the database can't be read.

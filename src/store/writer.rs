@@ -258,3 +258,36 @@ impl Store {
         self.inner.queue.send(command).await.map_err(|_| StoreError::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RepositoryName;
+    use crate::store::RepositoryNote;
+
+    async fn pages(store: &Store, statement: &'static str) {
+        store
+            .write(move |tx| {
+                Box::pin(async move {
+                    sqlx::query(statement).fetch_one(&mut tx.connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+            .expect("limits the file");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_what_does_not_fit_and_nothing_after_it() {
+        let store = Store::temporary(Clock::system()).await.expect("opens");
+        let name = RepositoryName::parse("acme/shop").expect("legal");
+        let note = |size| RepositoryNote { error: Some("x".repeat(size)), has_files: None };
+        pages(&store, "PRAGMA max_page_count = 1").await; // as many as there are
+        let (first, second) =
+            tokio::join!(store.note_repository(&name, note(1 << 20)), store.note_repository(&name, note(1 << 20)));
+        assert!(matches!((first, second), (Err(StoreError::Database(_)), Err(StoreError::Database(_)))));
+        assert_eq!(store.repository_states().await.expect("reads"), []);
+        pages(&store, "PRAGMA max_page_count = 1000000").await;
+        store.note_repository(&name, note(1 << 20)).await.expect("there is room again");
+    }
+}

@@ -133,6 +133,7 @@ CREATE TABLE execution_info (
     cause          TEXT NOT NULL,
     document       TEXT NOT NULL
 );
+CREATE INDEX execution_info_application ON execution_info (application, id);
 CREATE INDEX execution_info_pipeline ON execution_info (application, pipeline, id);
 CREATE INDEX execution_info_commit ON execution_info (commit_sha, id);
 CREATE INDEX execution_info_repository ON execution_info (repository, id);

@@ -1,0 +1,249 @@
+//! An application file as its author writes it. These types are never filled: they are what the published
+//! schema is made from, and their keys are those that checking knows ([`keys`]).
+#![allow(dead_code, reason = "only the schemas of these types count")]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::model::{Dialect, OnFailure, OnNew, ParameterType, Span};
+
+/// Pipelines of one application, in a file `.longboat/*.yaml`.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields, title = "Longboat application file")]
+#[schemars(example = serde_json::json!({
+    "application": "shop",
+    "pipelines": [{
+        "name": "deploy",
+        "triggers": [{"type": "git", "branches": ["main"]}],
+        "stages": [{"id": "test", "type": "script", "command": "make test"}],
+    }],
+}))]
+pub struct ApplicationFile {
+    /// The application that owns the pipelines. One application may have several files.
+    #[schemars(length(min = 1, max = 100), pattern(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"))]
+    application: String,
+    /// Variables of this file, seen by its templates as `vars`.
+    #[schemars(default)]
+    vars: Option<BTreeMap<String, Value>>,
+    /// The environment of all pipelines that name none.
+    environment: Option<String>,
+    /// The application's pipelines.
+    pipelines: Vec<PipelineFile>,
+}
+
+/// A pipeline: stages, what starts them, and what a start may give.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PipelineFile {
+    /// Unique within the application.
+    #[schemars(length(min = 1, max = 120))]
+    name: String,
+    /// A UUID; one is made from the names of the application and the pipeline if it is missing.
+    #[schemars(extend("format" = "uuid"))]
+    id: Option<String>,
+    /// For people.
+    description: Option<String>,
+    /// Which spelling the pipeline is written in; told by its keys if it is missing.
+    dialect: Option<Dialect>,
+    /// Chooses a variable overlay, and names the deployment.
+    environment: Option<String>,
+    /// What a start may or must give, seen by expressions as `parameters`.
+    #[schemars(default)]
+    parameters: Vec<ParameterFile>,
+    /// What starts the pipeline.
+    #[schemars(default)]
+    triggers: Vec<TriggerFile>,
+    /// How many executions may run at once.
+    concurrency: Option<ConcurrencyFile>,
+    /// How long a whole execution may take.
+    timeout: Option<Span>,
+    /// The stages. If none says what it needs, they run one after the other.
+    #[schemars(length(min = 1, max = 1000))]
+    stages: Vec<StageFile>,
+}
+
+/// A value that a start gives.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParameterFile {
+    /// The name under `parameters`.
+    #[schemars(length(min = 1, max = 100))]
+    name: String,
+    /// The type of its values.
+    #[schemars(rename = "type", default)]
+    kind: ParameterType,
+    /// Whether a start must give it, if there is no default.
+    #[schemars(default)]
+    required: bool,
+    /// The value if none is given.
+    default: Option<Value>,
+    /// The values that are allowed; all, if it is missing.
+    options: Option<Vec<Value>>,
+    /// For people.
+    description: Option<String>,
+}
+
+/// What starts a pipeline.
+#[derive(JsonSchema)]
+#[schemars(tag = "type", rename_all = "snake_case")]
+pub enum TriggerFile {
+    /// A push. Without filters, a push to any branch.
+    Git(GitTriggerFile),
+    /// A pull request. Not acted on by this version.
+    PullRequest(PullRequestTriggerFile),
+    /// A time table. Not acted on by this version.
+    Cron(CronTriggerFile),
+    /// The end of another pipeline. Not acted on by this version.
+    Pipeline(PipelineTriggerFile),
+}
+
+/// A push.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"type": "git", "branches": ["main", "release/*"], "paths": ["src/**"]}))]
+pub struct GitTriggerFile {
+    /// Globs of branch names.
+    #[schemars(default)]
+    branches: Vec<String>,
+    /// A regular expression that must match the whole branch name, as Spinnaker has it.
+    branch: Option<String>,
+    /// Globs of tag names; without them, tags start nothing.
+    #[schemars(default)]
+    tags: Vec<String>,
+    /// Globs of paths, one of which must have changed.
+    #[schemars(default)]
+    paths: Vec<String>,
+    /// Globs of paths whose change alone starts nothing.
+    #[schemars(default)]
+    ignore_paths: Vec<String>,
+    /// If false, the trigger does nothing.
+    enabled: Option<bool>,
+}
+
+/// A pull request.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PullRequestTriggerFile {
+    /// The forge's words for the events, like `opened` and `synchronize`.
+    #[schemars(default)]
+    events: Vec<String>,
+    /// Globs of the target branch's name.
+    #[schemars(default)]
+    branches: Vec<String>,
+    /// If false, the trigger does nothing.
+    enabled: Option<bool>,
+}
+
+/// A time table.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"type": "cron", "schedule": "0 9 * * MON-FRI", "timezone": "Europe/Berlin"}))]
+pub struct CronTriggerFile {
+    /// Minute, hour, day of month, month, day of week.
+    schedule: String,
+    /// A name of the IANA database; UTC if it is missing.
+    timezone: Option<String>,
+    /// If false, the trigger does nothing.
+    enabled: Option<bool>,
+}
+
+/// The end of another pipeline.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PipelineTriggerFile {
+    /// The other pipeline's application; this file's if it is missing.
+    application: Option<String>,
+    /// The other pipeline's name.
+    pipeline: String,
+    /// The statuses that start this one, like `SUCCEEDED`.
+    #[schemars(default)]
+    statuses: Vec<String>,
+    /// If false, the trigger does nothing.
+    enabled: Option<bool>,
+}
+
+/// How many executions of a pipeline may run at once. Not enforced by this version.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConcurrencyFile {
+    /// The most that run at once.
+    #[schemars(range(min = 1))]
+    max: u32,
+    /// What becomes of one more.
+    #[schemars(default)]
+    on_new: OnNew,
+}
+
+/// What all stages have; the fields of the stage's type stand beside.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct StageFile {
+    /// Unique within the pipeline; made from the name or type if it is missing.
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9_-]+$"))]
+    id: Option<String>,
+    /// For people.
+    #[schemars(length(max = 200))]
+    name: Option<String>,
+    /// What the stage does.
+    #[schemars(rename = "type")]
+    kind: String,
+    /// The ids of the stages that must end well before this one starts. If no stage of the pipeline has this
+    /// key, stages run in the order of the list.
+    needs: Option<Vec<String>>,
+    /// A CEL expression; if it yields false, the stage is skipped.
+    #[schemars(example = r#"trigger.branch == "main""#)]
+    when: Option<Condition>,
+    /// What the failure of the stage means for the pipeline.
+    on_failure: Option<OnFailure>,
+    /// How long the stage may run.
+    timeout: Option<Span>,
+    /// Whether and how a failed stage is tried again.
+    retry: Option<RetryFile>,
+}
+
+/// A condition.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Condition {
+    /// A CEL expression.
+    Expression(String),
+    /// Always or never.
+    Fixed(bool),
+}
+
+/// When and how often a failed stage is tried again.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetryFile {
+    /// All attempts, the first included.
+    #[schemars(range(min = 1, max = 100))]
+    attempts: u32,
+    /// The pause before the second attempt, 10 seconds if it is missing; each further pause is twice as long.
+    backoff: Option<Span>,
+    /// The failures that are worth another attempt. Not acted on by this version.
+    on: Option<Vec<String>>,
+}
+
+/// A module's result in place of this item.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"use": "std/notify", "with": {"channel": "#ops"}}))]
+pub struct ModuleCall {
+    /// The module's name.
+    #[schemars(rename = "use")]
+    module: String,
+    /// Its parameters.
+    #[schemars(default)]
+    with: Option<BTreeMap<String, Value>>,
+}
+
+/// The keys of one of this module's types, in the author's order.
+pub fn keys<T: JsonSchema>() -> Vec<String> {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let schema = generator.root_schema_for::<T>().to_value();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
+}

@@ -1,0 +1,171 @@
+//! Where scripts' files lie under the state folder, and how they go away. The layout stands in the room's
+//! doc comment.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{ExecutionId, StagePath};
+
+/// The longest file name made from a stage's path. File systems take 255 bytes; an attempt's number and an
+/// extension are added.
+const MAX_NAME: usize = 180;
+
+/// The folder of everything that an execution needs only while it runs.
+pub(super) fn work_dir(state_dir: &Path, execution: ExecutionId) -> PathBuf {
+    state_dir.join("work").join(execution.to_string())
+}
+
+/// The folder of one attempt.
+pub(super) fn attempt_dir(state_dir: &Path, execution: ExecutionId, path: &StagePath, attempt: u32) -> PathBuf {
+    work_dir(state_dir, execution).join(format!("{}.{attempt}", file_name(path)))
+}
+
+/// The log of one attempt.
+pub(super) fn log_file(state_dir: &Path, execution: ExecutionId, path: &StagePath, attempt: u32) -> PathBuf {
+    state_dir.join("logs").join(execution.to_string()).join(format!("{}.{attempt}.log", file_name(path)))
+}
+
+/// A stage's path as one file name that can neither climb nor hide: everything but letters, digits, `_` and `-`
+/// is percent-encoded. A name that would be too long ends in a hash instead, after a `~`, which no other name has.
+fn file_name(path: &StagePath) -> String {
+    let mut name = String::new();
+    for byte in path.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+            name.push(char::from(byte));
+        } else {
+            let _ = write!(name, "%{byte:02X}");
+        }
+    }
+    if name.len() > MAX_NAME {
+        let hash = hex::encode(Sha256::digest(path.as_str()));
+        name.truncate(MAX_NAME - 33);
+        let _ = write!(name, "~{}", &hash[..32]);
+    }
+    name
+}
+
+/// Removes the workspaces and supervisors' files of an execution that is complete; its logs stay. Whoever hears
+/// that executions change calls it when one has become complete.
+///
+/// # Errors
+/// If something can't be removed.
+pub async fn forget(state_dir: &Path, execution: ExecutionId) -> io::Result<()> {
+    let dir = work_dir(state_dir, execution);
+    blocking(move || remove(&dir)).await
+}
+
+/// Removes the workspaces of all executions but `live` ones: what [`forget`] would have removed, had Longboat not
+/// died. To be called at the start, before anything runs. Yields how many were removed.
+///
+/// # Errors
+/// If the folder can't be listed or something can't be removed; the others are removed all the same.
+pub async fn sweep(state_dir: &Path, live: HashSet<ExecutionId>) -> io::Result<usize> {
+    let root = state_dir.join("work");
+    blocking(move || {
+        let entries = match fs::read_dir(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries?,
+        };
+        let mut removed = 0;
+        let mut result = Ok(());
+        for entry in entries {
+            let entry = entry?;
+            // What isn't named like an execution isn't ours.
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<ExecutionId>().ok());
+            if id.is_some_and(|id| !live.contains(&id)) {
+                match remove(&entry.path()) {
+                    Ok(()) => removed += 1,
+                    Err(error) => result = Err(error),
+                }
+            }
+        }
+        result.map(|()| removed)
+    })
+    .await
+}
+
+/// Removes a folder with everything in it, also folders that scripts made read-only (Go's module cache).
+fn remove(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(dir)?;
+            fs::remove_dir_all(dir)
+        }
+        result => result,
+    }
+}
+
+fn make_writable(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs work with files beside the async tasks.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &str) -> String {
+        file_name(&StagePath::parse(path).expect("a path"))
+    }
+
+    #[test]
+    fn a_stage_path_is_one_harmless_file_name() {
+        assert_eq!(name("deploy"), "deploy");
+        assert_eq!(name("deploy/before/window"), "deploy%2Fbefore%2Fwindow");
+        assert_eq!(name("test[eu.1]"), "test%5Beu%2E1%5D");
+        assert_eq!(name("a~b%"), "a%7Eb%25");
+    }
+
+    #[test]
+    fn long_paths_stay_apart() {
+        let (one, other) = (name(&format!("{}1", "/x".repeat(190)[1..].to_owned())), name(&"x/".repeat(190)[..379]));
+        assert!(one.len() == MAX_NAME && other.len() == MAX_NAME && one != other, "{one} {other}");
+        assert!(one.contains('~') && !one.contains('/'));
+    }
+
+    #[tokio::test]
+    async fn only_complete_executions_are_swept() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (live, done) = (ExecutionId::generate(), ExecutionId::generate());
+        for id in [live, done] {
+            fs::create_dir_all(work_dir(state.path(), id).join("shared/deep")).expect("made");
+        }
+        let stranger = state.path().join("work/notes");
+        fs::create_dir(&stranger).expect("made");
+        fs::set_permissions(work_dir(state.path(), done).join("shared"), Permissions::from_mode(0o500)).expect("set");
+        assert_eq!(sweep(state.path(), HashSet::from([live])).await.expect("swept"), 1);
+        assert!(work_dir(state.path(), live).exists() && !work_dir(state.path(), done).exists() && stranger.exists());
+        forget(state.path(), live).await.expect("forgotten");
+        forget(state.path(), live).await.expect("forgetting twice is fine");
+        assert!(!work_dir(state.path(), live).exists());
+    }
+
+    #[tokio::test]
+    async fn a_state_folder_without_work_has_nothing_to_sweep() {
+        let state = tempfile::tempdir().expect("a folder");
+        assert_eq!(sweep(state.path(), HashSet::new()).await.expect("swept"), 0);
+    }
+}

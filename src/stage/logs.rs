@@ -1,0 +1,113 @@
+//! Reading what scripts printed, also while they still print.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use super::files::{attempt_dir, log_file};
+use super::script::is_over;
+use crate::engine::{LogChunk, LogSource};
+use crate::model::{ExecutionId, StagePath};
+
+/// The logs of scripts, one per attempt, under the state folder.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    state_dir: PathBuf,
+}
+
+impl Logs {
+    /// The logs under that state folder.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self { state_dir: state_dir.into() }
+    }
+
+    /// The length of an attempt's log in bytes; `None` if it has none (yet).
+    ///
+    /// # Errors
+    /// If the file system doesn't say.
+    pub fn size(&self, id: ExecutionId, path: &StagePath, attempt: u32) -> io::Result<Option<u64>> {
+        match std::fs::metadata(log_file(&self.state_dir, id, path, attempt)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            metadata => metadata.map(|metadata| Some(metadata.len())),
+        }
+    }
+}
+
+impl LogSource for Logs {
+    /// A chunk ends with a whole character, unless the log itself ends within one.
+    fn read(&self, id: ExecutionId, path: &StagePath, attempt: u32, offset: u64, max: usize) -> io::Result<LogChunk> {
+        let mut file = match File::open(log_file(&self.state_dir, id, path, attempt)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(LogChunk { bytes: Vec::new(), next: offset, end: false });
+            }
+            file => file?,
+        };
+        // Asked before the file is read: what is over by then has printed everything.
+        let over = is_over(&attempt_dir(&self.state_dir, id, path, attempt))?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.by_ref().take(max as u64).read_to_end(&mut bytes)?;
+        let whole = bytes.len() - cut_character(&bytes);
+        if whole > 0 {
+            bytes.truncate(whole);
+        }
+        let next = offset + bytes.len() as u64;
+        let end = over && next >= file.metadata()?.len();
+        Ok(LogChunk { bytes, next, end })
+    }
+}
+
+/// How many bytes at the end belong to a character that isn't complete.
+fn cut_character(bytes: &[u8]) -> usize {
+    for back in 1..=bytes.len().min(3) {
+        let length = match bytes[bytes.len() - back] {
+            0x80..=0xBF => continue,
+            0xC2..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xF4 => 4,
+            _ => 1,
+        };
+        return if length > back { back } else { 0 };
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_log_is_read_in_pieces_of_whole_characters() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (logs, id) = (Logs::new(state.path()), ExecutionId::generate());
+        let path = StagePath::parse("build/a").expect("a path");
+        let nothing = LogChunk { bytes: vec![], next: 7, end: false };
+        assert_eq!(logs.read(id, &path, 1, 7, 10).expect("read"), nothing);
+        assert_eq!(logs.size(id, &path, 1).expect("asked"), None);
+
+        let file = log_file(state.path(), id, &path, 1);
+        fs::create_dir_all(file.parent().expect("a parent")).expect("made");
+        fs::write(&file, "grün und 🛶").expect("written");
+        assert_eq!(logs.size(id, &path, 1).expect("asked"), Some(14));
+        let (mut text, mut offset, mut end) = (String::new(), 0, false);
+        while !end {
+            let chunk = logs.read(id, &path, 1, offset, 5).expect("read");
+            assert!(!chunk.bytes.is_empty(), "every piece brings something");
+            text.push_str(&String::from_utf8(chunk.bytes).expect("whole characters"));
+            (offset, end) = (chunk.next, chunk.end);
+        }
+        assert_eq!(text, "grün und 🛶");
+        let beyond = logs.read(id, &path, 1, 100, 5).expect("read");
+        assert_eq!(beyond, LogChunk { bytes: vec![], next: 100, end: true });
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_not_held_back() {
+        assert_eq!(cut_character(b"a\xff"), 0);
+        assert_eq!(cut_character(b"\x80\x80\x80\x80"), 0);
+        assert_eq!(cut_character("a€".as_bytes()), 0);
+        assert_eq!(cut_character(b"a\xe2\x82"), 2);
+    }
+}

@@ -1,0 +1,264 @@
+//! `manualJudgment`: asks a person whether to go on (Spinnaker's stage of the same name).
+//!
+//! The answer is a signal `{verdict: continue|stop, input, by}`. It is recorded in the journal before this handler
+//! sees it, so [`accepts`] has to be asked before: an answer that gets here and isn't acceptable is ignored, and the
+//! stage goes on waiting.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::fields_of;
+use crate::clock::Timestamp;
+use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
+use crate::model::humanize;
+
+/// For people.
+pub(super) const DESCRIPTION: &str = "Waits until a person says whether to continue or to stop.";
+
+/// How long an answer is waited for if the stage has no `timeout`: Spinnaker's three days.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// The fields of a `manualJudgment` stage.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Fields {
+    /// What the person has to know to decide.
+    #[serde(default, rename = "instructions")]
+    _instructions: Option<String>,
+    /// The answers to choose from when continuing; none means that no choice is offered.
+    #[serde(default)]
+    judgment_inputs: Vec<JudgmentInput>,
+}
+
+/// One answer to choose from: `staging`, or as Spinnaker writes it, `{value: staging}`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum JudgmentInput {
+    /// The answer.
+    Plain(String),
+    /// The answer, in Spinnaker's form.
+    Wrapped(Wrapped),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Wrapped {
+    /// The answer.
+    value: String,
+}
+
+impl JudgmentInput {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Plain(value) | Self::Wrapped(Wrapped { value }) => value,
+        }
+    }
+}
+
+/// What a person decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The stage succeeds.
+    Continue,
+    /// The stage fails.
+    Stop,
+}
+
+/// A person's answer, as the signal to the stage carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whether to go on.
+    pub verdict: Verdict,
+    /// Which of the stage's `judgmentInputs` was chosen.
+    #[serde(default)]
+    pub input: Option<String>,
+    /// Who answered, as the API authenticated them.
+    pub by: String,
+}
+
+/// Whether a stage with these fields (`${ }` evaluated) takes this answer.
+///
+/// # Errors
+/// What is wrong with the answer, in words for the person who gave it.
+pub fn accepts(fields: &Map<String, Value>, answer: &Answer) -> Result<(), String> {
+    let Fields { judgment_inputs, .. } = serde_json::from_value(fields.clone().into())
+        .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
+    let allowed: Vec<&str> = judgment_inputs.iter().map(JudgmentInput::as_str).collect();
+    match (&answer.input, answer.verdict) {
+        (Some(input), _) if allowed.is_empty() => {
+            Err(format!("`{input}` was given as input, but this stage offers no choice: leave it out"))
+        }
+        (Some(input), _) if !allowed.contains(&input.as_str()) => {
+            Err(format!("`{input}` is not among the inputs of this stage: choose one of {}", quoted(&allowed)))
+        }
+        (None, Verdict::Continue) if !allowed.is_empty() => {
+            Err(format!("this stage asks for an input: choose one of {}", quoted(&allowed)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    /// When nobody is waited for any more; `None` leaves that to the stage's own `timeout`.
+    until: Option<Timestamp>,
+}
+
+pub(super) struct ManualJudgment;
+
+fn wait(ctx: &StageContext, checkpoint: Checkpoint) -> Outcome {
+    let name = ctx.stage().map_or_else(|| ctx.path.to_string(), |stage| stage.name.clone());
+    Outcome::Wait { until: checkpoint.until, waiting_for: format!("approval: {name}"), checkpoint: json!(checkpoint) }
+}
+
+fn conclude(answer: &Answer) -> Outcome {
+    let mut outputs = Map::new();
+    outputs.insert("judgmentInput".to_owned(), json!(answer.input));
+    outputs.insert("judgedBy".to_owned(), json!(answer.by));
+    match answer.verdict {
+        Verdict::Continue => Outcome::Done { outputs },
+        Verdict::Stop => {
+            Outcome::Fail(Failure { message: format!("stopped by {}", answer.by), retryable: false, outputs })
+        }
+    }
+}
+
+#[async_trait]
+impl StageHandler for ManualJudgment {
+    fn kind(&self) -> &'static str {
+        "manualJudgment"
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::None
+    }
+
+    async fn start(&self, ctx: &StageContext) -> Outcome {
+        if let Err(refused) = fields_of::<Fields>(ctx) {
+            return refused;
+        }
+        let own_timeout = ctx.stage().is_some_and(|stage| stage.timeout.is_some());
+        let until = (!own_timeout).then(|| ctx.clock.now().plus(DEFAULT_TIMEOUT));
+        wait(ctx, Checkpoint { until })
+    }
+
+    async fn resume(&self, ctx: &StageContext, checkpoint: Option<Value>, wake: Wake) -> Outcome {
+        let Some(checkpoint) = checkpoint.and_then(|value| serde_json::from_value::<Checkpoint>(value).ok()) else {
+            return self.start(ctx).await;
+        };
+        if let Wake::Signal(payload) = wake {
+            let answer = serde_json::from_value::<Answer>(payload)
+                .map_err(|error| error.to_string())
+                .and_then(|answer| accepts(&ctx.fields, &answer).map(|()| answer));
+            match answer {
+                Ok(answer) => return conclude(&answer),
+                Err(reason) => {
+                    tracing::warn!(execution = %ctx.execution.info.id, stage = %ctx.path, reason, "ignored an answer");
+                }
+            }
+        }
+        if checkpoint.until.is_some_and(|until| ctx.clock.now() >= until) {
+            return Outcome::fail(format!("nobody answered within {}", humanize(DEFAULT_TIMEOUT)));
+        }
+        wait(ctx, checkpoint)
+    }
+
+    async fn cancel(&self, _: &StageContext, _: Option<Value>, _: CancelReason) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Stage, clock};
+    use super::*;
+    use crate::model::Span;
+
+    const INPUTS: &str = r#"{"instructions": "Look first", "judgmentInputs": ["eu", {"value": "us"}]}"#;
+
+    fn inputs() -> Value {
+        serde_json::from_str(INPUTS).expect("JSON")
+    }
+
+    fn answer(verdict: Verdict, input: Option<&str>) -> Answer {
+        Answer { verdict, input: input.map(str::to_owned), by: "ann".to_owned() }
+    }
+
+    async fn waiting(ctx: &StageContext) -> Value {
+        match ManualJudgment.start(ctx).await {
+            Outcome::Wait { checkpoint, .. } => checkpoint,
+            other => panic!("should wait, not {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_yes_succeeds_and_says_who_chose_what() {
+        let (ctx, _signals) = Stage::of("manualJudgment", inputs()).context();
+        let checkpoint = waiting(&ctx).await;
+        let wake = Wake::Signal(json!(answer(Verdict::Continue, Some("us"))));
+        let outcome = ManualJudgment.resume(&ctx, Some(checkpoint), wake).await;
+        let Outcome::Done { outputs } = outcome else { panic!("should be done, not {outcome:?}") };
+        assert_eq!(Value::from(outputs), json!({"judgmentInput": "us", "judgedBy": "ann"}));
+    }
+
+    #[tokio::test]
+    async fn a_no_fails_and_is_not_asked_again() {
+        let (ctx, _signals) = Stage::of("manualJudgment", inputs()).context();
+        let checkpoint = waiting(&ctx).await;
+        let wake = Wake::Signal(json!({"verdict": "stop", "by": "ann"}));
+        let Outcome::Fail(failure) = ManualJudgment.resume(&ctx, Some(checkpoint), wake).await else {
+            panic!("should fail")
+        };
+        assert_eq!((failure.message.as_str(), failure.retryable), ("stopped by ann", false));
+        assert_eq!(failure.outputs["judgedBy"], "ann");
+    }
+
+    #[tokio::test]
+    async fn it_waits_three_days_unless_the_stage_says_otherwise() {
+        let clock = clock();
+        let (ctx, _signals) = Stage::of("manualJudgment", json!({})).clock(clock.clone()).context();
+        let checkpoint = waiting(&ctx).await;
+        clock.advance(DEFAULT_TIMEOUT - Duration::from_millis(1));
+        let outcome = ManualJudgment.resume(&ctx, Some(checkpoint.clone()), Wake::Recovered).await;
+        let Outcome::Wait { waiting_for, until: Some(_), .. } = outcome else { panic!("still waits") };
+        assert_eq!(waiting_for, "approval: A stage");
+        clock.advance(Duration::from_millis(1));
+        let outcome = ManualJudgment.resume(&ctx, Some(checkpoint), Wake::Due).await;
+        assert_eq!(outcome, Outcome::fail("nobody answered within 3d"));
+
+        let own = Span::parse("7d").expect("a span");
+        let (ctx, _signals) = Stage::of("manualJudgment", json!({})).timeout(own).context();
+        assert!(matches!(ManualJudgment.start(&ctx).await, Outcome::Wait { until: None, .. }));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_acceptable_changes_nothing() {
+        let (ctx, _signals) = Stage::of("manualJudgment", inputs()).context();
+        let checkpoint = waiting(&ctx).await;
+        for payload in [json!(answer(Verdict::Continue, Some("mars"))), json!({"ended": true}), json!(null)] {
+            let outcome = ManualJudgment.resume(&ctx, Some(checkpoint.clone()), Wake::Signal(payload)).await;
+            assert!(matches!(outcome, Outcome::Wait { .. }), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_checked_against_the_inputs() {
+        let Value::Object(fields) = inputs() else { panic!("a map") };
+        assert_eq!(accepts(&fields, &answer(Verdict::Continue, Some("eu"))), Ok(()));
+        assert_eq!(accepts(&fields, &answer(Verdict::Stop, None)), Ok(()));
+        let wrong = accepts(&fields, &answer(Verdict::Continue, Some("mars"))).expect_err("refused");
+        assert_eq!(wrong, "`mars` is not among the inputs of this stage: choose one of `eu`, `us`");
+        let missing = accepts(&fields, &answer(Verdict::Continue, None)).expect_err("refused");
+        assert_eq!(missing, "this stage asks for an input: choose one of `eu`, `us`");
+        assert_eq!(accepts(&Map::new(), &answer(Verdict::Continue, None)), Ok(()));
+        assert!(accepts(&Map::new(), &answer(Verdict::Continue, Some("eu"))).is_err());
+    }
+}

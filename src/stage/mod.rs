@@ -1,0 +1,93 @@
+//! The stage types: one file or folder each, named as in a pipeline's `type`.
+//!
+//! | type | what it does |
+//! |---|---|
+//! | `noop` | nothing |
+//! | `wait` | lets time pass |
+//! | `script` | runs a command on this machine, under a supervisor of its own |
+//! | `manualJudgment` | asks a person |
+//!
+//! [`registry`] is what the engine runs, [`catalog`] is what a file may say; both list every type. What scripts
+//! leave on disk stands under the state folder:
+//!
+//! ```text
+//! logs/<execution>/<stage>.<attempt>.log    what an attempt printed; kept (`Logs` reads it)
+//! work/<execution>/shared/                  the checkout that the stages of an execution share
+//! work/<execution>/<stage>.<attempt>/       one attempt: claim, command, status, output, fresh checkout
+//! ```
+//!
+//! `<stage>` is the stage's path with every byte but letters, digits, `_` and `-` written as `%2F`. `work/<execution>`
+//! is removed by [`forget`] when the execution is complete; [`sweep`] removes what a crash kept from being forgotten.
+
+mod files;
+mod logs;
+mod manual_judgment;
+mod noop;
+pub mod script;
+mod wait;
+mod workspace;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::engine::{Outcome, StageContext, StageHandler};
+use crate::schema::{Catalog, stage_type};
+
+pub use files::{forget, sweep};
+pub use logs::Logs;
+pub use manual_judgment::{Answer, DEFAULT_TIMEOUT as JUDGMENT_TIMEOUT, Verdict, accepts};
+pub use workspace::Checkouts;
+
+/// What the stage types need from the rest of the program.
+#[derive(Clone)]
+pub struct StageDeps {
+    /// Fills the folders that scripts run in.
+    pub checkouts: Arc<dyn Checkouts>,
+    /// The folder for logs, workspaces and the files of supervisors.
+    pub state_dir: PathBuf,
+    /// The program whose `supervise` subcommand watches over a script: Longboat itself.
+    pub supervisor: PathBuf,
+    /// How many bytes of an attempt's output are kept.
+    pub log_limit: u64,
+    /// How many scripts run at once; the next ones wait for their turn.
+    pub max_scripts: usize,
+}
+
+impl StageDeps {
+    /// The usual limits: logs of 16 MiB, 32 scripts at once; this very program as supervisor.
+    pub fn new(checkouts: Arc<dyn Checkouts>, state_dir: PathBuf) -> Self {
+        Self { checkouts, state_dir, supervisor: script::own_program(), log_limit: 16 * 1024 * 1024, max_scripts: 32 }
+    }
+}
+
+/// The handlers of all stage types.
+pub fn handlers(deps: StageDeps) -> Vec<Arc<dyn StageHandler>> {
+    vec![
+        Arc::new(manual_judgment::ManualJudgment),
+        Arc::new(noop::Noop),
+        Arc::new(script::Script::new(deps)),
+        Arc::new(wait::Wait),
+    ]
+}
+
+/// The schemas of all stage types.
+pub fn catalog() -> Catalog {
+    Catalog::new(vec![
+        stage_type::<manual_judgment::Fields>("manualJudgment", manual_judgment::DESCRIPTION)
+            .with_outputs(&["judgmentInput", "judgedBy"]),
+        stage_type::<noop::Fields>("noop", noop::DESCRIPTION),
+        stage_type::<script::Fields>("script", script::DESCRIPTION).with_outputs(&["exitCode"]),
+        stage_type::<wait::Fields>("wait", wait::DESCRIPTION),
+    ])
+}
+
+/// A stage's own fields in the form that its handler wants.
+fn fields_of<T: DeserializeOwned>(ctx: &StageContext) -> Result<T, Outcome> {
+    serde_json::from_value(ctx.fields.clone().into())
+        .map_err(|error| Outcome::fail(format!("the stage's fields can't be used: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! Starting a script's supervisor, and watching one to its end.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::attempt::{Attempt, State};
+use super::fields::{Fields, Workspace};
+use super::supervisor::{Arguments, CLAIMED, LOST};
+use super::{Script, environment, look, running};
+use crate::engine::{Outcome, StageContext};
+use crate::stage::files::{blocking, log_file};
+use crate::stage::workspace::folder_in;
+
+/// How long a start waits for the script's end. Most commands that do little have ended by then, and their stage needs
+/// neither a checkpoint nor a signal in the journal.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// How often an adopted script is looked at. It isn't this process's child, so nobody tells of its end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The attempts that have a watcher in this process.
+#[derive(Clone, Default)]
+pub(super) struct Watched(Arc<Mutex<HashSet<Attempt>>>);
+
+impl Watched {
+    /// A watch over an attempt, unless there is one.
+    fn begin(&self, attempt: &Attempt) -> Option<Watch> {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.insert(attempt.clone()).then(|| Watch { watched: self.clone(), attempt: attempt.clone() })
+    }
+}
+
+/// A place in [`Watched`]; given back when dropped.
+struct Watch {
+    watched: Watched,
+    attempt: Attempt,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.watched.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.attempt);
+    }
+}
+
+impl Script {
+    /// Starts a supervisor for an attempt that has none.
+    pub(super) async fn launch(&self, ctx: &StageContext, attempt: &Attempt) -> Result<Outcome, String> {
+        let fields = Fields::read(&ctx.fields.clone().into())?;
+        let log = log_file(&self.deps.state_dir, ctx.execution.info.id, &ctx.path, ctx.attempt);
+        let env = environment::environment(ctx, &fields, &attempt.output(), std::env::vars_os())?;
+        let arguments = Arguments {
+            dir: attempt.dir().to_owned(),
+            log,
+            log_limit: self.deps.log_limit,
+            grace: fields.grace()?,
+            argv: fields.argv()?,
+        };
+        // The slots are never closed.
+        let slot = self.slots.clone().acquire_owned().await.map_err(|error| error.to_string())?;
+        let folder = self.folder(ctx, attempt, &fields).await?;
+        prepare(attempt, &arguments.log).await.map_err(|error| format!("the script's files can't be made: {error}"))?;
+        let mut child = self.spawn(attempt, &arguments, env, folder).map_err(|error| match error.raw_os_error() {
+            Some(code) if code == nix::errno::Errno::E2BIG as i32 => {
+                "`command` and `env` together are longer than the system passes to a program: put the script into a \
+                 file of the repository"
+                    .to_owned()
+            }
+            _ => format!("the script's supervisor {} can't be started: {error}", self.deps.supervisor.display()),
+        })?;
+        match first_word(&mut child).await.as_str() {
+            CLAIMED => self.follow(ctx, attempt, child, slot).await,
+            // One that was started before a crash has begun: it is the one to watch.
+            LOST => self.look_again(ctx, attempt).await,
+            _ => {
+                let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+                self.look_again(ctx, attempt).await.map_err(|_| {
+                    let why = attempt.complaint().unwrap_or(status);
+                    format!("the script's supervisor ended before the script began: {why}")
+                })
+            }
+        }
+    }
+
+    /// The checkout that the script runs in, and the folder within.
+    async fn folder(&self, ctx: &StageContext, attempt: &Attempt, fields: &Fields) -> Result<PathBuf, String> {
+        let info = &ctx.execution.info;
+        let workspace = match fields.workspace {
+            Workspace::Shared => self.workspaces.shared(info).await?,
+            Workspace::Fresh => self.workspaces.fresh(info, attempt.dir()).await?,
+        };
+        let dir = fields.dir.clone();
+        blocking(move || Ok(folder_in(&workspace, dir.as_deref()))).await.map_err(|error| error.to_string())?
+    }
+
+    fn spawn(
+        &self,
+        attempt: &Attempt,
+        arguments: &Arguments,
+        env: Vec<(OsString, OsString)>,
+        folder: PathBuf,
+    ) -> io::Result<Child> {
+        // Not in a process group of its own: the supervisor makes itself a session, which a group's leader can't.
+        Command::new(&self.deps.supervisor)
+            .arg0("longboat")
+            .arg("supervise")
+            .args(arguments.to_args())
+            .env_clear()
+            .envs(env)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(attempt.complaints()?)
+            .kill_on_drop(false)
+            .spawn()
+    }
+
+    /// Watches a supervisor that this process started, and answers at once if the script is short.
+    async fn follow(
+        &self,
+        ctx: &StageContext,
+        attempt: &Attempt,
+        child: Child,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Outcome, String> {
+        let State::Running(supervisor) = look(attempt).await? else { return self.look_again(ctx, attempt).await };
+        let (ended, mut short) = oneshot::channel();
+        if let Some(watch) = self.watched.begin(attempt) {
+            tokio::spawn(watch_child(watch, child, ctx.clone(), ended, slot));
+        }
+        if tokio::time::timeout(SHORT, &mut short).await.is_err() {
+            short.close();
+            if short.try_recv().is_err() {
+                return Ok(running(&json!(supervisor)));
+            }
+        }
+        self.look_again(ctx, attempt).await
+    }
+
+    /// Watches a supervisor that is not this process's child.
+    pub(super) fn adopt(&self, ctx: &StageContext, attempt: &Attempt) {
+        let Some(watch) = self.watched.begin(attempt) else { return };
+        // It runs, so it isn't asked to wait for a slot; it takes one if it can.
+        let slot = self.slots.clone().try_acquire_owned().ok();
+        let ctx = ctx.clone();
+        tokio::spawn(async move {
+            while let Ok(State::Running(_)) = super::ending::state(&watch.attempt).await {
+                tokio::time::sleep(LOOK).await;
+            }
+            drop((watch, slot));
+            wake(&ctx).await;
+        });
+    }
+
+    /// After somebody has begun: the attempt as it stands now.
+    async fn look_again(&self, ctx: &StageContext, attempt: &Attempt) -> Result<Outcome, String> {
+        match look(attempt).await? {
+            State::Unclaimed => Err("no supervisor has begun".to_owned()),
+            State::Void => Ok(Outcome::fail("the script was cancelled before it began")),
+            State::Running(supervisor) => {
+                self.adopt(ctx, attempt);
+                Ok(running(&json!(supervisor)))
+            }
+            State::Ended(ended) => super::conclude(attempt, ended).await,
+            State::Gone => self.gone(ctx, attempt).await,
+        }
+    }
+}
+
+async fn prepare(attempt: &Attempt, log: &Path) -> io::Result<()> {
+    let (dir, output) = (attempt.dir().to_owned(), attempt.output());
+    let logs = log.parent().map(Path::to_owned);
+    blocking(move || {
+        std::fs::create_dir_all(dir)?;
+        logs.map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::OpenOptions::new().create(true).append(true).open(output).map(drop)
+    })
+    .await
+}
+
+/// What a supervisor says about its claim; nothing if it ended before.
+async fn first_word(child: &mut Child) -> String {
+    let mut line = String::new();
+    if let Some(out) = child.stdout.take() {
+        // No word is the same as an unreadable one.
+        let _silence = BufReader::new(out).read_line(&mut line).await;
+    }
+    line.trim_end().to_owned()
+}
+
+async fn watch_child(
+    watch: Watch,
+    mut child: Child,
+    ctx: StageContext,
+    ended: oneshot::Sender<()>,
+    slot: OwnedSemaphorePermit,
+) {
+    if let Err(error) = child.wait().await {
+        tracing::error!(execution = %ctx.execution.info.id, stage = %ctx.path, %error, "a supervisor can't be waited for");
+    }
+    drop((watch, slot));
+    if ended.send(()).is_err() {
+        wake(&ctx).await;
+    }
+}
+
+/// Tells the engine that there is something to see. If it doesn't take the word, it will look by itself.
+async fn wake(ctx: &StageContext) {
+    if let Err(error) = ctx.signal(json!({"ended": true})).await {
+        tracing::debug!(execution = %ctx.execution.info.id, stage = %ctx.path, %error, "a script's end was not taken");
+    }
+}

@@ -1,0 +1,236 @@
+//! `script`: runs a command on this machine (FORMAT section 4).
+//!
+//! A script doesn't run below Longboat but below a supervisor of its own (`longboat supervise`, see [`supervisor`]),
+//! so it neither dies with Longboat nor escapes it. What the two have to tell each other stands in the attempt's folder
+//! (see [`attempt`]), and that folder is the truth: asked to start, resume or cancel, the handler looks there first.
+//!
+//! | found | start, resume |
+//! |---|---|
+//! | no claim | a supervisor is started. If one that was started before a crash comes late, one of the two gets the claim and the other goes: the command runs once |
+//! | claim, lock held | the script runs. It is watched to its end; after a restart of Longboat that is called adopted. With `restartable: true` it is ended instead, and the engine makes a new attempt |
+//! | status | the script is over: outputs, or the failure |
+//! | claim, no lock, no status | the supervisor was killed. What is left of the script is killed too; the stage fails, because nobody knows how far the script came |
+//!
+//! `restartable` is false unless the author says otherwise: adoption loses nothing, and only the author knows whether
+//! running twice does harm. A script whose result is known is never run again for a restart's sake.
+//!
+//! A script sees a clean environment (see [`environment`]) and runs in its execution's checkout. Its `command` is passed
+//! on as it stands: values reach it by `env`, so that no pull request's title is ever read by a shell.
+
+mod attempt;
+mod ending;
+mod environment;
+mod fields;
+mod launch;
+mod outputs;
+pub mod supervisor;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nix::sys::signal::Signal;
+use serde_json::{Map, Value, json};
+
+use super::StageDeps;
+use super::files::{attempt_dir, blocking};
+use super::workspace::Workspaces;
+use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
+use attempt::{Attempt, End, Ended, State};
+pub(super) use fields::Fields;
+use launch::Watched;
+
+/// For people.
+pub(super) const DESCRIPTION: &str = "Runs a command in a checkout of the commit.";
+
+/// The time between SIGTERM and SIGKILL if the stage gives none.
+const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// How often a running script is looked at even if its watcher says nothing: the watcher's word makes the end known
+/// at once, this makes it known at all.
+const RECONCILE: Duration = Duration::from_secs(60);
+
+/// This program, to be used as supervisor; also after its file was replaced by a newer version.
+pub fn own_program() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { running } else { std::env::current_exe().unwrap_or_else(|_| "longboat".into()) }
+}
+
+/// Whether an attempt that has begun is over; `dir` is its folder, which may have been removed by now.
+///
+/// # Errors
+/// If its files can't be read.
+pub(super) fn is_over(dir: &Path) -> io::Result<bool> {
+    Ok(match Attempt::new(dir).state()? {
+        State::Unclaimed => !dir.try_exists()?,
+        State::Running(_) => false,
+        State::Void | State::Ended(_) | State::Gone => true,
+    })
+}
+
+/// The handler of `script` stages.
+pub(super) struct Script {
+    deps: StageDeps,
+    workspaces: Workspaces,
+    /// One permit for each script that runs.
+    slots: Arc<tokio::sync::Semaphore>,
+    watched: Watched,
+}
+
+impl Script {
+    pub(super) fn new(mut deps: StageDeps) -> Self {
+        // Scripts and their supervisors have working directories of their own.
+        deps.state_dir = std::path::absolute(&deps.state_dir).unwrap_or(deps.state_dir);
+        let workspaces = Workspaces::new(deps.state_dir.clone(), deps.checkouts.clone());
+        let slots = Arc::new(tokio::sync::Semaphore::new(deps.max_scripts.max(1)));
+        Self { deps, workspaces, slots, watched: Watched::default() }
+    }
+
+    fn attempt(&self, ctx: &StageContext) -> Attempt {
+        Attempt::new(attempt_dir(&self.deps.state_dir, ctx.execution.info.id, &ctx.path, ctx.attempt))
+    }
+
+    /// Takes the attempt one step further, from wherever it stands. `begun`: a supervisor is known to have begun.
+    async fn proceed(&self, ctx: &StageContext, begun: bool) -> Result<Outcome, String> {
+        let attempt = self.attempt(ctx);
+        match look(&attempt).await? {
+            State::Unclaimed if begun => Ok(Outcome::fail(format!(
+                "the script's files are gone from {}; how it ended isn't known, so it isn't run again",
+                attempt.dir().display()
+            ))),
+            State::Unclaimed => self.launch(ctx, &attempt).await,
+            State::Void => Ok(Outcome::fail("the script was cancelled before it began")),
+            State::Running(supervisor) => {
+                self.adopt(ctx, &attempt);
+                Ok(running(&json!(supervisor)))
+            }
+            State::Ended(ended) => conclude(&attempt, ended).await,
+            State::Gone => self.gone(ctx, &attempt).await,
+        }
+    }
+
+    /// After a restart of Longboat.
+    async fn recover(&self, ctx: &StageContext, begun: bool) -> Result<Outcome, String> {
+        let attempt = self.attempt(ctx);
+        let fields = Fields::read(&ctx.fields.clone().into())?;
+        if !fields.restartable()? || !matches!(look(&attempt).await?, State::Running(_)) {
+            return self.proceed(ctx, begun).await;
+        }
+        ending::end(&attempt, fields.grace()?, &marks(ctx)).await.map_err(|error| error.to_string())?;
+        match look(&attempt).await? {
+            // It came to its own end in the meantime.
+            State::Ended(ended) if !ended.cancelled => conclude(&attempt, ended).await,
+            _ => Ok(Outcome::Restart {
+                reason: "Longboat restarted while the script was running; as the stage is `restartable`, \
+                         the script was ended to run again"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    async fn gone(&self, ctx: &StageContext, attempt: &Attempt) -> Result<Outcome, String> {
+        let swept = ending::sweep(attempt, &marks(ctx)).await;
+        let complaint = attempt.complaint().map(|line| format!(" ({line})")).unwrap_or_default();
+        let left = swept.err().map(|error| format!("; {error}")).unwrap_or_default();
+        Ok(failure(
+            format!(
+                "the script's supervisor ended without saying how the script did{complaint}: it was killed, or the machine went down; what was left of the script was ended{left}"
+            ),
+            None,
+            Map::new(),
+        ))
+    }
+}
+
+fn marks(ctx: &StageContext) -> ending::Marks {
+    environment::marks(ctx).into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
+}
+
+async fn look(attempt: &Attempt) -> Result<State, String> {
+    ending::state(attempt).await.map_err(|error| format!("the script's state can't be read: {error}"))
+}
+
+/// The answer for a script that runs.
+fn running(supervisor: &Value) -> Outcome {
+    Outcome::Poll { after: RECONCILE, checkpoint: json!({ "supervisor": supervisor }) }
+}
+
+fn failure(message: String, exit_code: Option<i32>, mut outputs: Map<String, Value>) -> Outcome {
+    outputs.insert(outputs::EXIT_CODE.to_owned(), json!(exit_code));
+    Outcome::Fail(Failure { message, retryable: true, outputs })
+}
+
+/// What the end of a command means for its stage.
+async fn conclude(attempt: &Attempt, ended: Ended) -> Result<Outcome, String> {
+    let file = attempt.output();
+    let (mut outputs, fault) = blocking(move || Ok(outputs::read(&file))).await.map_err(|error| error.to_string())?;
+    if let Some(error) = &ended.log_error {
+        tracing::warn!(attempt = %attempt.dir().display(), error, "a script's log is not complete");
+    }
+    Ok(match ended.end {
+        _ if ended.cancelled => failure(
+            "the script was ended by a signal to its supervisor from outside Longboat".to_owned(),
+            code_of(&ended.end),
+            outputs,
+        ),
+        End::Exited(0) => match fault {
+            None => {
+                outputs.insert(outputs::EXIT_CODE.to_owned(), json!(0));
+                Outcome::Done { outputs }
+            }
+            Some(fault) => failure(fault, Some(0), outputs),
+        },
+        End::Exited(code) => failure(format!("exit code {code}"), Some(code), outputs),
+        End::Killed(signal) => {
+            let name =
+                Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
+            failure(format!("killed by {name}"), code_of(&ended.end), outputs)
+        }
+        End::NotStarted(reason) => failure(reason, None, outputs),
+    })
+}
+
+/// As a shell gives it: 128 and the signal for a command that a signal killed.
+fn code_of(end: &End) -> Option<i32> {
+    match end {
+        End::Exited(code) => Some(*code),
+        End::Killed(signal) => Some(128 + signal),
+        End::NotStarted(_) => None,
+    }
+}
+
+#[async_trait]
+impl StageHandler for Script {
+    fn kind(&self) -> &'static str {
+        "script"
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Idempotent
+    }
+
+    async fn start(&self, ctx: &StageContext) -> Outcome {
+        self.proceed(ctx, false).await.unwrap_or_else(Outcome::fail_retryable)
+    }
+
+    async fn resume(&self, ctx: &StageContext, checkpoint: Option<Value>, wake: Wake) -> Outcome {
+        let begun = checkpoint.is_some();
+        let outcome = match wake {
+            Wake::Recovered => self.recover(ctx, begun).await,
+            Wake::Due | Wake::Signal(_) => self.proceed(ctx, begun).await,
+        };
+        outcome.unwrap_or_else(Outcome::fail_retryable)
+    }
+
+    async fn cancel(&self, ctx: &StageContext, _: Option<Value>, reason: CancelReason) {
+        let grace = Fields::read(&ctx.fields.clone().into()).and_then(|fields| fields.grace()).unwrap_or(DEFAULT_GRACE);
+        if let Err(error) = ending::end(&self.attempt(ctx), grace, &marks(ctx)).await {
+            tracing::error!(
+                execution = %ctx.execution.info.id, stage = %ctx.path, ?reason, %error,
+                "a script that was to end could not be ended completely"
+            );
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a script wrote to the file named by `LONGBOAT_OUTPUT`: lines `key=value`, which become outputs.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use serde_json::{Map, Value};
+
+/// The most bytes that a script may write. Outputs stand in the journal; data goes into files.
+const LIMIT: u64 = 64 * 1024;
+
+/// The output that Longboat gives itself.
+pub(super) const EXIT_CODE: &str = "exitCode";
+
+/// Reads the outputs: those that are fine, and what is wrong with the first that isn't.
+pub(super) fn read(file: &Path) -> (Map<String, Value>, Option<String>) {
+    match bytes_of(file) {
+        Err(error) => (Map::new(), Some(format!("the file of outputs can't be read: {error}"))),
+        Ok(bytes) if bytes.len() as u64 > LIMIT => {
+            (Map::new(), Some("the outputs are larger than 64 KiB: pass large things on in files".to_owned()))
+        }
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => parse(&text),
+            Err(_) => (Map::new(), Some("the outputs are not UTF-8 text".to_owned())),
+        },
+    }
+}
+
+/// A script can put anything in the file's place: neither a link nor a pipe is read.
+fn bytes_of(file: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file any more"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn parse(text: &str) -> (Map<String, Value>, Option<String>) {
+    let mut outputs = Map::new();
+    let mut fault = None;
+    for (index, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        match line.split_once('=') {
+            Some((name, value)) if is_name(name) => {
+                outputs.insert(name.to_owned(), value.into());
+            }
+            Some((EXIT_CODE, _)) => {
+                fault.get_or_insert_with(|| {
+                    format!("line {} of the outputs sets exitCode, which isn't a script's to set", index + 1)
+                });
+            }
+            _ => {
+                let shown: String = line.chars().take(40).collect();
+                fault.get_or_insert_with(|| format!("line {} of the outputs is `{shown}`, not `key=value` with a key of letters, digits, `_` and `-`", index + 1));
+            }
+        }
+    }
+    (outputs, fault)
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && name != EXIT_CODE
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn read_text(text: impl AsRef<[u8]>) -> (Value, Option<String>) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("output");
+        fs::write(&file, text).expect("written");
+        let (outputs, fault) = read(&file);
+        (outputs.into(), fault)
+    }
+
+    #[test]
+    fn lines_become_outputs() {
+        let (outputs, fault) = read_text("image=shop:1\nurl=http://a?b=c\n\nempty=\nimage=shop:2\nspace= a b \n");
+        assert_eq!(outputs, json!({"image": "shop:2", "url": "http://a?b=c", "empty": "", "space": " a b "}));
+        assert_eq!(fault, None);
+        assert_eq!(read(Path::new("/nowhere/output")), (Map::new(), None));
+    }
+
+    #[test]
+    fn bad_lines_are_named_and_good_ones_kept() {
+        for (text, part) in [
+            ("a=1\nnonsense", "line 2 of the outputs is `nonsense`"),
+            ("a=1\nb c=2\nmore nonsense", "line 2"),
+            ("a=1\n=2", "line 2"),
+            ("a=1\nexitCode=0", "exitCode"),
+        ] {
+            let (outputs, fault) = read_text(text);
+            assert_eq!(outputs, json!({"a": "1"}));
+            assert!(fault.as_deref().is_some_and(|fault| fault.contains(part)), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_bounded_text_file_is_refused() {
+        assert!(read_text(b"a=\xff").1.is_some_and(|fault| fault.contains("UTF-8")));
+        assert!(read_text("a=".to_owned() + &"x".repeat(64 * 1024)).1.is_some_and(|fault| fault.contains("64 KiB")));
+        let dir = tempfile::tempdir().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc/hostname", &link).expect("linked");
+        for file in [pipe, link] {
+            let (outputs, fault) = read(&file);
+            assert!(outputs.is_empty() && fault.is_some(), "{}", file.display());
+        }
+    }
+}
