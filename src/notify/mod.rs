@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::{Clock, Timestamp};
 use crate::forge::Forges;
@@ -87,11 +87,11 @@ pub struct ForgeStats {
     pub last_error: Option<(Timestamp, String)>,
 }
 
-/// Drains the outbox until it is shut down.
+/// Drains the outbox until it is shut down, or dropped, which waits for nothing.
 #[derive(Debug)]
 pub struct Reporter {
     store: Store,
-    stop: CancellationToken,
+    stop: DropGuard,
     task: JoinHandle<()>,
     shared: Arc<Shared>,
 }
@@ -118,7 +118,7 @@ impl Reporter {
         let stop = CancellationToken::new();
         let drain = drain::Drain::new(store.clone(), clock, forges, options, Arc::clone(&shared)).await?;
         let task = tokio::spawn(drain.run(stop.clone()));
-        Ok(Self { store, stop, task, shared })
+        Ok(Self { store, stop: stop.drop_guard(), task, shared })
     }
 
     /// How it goes.
@@ -140,7 +140,7 @@ impl Reporter {
     /// Starts nothing more and waits a while for what is under way. What doesn't end in time is looked up on
     /// the forge by the next process.
     pub async fn shutdown(self) {
-        self.stop.cancel();
+        drop(self.stop);
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the reporter of commit statuses ended badly");
         }

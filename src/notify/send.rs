@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::forge::{Forge, ForgeError, ForgeErrorKind};
+use crate::forge::{Forge, ForgeError};
 use crate::model::CommitStatus;
 use crate::store::{OutboxEntry, Store, StoreError};
 
@@ -35,8 +35,10 @@ pub(super) async fn send(
     if look_first {
         match forge.newest_status(repo, &status.target.commit, &status.target.context).await {
             Ok(Some(newest)) if newest.says(status, url.as_deref()) => return record(store, entry).await,
-            // No such commit or repository: nothing of ours stands there, and the answer to the status will say why.
-            Ok(_) | Err(ForgeError { kind: ForgeErrorKind::NotFound | ForgeErrorKind::Refused, .. }) => {}
+            Ok(_) => {}
+            // No such commit or repository, so nothing of ours stands there; or we may write but not read, and twice
+            // is better than never. If it's more than that, the answer to the status will say so.
+            Err(error) if !error.kind.concerns_whole_forge() => {}
             Err(error) => return Outcome::NotLookedUp(error),
         }
     }

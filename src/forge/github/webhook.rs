@@ -185,7 +185,7 @@ fn push(repositories: &[RepositoryName], payload: PushPayload) -> Result<Push, W
     Ok(Push {
         repository_full_name,
         git_ref,
-        created: payload.created.unwrap_or(before.is_none()),
+        created: payload.created.unwrap_or_else(|| before.is_none()),
         deleted: after.is_none(),
         forced: payload.forced.unwrap_or(false),
         before,
@@ -335,7 +335,7 @@ mod tests {
             assert_eq!(check(&headers, body), Err(WebhookError::WrongSignature), "{bad}");
         }
 
-        let mut twice = good.clone();
+        let mut twice = good;
         twice.append("x-hub-signature-256", "sha256=00".parse().expect("ascii"));
         assert_eq!(check(&twice, body), Err(WebhookError::WrongSignature));
         assert_eq!(WebhookError::WrongSignature.status(), 401);
@@ -467,6 +467,27 @@ mod tests {
         let deep = format!("{{\"sender\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         for body in [&b"\xff\xfe"[..], b"", b"null", b"[]", b"{\"ref\":1,\"ref\":2}", deep.as_bytes()] {
             assert!(matches!(check(&headers("push", body), body), Err(WebhookError::Malformed(_))));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_was_signed_is_read_or_refused(
+            body: Vec<u8>,
+            key in "ref|before|after|created|deleted|forced|head_commit|repository|sender",
+            text in ".{0,80}",
+            number: i64,
+        ) {
+            let _ = check(&headers("push", &body), &body).is_ok();
+            for value in [json!(text), json!(number), json!([text]), json!({"id": text, "full_name": text, "login": text})] {
+                let mut odd = payload();
+                odd[key.as_str()] = value;
+                if let Ok(push) = push_of(&odd) {
+                    assert_eq!(push.repository_full_name, shop()[0]);
+                    assert!(push.git_ref.starts_with("refs/") && !push.git_ref.contains(".."));
+                    assert_eq!(push.deleted, push.after.is_none());
+                }
+            }
         }
     }
 

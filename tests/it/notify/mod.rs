@@ -10,9 +10,12 @@ use std::time::Duration;
 use longboat::clock::{Clock, Timestamp};
 use longboat::forge::github::{GitHub, GitHubOptions};
 use longboat::forge::{Forge, Forges};
-use longboat::model::{CommitSha, CommitStatus, ReportTarget, RepositoryName, StatusState};
+use longboat::model::{
+    Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, NewExecution, ReportTarget, RepositoryName, Status,
+    StatusState,
+};
 use longboat::notify::{ForgeStats, Reporter, ReporterOptions};
-use longboat::store::{Settlement, Store};
+use longboat::store::{Append, Created, Settlement, Store};
 use secrecy::SecretString;
 
 use crate::support::fake_github::{FakeGitHub, TOKEN};
@@ -67,6 +70,45 @@ impl World {
     /// Puts statuses into the outbox, in one transaction.
     async fn say(&self, statuses: Vec<CommitStatus>) {
         say(&self.store, statuses).await;
+    }
+
+    /// Creates an execution that reports on the first commit.
+    async fn create(&self) -> ExecutionKey {
+        let pipeline = serde_json::json!({
+            "id": "00000000-0000-0000-0000-000000000001", "application": "shop", "name": "deploy", "dialect": "longboat",
+            "stages": [], "source": longboat::diagnostic::Place::point(".longboat/deploy.yaml", 1, 1),
+        });
+        let new = NewExecution {
+            id: ExecutionId::generate(),
+            pipeline: serde_json::from_value(pipeline).expect("a pipeline"),
+            revision: None,
+            parameters: serde_json::Map::new(),
+            trigger: Cause::default(),
+            repository: Some(name(SHOP)),
+            commit: CommitSha::parse(&sha(1)).ok(),
+            report: Some(deploy(StatusState::Pending, "").target),
+            correlation_id: None,
+            created_at: self.clock.now(),
+        };
+        match self.store.create(new).await.expect("created") {
+            Created::New(key) | Created::Existing(key, _) => key,
+        }
+    }
+
+    /// Lets an execution say something.
+    async fn append(&self, key: ExecutionKey, seq: i64, status: CommitStatus) {
+        let row = Append {
+            key,
+            seq,
+            at: self.clock.now(),
+            body: "{}".to_owned(),
+            status: Status::Running,
+            due_at: None,
+            started_at: None,
+            ended_at: None,
+            report: Some(status),
+        };
+        self.store.append(vec![row]).await.expect("appended");
     }
 
     /// Moves the clock in steps until `done`; fails if that doesn't come about.

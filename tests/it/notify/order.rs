@@ -110,3 +110,21 @@ async fn a_repository_that_left_the_configuration_holds_nobody_up() {
     assert_eq!(world.fake.posted().len(), 1);
     reporter.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_newest_execution_of_a_commit_has_the_last_word() {
+    let world = World::new().await;
+    let (old, new) = (world.create().await, world.create().await);
+    let reporter = world.reporter().await;
+    world.fake.newest_is(&sha(1), DEPLOY, "pending Queued").await;
+    world.append(new, 1, deploy(Pending, "Waiting for approval: prod")).await;
+    world.fake.newest_is(&sha(1), DEPLOY, "pending Waiting for approval: prod").await;
+    // The older run goes on and ends; the newer one waits, and may do so for days.
+    world.append(old, 1, deploy(Failure, "Failed: bake, exit code 1")).await;
+    until("the outbox is empty", async || waiting(&reporter).await == 0).await;
+    let texts = world.fake.texts(&sha(1), DEPLOY);
+    assert_eq!(texts, ["pending Queued", "pending Waiting for approval: prod"], "one `Queued` was outdated at once");
+    world.append(new, 2, deploy(Success, "Succeeded in 3d")).await;
+    world.fake.newest_is(&sha(1), DEPLOY, "success Succeeded in 3d").await;
+    reporter.shutdown().await;
+}

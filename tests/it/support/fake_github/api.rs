@@ -168,7 +168,8 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
     };
     if let Some(target) = target {
         let status = if method == Method::GET { 301 } else { 307 };
-        return (status, json!({"message": "Moved Permanently", "url": target}), vec![("location", target.clone())]);
+        let body = json!({"message": "Moved Permanently", "url": target});
+        return (status, body, vec![("location", target)]);
     }
     let knows = |sha: &str| {
         repository.commits.iter().any(|known| known == sha) || repository.knows.as_ref().is_some_and(|knows| knows(sha))
