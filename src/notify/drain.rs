@@ -19,8 +19,9 @@ use crate::store::{OutboxEntry, OutboxId, Store, StoreError};
 const LOOK: usize = 256;
 /// How many looks are taken in a row before what has ended is attended to.
 const ROUNDS: u32 = 8;
-/// How long rows of a busy forge are put aside when they would hide those of another one.
-const ASIDE: Duration = Duration::from_secs(1);
+/// How long rows of a busy forge are put aside when they would hide those of another one. They come back as soon
+/// as the forge has room; this is for the case that nobody lives to bring them back.
+const ASIDE: Duration = Duration::from_secs(60);
 /// After how many tries a status is given up whatever the reason: some days at the longest wait.
 const LAST_TRY: u32 = 1000;
 
@@ -136,7 +137,7 @@ impl Drain {
             let limit = LOOK + self.busy.len();
             let entries = self.store.due_outbox(u32::try_from(limit).unwrap_or(u32::MAX)).await?;
             let full = entries.len() >= limit;
-            if !self.start(entries, full).await? {
+            if !self.start(entries, full).await? && !self.bring_back().await? {
                 break;
             }
             rounds += 1;
@@ -153,8 +154,8 @@ impl Drain {
     /// show more.
     async fn start(&mut self, entries: Vec<OutboxEntry>, full: bool) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let (mut outdated, mut homeless, mut crowded) = (Vec::new(), Vec::new(), Vec::new());
-        let mut resting: BTreeMap<Timestamp, Vec<OutboxId>> = BTreeMap::new();
+        let (mut outdated, mut homeless) = (Vec::new(), Vec::new());
+        let mut put_off: BTreeMap<Timestamp, Vec<OutboxId>> = BTreeMap::new();
         for entry in entries {
             if self.busy.contains(&entry.order_key) {
                 continue;
@@ -167,20 +168,18 @@ impl Drain {
                 homeless.push(entry);
                 continue;
             };
-            let Some(lane) = self.lanes.get(index) else { continue };
+            let Some(lane) = self.lanes.get_mut(index) else { continue };
             if let Some(until) = lane.pause(now) {
-                resting.entry(until).or_default().push(entry.id);
+                put_off.entry(until).or_default().push(entry.id);
             } else if lane.has_room(&self.options) {
                 self.fly(index, entry);
-            } else {
-                crowded.push(entry.id);
+            } else if full {
+                lane.aside.insert(entry.id);
+                put_off.entry(now.plus(ASIDE)).or_default().push(entry.id);
             }
+            // Else it stays where it is: a look that saw everything hides nothing.
         }
-        // A look that saw everything leaves rows where they are: their turn comes when a request ends.
-        if full && !crowded.is_empty() {
-            resting.entry(now.plus(ASIDE)).or_default().extend(crowded);
-        }
-        let again = !outdated.is_empty() || !homeless.is_empty() || (full && !resting.is_empty());
+        let again = !outdated.is_empty() || !homeless.is_empty() || (full && !put_off.is_empty());
         if !outdated.is_empty() {
             self.store.outbox_obsolete(&outdated).await?;
             outdated.iter().for_each(|id| self.forget(*id));
@@ -191,11 +190,26 @@ impl Drain {
             self.store.outbox_failed(entry.id, reason).await?;
             self.forget(entry.id);
         }
-        for (until, ids) in resting {
+        for (until, ids) in put_off {
             self.store.outbox_defer(&ids, until).await?;
             self.timers.insert(until);
         }
         Ok(again)
+    }
+
+    /// Makes rows due again that were put aside, where there's room now. Whether there were any.
+    async fn bring_back(&mut self) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let mut back = Vec::new();
+        for lane in &mut self.lanes {
+            if lane.has_room(&self.options) && lane.pause(now).is_none() {
+                back.extend((0..LOOK / 2).map_while(|_| lane.aside.pop_first()));
+            }
+        }
+        if !back.is_empty() {
+            self.store.outbox_defer(&back, now).await?;
+        }
+        Ok(!back.is_empty())
     }
 
     fn fly(&mut self, index: usize, entry: OutboxEntry) {
@@ -204,6 +218,7 @@ impl Drain {
         let look_first = inherited || self.lost.contains(&entry.id);
         let (store, forge, options) = (self.store.clone(), Arc::clone(&lane.forge), Arc::clone(&self.options));
         let flight = Flight { id: entry.id, order_key: entry.order_key.clone(), lane: index };
+        lane.aside.remove(&entry.id);
         lane.stats.in_flight += 1;
         self.busy.insert(entry.order_key.clone());
         let task = self.tasks.spawn(async move {

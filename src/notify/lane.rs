@@ -1,11 +1,13 @@
 //! How one forge fares: how much may go there, and when.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ForgeStats, ReporterOptions};
 use crate::clock::Timestamp;
 use crate::forge::{Forge, ForgeError, ForgeErrorKind};
+use crate::store::OutboxId;
 
 /// After how many failures in a row a forge gets a rest.
 const TRIP: u32 = 3;
@@ -14,6 +16,8 @@ const TRIP: u32 = 3;
 pub(super) struct Lane {
     pub(super) forge: Arc<dyn Forge>,
     pub(super) stats: ForgeStats,
+    /// Rows that were put off only to make room for other forges.
+    pub(super) aside: BTreeSet<OutboxId>,
     /// Failures that concern the whole forge, in a row.
     failures: u32,
 }
@@ -21,7 +25,7 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(forge: Arc<dyn Forge>) -> Self {
         let stats = ForgeStats { name: forge.name().to_owned(), ..ForgeStats::default() };
-        Self { forge, stats, failures: 0 }
+        Self { forge, stats, aside: BTreeSet::new(), failures: 0 }
     }
 
     /// The end of its rest, if it has one at `now`.

@@ -48,7 +48,7 @@ impl World {
 
     fn client(&self, token: &str) -> Arc<dyn Forge> {
         let mut options = GitHubOptions::new("github", self.fake.url(), SecretString::from(token));
-        options.request_timeout = Duration::from_millis(500);
+        options.request_timeout = Duration::from_secs(1);
         Arc::new(GitHub::new(options, self.clock.clone()).expect("set up"))
     }
 

@@ -70,6 +70,18 @@ async fn a_forge_gets_a_few_requests_at_once_and_a_context_one() {
 }
 
 #[tokio::test]
+async fn a_backlog_of_any_length_goes_out_without_a_wait() {
+    let world = World::new().await;
+    let statuses = (1..=700).map(|number| status_of(SHOP, &sha(number), DEPLOY, Success, "Succeeded in 1s"));
+    world.say(statuses.collect()).await;
+    let reporter = world.reporter().await;
+    // The clock stands still, so nothing here can wait for a time.
+    until("all have arrived", async || waiting(&reporter).await == 0).await;
+    assert_eq!(world.fake.posted().len(), 700);
+    reporter.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_is_outdated_before_it_is_sent_is_dropped() {
     let world = World::new().await;
     world.fake.fail_always(Some(Fault::Answer(503)));
