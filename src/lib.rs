@@ -19,3 +19,4 @@ pub mod schema;
 pub mod stage;
 pub mod store;
 pub mod telemetry;
+pub mod trigger;

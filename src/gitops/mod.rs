@@ -4,6 +4,7 @@
 //! id nor the event, the clock, the environment or the network. Nothing here changes a repository or starts
 //! anything; the result is data.
 
+mod commit;
 mod limits;
 mod node;
 mod render;

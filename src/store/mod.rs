@@ -11,6 +11,7 @@
 
 mod accept;
 mod append;
+mod baseline;
 mod catalog;
 mod chunk;
 mod connect;

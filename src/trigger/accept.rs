@@ -1,0 +1,64 @@
+//! From a push that somebody noticed to an entry of the inbox.
+
+use super::matching::RefName;
+use super::{Repository, Shared, Triggers};
+use crate::forge::Push;
+use crate::model::{CommitSha, CommitStatus, RepositoryName};
+use crate::store::{Accepted, RefChange, Seen, Source, StoreError};
+
+/// What became of a webhook's push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Noticed {
+    /// The store has taken notice; what it answered 2xx survives a crash.
+    Accepted(Accepted),
+    /// The configuration doesn't have the repository.
+    NotFollowed(RepositoryName),
+    /// Neither a branch nor a tag.
+    NoBranch,
+}
+
+impl Triggers {
+    /// Takes up a push that a verified webhook announced. The caller has made sure that the webhook's secret
+    /// speaks for the repository's forge.
+    ///
+    /// # Errors
+    /// If it can't be written; then the forge must send it again.
+    pub async fn notice(&self, push: Push, delivery: String) -> Result<Noticed, StoreError> {
+        let Some(repository) = self.shared.repositories.get(&push.repository_full_name) else {
+            return Ok(Noticed::NotFollowed(push.repository_full_name));
+        };
+        if RefName::of(&push.git_ref).is_none() {
+            return Ok(Noticed::NoBranch);
+        }
+        let change = RefChange {
+            repository: repository.name().clone(),
+            checking: self.shared.checking(repository, &push.git_ref, push.after.as_ref()),
+            git_ref: push.git_ref,
+            old: Seen::Claimed(push.before),
+            new: push.after,
+            delivery: Some(delivery),
+            source: Source::Webhook,
+            actor: push.actor,
+            event: Some("push".to_owned()),
+        };
+        // In a task of its own: a client that hangs up must not keep half a push from being written.
+        let store = self.shared.store.clone();
+        let accepted = tokio::spawn(async move { store.accept(change).await }).await;
+        accepted.unwrap_or(Err(StoreError::Closed)).map(Noticed::Accepted)
+    }
+}
+
+impl Shared {
+    /// The status that stands on a commit until its files are checked. Repositories whose tree had no files when
+    /// it was last seen get none (FORMAT section 8), nor do tags.
+    pub(super) fn checking(
+        &self,
+        repository: &Repository,
+        git_ref: &str,
+        commit: Option<&CommitSha>,
+    ) -> Option<CommitStatus> {
+        RefName::of(git_ref)?.branch()?;
+        let commit = commit.filter(|_| repository.known().has_files == Some(true))?;
+        Some(self.options.reports.checking(repository.name(), commit))
+    }
+}

@@ -1,0 +1,60 @@
+//! Looking into a commit: what its files mean, and what it says about itself.
+
+use std::sync::Arc;
+
+use super::checked::{Checked, check};
+use super::failure::WorkError;
+use super::{Repository, Shared};
+use crate::git::{CommitInfo, GitError, Mirror};
+use crate::gitops::Request;
+use crate::model::CommitSha;
+
+/// What is in a commit.
+pub(super) struct Examined {
+    pub(super) info: CommitInfo,
+    pub(super) checked: Checked,
+}
+
+/// Renders and checks a commit that the mirror has, as `branch` would be rendered.
+pub(super) async fn examine(
+    shared: &Arc<Shared>,
+    repository: &Arc<Repository>,
+    branch: &str,
+    commit: &CommitSha,
+) -> Result<Examined, WorkError> {
+    let permit = shared.checks.clone().acquire_owned().await.map_err(|_| WorkError::Stopping)?;
+    let mirror = repository.mirror().await?.clone();
+    let (shared, repository) = (shared.clone(), repository.clone());
+    let (branch, commit) = (branch.to_owned(), commit.clone());
+    let task = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        read(&shared, &repository, &mirror, &branch, &commit)
+    });
+    match task.await {
+        Ok(examined) => Ok(examined?),
+        Err(error) if error.is_panic() => {
+            Err(WorkError::Broken(super::worker::panic_text(error.into_panic().as_ref())))
+        }
+        Err(_) => Err(WorkError::Stopping),
+    }
+}
+
+fn read(
+    shared: &Shared,
+    repository: &Repository,
+    mirror: &Mirror,
+    branch: &str,
+    commit: &CommitSha,
+) -> Result<Examined, GitError> {
+    let info = mirror.commit(commit)?;
+    let snapshot = mirror.snapshot(commit)?;
+    let request = Request {
+        source: &snapshot,
+        repository: repository.name(),
+        branch,
+        globals: &shared.options.globals,
+        limits: &shared.options.limits,
+    };
+    let checked = check(&request, &shared.catalog, repository.spec.applications.as_deref());
+    Ok(Examined { info, checked })
+}

@@ -1,0 +1,197 @@
+//! What starts pipelines: pushes that are noticed, and people (Echo's and Igor's inbound part).
+//!
+//! - **Noticing.** A webhook ([`Triggers::notice`]), a periodic look at each remote, and the file system's word
+//!   about local repositories all end in the store's inbox, which knows what it has seen ([`crate::store::Accepted`]).
+//! - **Working off.** One entry of a repository after the other, many repositories at a time: fetch, check, and
+//!   settle everything that comes of it in one transaction. What fails is tried again, with growing pauses; what
+//!   keeps failing for Longboat's own reasons is given up with a status that says so.
+//! - **Definitions** come from the tracked branches. A push to another branch has its files validated, and runs
+//!   the published definitions that have a trigger for it against the pushed commit.
+//! - **The first sight of a repository starts nothing.** What is there when a server first looks is published
+//!   and validated; a new server must not deploy everything anew. With [`TriggerOptions::run_first`] the heads
+//!   of the tracked branches count as pushed, which is what a demonstration wants.
+//! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
+
+mod accept;
+mod checked;
+mod examine;
+mod failure;
+mod follow;
+mod manual;
+mod matching;
+mod parameters;
+mod reports;
+mod repositories;
+#[cfg(test)]
+mod sample;
+mod settle;
+mod worker;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, broadcast};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use accept::Noticed;
+pub use manual::{ManualStart, StartError, Started};
+pub use parameters::{ParameterProblem, check_parameters};
+pub use reports::Reports;
+pub use repositories::{CheckoutError, Repository, RepositorySet, RepositorySpec};
+
+use crate::clock::Clock;
+use crate::diagnostic::Diagnostic;
+use crate::gitops::Limits;
+use crate::model::{CommitSha, CommitStatus, ExecutionKey, RepositoryName};
+use crate::schema::Catalog;
+use crate::store::{Store, StoreError};
+
+/// Hands a stored execution to the engine.
+pub type Submit = Arc<dyn Fn(ExecutionKey) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// How triggers work.
+#[derive(Debug, Clone)]
+pub struct TriggerOptions {
+    /// What commit statuses are called.
+    pub reports: Reports,
+    /// Whether what a repository holds at its first sight counts as pushed.
+    pub run_first: bool,
+    /// How many repositories are worked on at the same time; most of that is waiting for servers.
+    pub repositories_at_once: usize,
+    /// How many commits are rendered and checked at the same time.
+    pub checks_at_once: usize,
+    /// What a render may use.
+    pub limits: Limits,
+    /// The operator's variables, the lowest layer of `vars`.
+    pub globals: Map<String, Value>,
+}
+
+impl Default for TriggerOptions {
+    fn default() -> Self {
+        Self {
+            reports: Reports::default(),
+            run_first: false,
+            repositories_at_once: 32,
+            checks_at_once: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            limits: Limits::default(),
+            globals: Map::new(),
+        }
+    }
+}
+
+/// What triggers work with.
+pub struct TriggerDeps {
+    /// Where everything goes.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// What is followed.
+    pub repositories: RepositorySet,
+    /// The stage types.
+    pub catalog: Arc<Catalog>,
+    /// Where new executions go.
+    pub submit: Submit,
+}
+
+/// A commit that was worked off, for whoever watches.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The branch.
+    pub branch: String,
+    /// Whether the branch's definitions count.
+    pub tracked: bool,
+    /// The commit.
+    pub commit: CommitSha,
+    /// Its first line.
+    pub message: String,
+    /// Its author, who is never an identity.
+    pub author: String,
+    /// What is said about its files.
+    pub validate: CommitStatus,
+    /// What was found in them.
+    pub findings: Vec<Diagnostic>,
+    /// The modules that they use.
+    pub modules: Vec<String>,
+    /// What was started.
+    pub executions: Vec<ExecutionKey>,
+}
+
+/// The triggers at work; cheap to clone.
+#[derive(Clone)]
+pub struct Triggers {
+    shared: Arc<Shared>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+/// What the parts of this room share.
+struct Shared {
+    store: Store,
+    clock: Clock,
+    repositories: RepositorySet,
+    catalog: Arc<Catalog>,
+    submit: Submit,
+    options: TriggerOptions,
+    notices: broadcast::Sender<Notice>,
+    /// Bounds looks at remotes.
+    looks: Semaphore,
+    /// Bounds renders.
+    checks: Arc<Semaphore>,
+    stopping: CancellationToken,
+}
+
+impl Triggers {
+    /// Begins to work off what is in the inbox, and to look at every repository. Returns at once.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn start(deps: TriggerDeps, options: TriggerOptions) -> Result<Self, StoreError> {
+        for state in deps.store.repository_states().await? {
+            if let Some(repository) = deps.repositories.get(&state.name) {
+                let mut known = repository.known();
+                known.has_files = state.has_files;
+                known.reached = state.reached_at.is_some();
+            }
+        }
+        let TriggerDeps { store, clock, repositories, catalog, submit } = deps;
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            repositories,
+            catalog,
+            submit,
+            notices: broadcast::channel(256).0,
+            looks: Semaphore::new(options.repositories_at_once.max(1)),
+            checks: Arc::new(Semaphore::new(options.checks_at_once.max(1))),
+            stopping: CancellationToken::new(),
+            options,
+        });
+        let mut tasks = vec![tokio::spawn(worker::run(shared.clone()))];
+        for repository in shared.repositories.iter() {
+            tasks.push(tokio::spawn(follow::follow(shared.clone(), repository.clone())));
+        }
+        Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
+    }
+
+    /// What is followed.
+    pub fn repositories(&self) -> &RepositorySet {
+        &self.shared.repositories
+    }
+
+    /// Commits as they are worked off. Who is too slow misses some.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.shared.notices.subscribe()
+    }
+
+    /// Stops. What was begun and not settled is begun again at the next start.
+    pub async fn shutdown(&self) {
+        self.shared.stopping.cancel();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            let _ended = task.await;
+        }
+    }
+}
