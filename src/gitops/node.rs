@@ -196,6 +196,17 @@ impl Origin {
         self
     }
 
+    /// The same file, chain and other places, at another stretch.
+    pub(super) fn spanning(&self, start: Position, end: Position) -> Self {
+        Self { file: self.file.clone(), start, end, trail: self.trail.clone() }
+    }
+
+    /// The same with these other places instead.
+    pub(super) fn with_through(self, through: Vec<Place>) -> Self {
+        let chain = self.trail.as_ref().map_or_else(|| Arc::new([]) as Arc<[ChainLink]>, |trail| trail.chain.clone());
+        self.with_trail(&chain, through)
+    }
+
     /// The place to edit first.
     pub fn place(&self) -> Place {
         Place {

@@ -1,10 +1,52 @@
-//! Rendering a commit's application files.
+//! Rendering a commit's application files: templates, modules and variables in, one tree of values out.
+//!
+//! The way of a file (FORMAT section 3):
+//! 1. [`head`] and [`variables`]: what `vars` is, read from the text as written.
+//! 2. [`scan`] and [`prepass`]: the template is rewritten so that each tag and each line can be recognised.
+//! 3. [`engine`]: the template runs; its formatter keeps every value and prints a placeholder ([`reserved`]).
+//! 4. [`yaml`]: the text is parsed once, and values take the place of their placeholders.
+//! 5. [`call`] and [`module`]: `module(...)` and `use:` go through 2 to 4 for the module, and place its tree.
+//!
+//! What a template uses is bounded ([`Limits`], counted in [`budget`]), with one exception: a string operation inside
+//! of one expression (`x ~ x`, `|replace`) can make a text as large as memory, because the engine has no bound for it.
+//! Files of strangers are therefore to be rendered in a process of their own, with a limit on memory and time.
 
-use std::sync::Arc;
+mod budget;
+mod call;
+mod engine;
+mod expression;
+mod fault;
+mod file;
+mod frame;
+mod head;
+mod module;
+mod origin;
+mod prepass;
+mod reserved;
+pub(super) mod scalar;
+mod scan;
+mod session;
+#[cfg(test)]
+mod tests;
+mod value;
+mod variables;
+mod yaml;
+
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use serde_json::{Map, Value};
 
-use super::{Limits, Node, Source};
+use self::file::File;
+use self::frame::{Frame, Work};
+use self::prepass::Template;
+use self::session::{Session, connect, lock};
+use self::variables::{Trouble, Variables};
+use super::node::steps;
+use super::{Limits, Node, NodeValue, Source};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::model::RepositoryName;
 
@@ -28,7 +70,7 @@ pub struct Request<'a> {
 pub struct Rendered {
     /// One for each file, sorted by path.
     pub files: Vec<RenderedFile>,
-    /// What is wrong with no file in particular.
+    /// What concerns no single file: variables that files share, too many files.
     pub findings: Vec<Diagnostic>,
 }
 
@@ -39,7 +81,7 @@ pub struct RenderedFile {
     pub path: String,
     /// The document; nothing if it could not be rendered. There may be a document and errors.
     pub root: Option<Arc<Node>>,
-    /// What was found while rendering.
+    /// What was found while rendering. The same finding stands once, with the first of the calls that lead to it.
     pub findings: Vec<Diagnostic>,
     /// The modules that it used, by full name, sorted.
     pub modules: Vec<String>,
@@ -58,24 +100,198 @@ pub struct Explanation {
     pub through: Vec<Place>,
 }
 
-/// Renders every application file of the commit: `.longboat/*.{yaml,yml,json}`.
-pub fn render_all(_request: &Request<'_>) -> Rendered {
-    Rendered::default()
+/// Where application files and everything that belongs to them are.
+const FOLDER: &str = ".longboat";
+/// The file in [`FOLDER`] that is no application's.
+const SETTINGS: &str = "settings";
+/// The stack of a renderer. The engine frees nested values and compiles nested expressions by recursion, modules call
+/// modules by recursion, and what a template may nest is bounded so that this is enough in a debug build, too. Only
+/// what is used takes memory.
+const STACK: usize = 64 * 1024 * 1024;
+/// The most renderers of one commit.
+const MAX_RENDERERS: usize = 8;
+
+/// Renders every application file of the commit: `.longboat/*.{yaml,yml,json}`, except `settings.*`.
+///
+/// Blocks until all are rendered, and uses several threads for it; async code calls it from a blocking task.
+pub fn render_all(request: &Request<'_>) -> Rendered {
+    let mut findings = Vec::new();
+    let paths = match request.source.list(FOLDER) {
+        Ok(files) => files.into_iter().map(|file| file.path).filter(|path| is_application(path)).collect(),
+        Err(error) => {
+            findings.push(Diagnostic::error(Code::UnreadablePath, error.to_string()).at(Place::point(FOLDER, 1, 1)));
+            Vec::new()
+        }
+    };
+    let mut paths: Vec<String> = paths;
+    if paths.len() > request.limits.files {
+        let message =
+            format!("the commit has {} application files; the limit is {}", paths.len(), request.limits.files);
+        findings.push(Diagnostic::error(Code::FileTooLarge, message).at(Place::point(FOLDER, 1, 1)));
+        paths.truncate(request.limits.files);
+    }
+    let mut files = Vec::with_capacity(paths.len());
+    for outcome in render(request, &paths) {
+        for finding in outcome.shared.iter() {
+            if !findings.contains(finding) {
+                findings.push(finding.clone());
+            }
+        }
+        files.push(outcome.file);
+    }
+    Rendered { files, findings }
 }
 
-/// Renders one application file.
-pub fn render_file(_request: &Request<'_>, path: &str) -> RenderedFile {
-    let finding = Diagnostic::error(Code::TemplateFailed, "rendering is not available");
+/// Renders one application file. What is wrong with variables that files share is among its findings.
+pub fn render_file(request: &Request<'_>, path: &str) -> RenderedFile {
+    let mut outcomes = render(request, &[path.to_owned()]);
+    match outcomes.pop() {
+        Some(Outcome { mut file, shared }) => {
+            file.findings.splice(0..0, shared.iter().cloned());
+            file
+        }
+        None => broken(path, "the file was not rendered"),
+    }
+}
+
+/// Whether a path is one of an application file.
+fn is_application(path: &str) -> bool {
+    let Some(name) = path.strip_prefix(FOLDER).and_then(|rest| rest.strip_prefix('/')) else { return false };
+    let Some((word, ending)) = name.rsplit_once('.') else { return false };
+    !name.contains('/') && !name.starts_with('.') && module::ENDINGS.contains(&ending) && word != SETTINGS
+}
+
+/// A rendered file, and what is wrong with what it shares with others.
+struct Outcome {
+    file: RenderedFile,
+    shared: Arc<[Diagnostic]>,
+}
+
+/// Renders files on threads of their own, and serves the source meanwhile.
+fn render(request: &Request<'_>, paths: &[String]) -> Vec<Outcome> {
+    let (client, server) = connect();
+    let session = Arc::new(Session::new(request, client.clone()));
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Outcome)>> = Mutex::default();
+    let renderers = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_RENDERERS).min(paths.len());
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = paths.get(at) else { break };
+            let outcome = catch_unwind(AssertUnwindSafe(|| file(&session, path))).unwrap_or_else(|_| Outcome {
+                file: broken(path, "the renderer failed on this file; this is a bug in Longboat"),
+                shared: Arc::new([]),
+            });
+            lock(&done).push((at, outcome));
+        }
+    };
+    thread::scope(|scope| {
+        let mut started = 0;
+        for _ in 0..renderers {
+            let working = client.working();
+            let body = || {
+                let _working = working;
+                work();
+            };
+            // If the system has no thread for us, `working` is dropped with the body, and counts as done.
+            started += 1;
+            let _ =
+                thread::Builder::new().name("render".to_owned()).stack_size(STACK).spawn_scoped(scope, body).is_ok();
+        }
+        server.serve(request.source, started);
+    });
+    let mut done = std::mem::take(&mut *lock(&done));
+    done.sort_by_key(|(at, _)| *at);
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(paths.len());
+    let mut done = done.into_iter().peekable();
+    for (at, path) in paths.iter().enumerate() {
+        outcomes.push(match done.next_if(|(index, _)| *index == at) {
+            Some((_, outcome)) => outcome,
+            None => Outcome {
+                file: broken(path, "the system could not start a thread to render this file"),
+                shared: Arc::new([]),
+            },
+        });
+    }
+    outcomes
+}
+
+fn broken(path: &str, message: &str) -> RenderedFile {
+    let finding = Diagnostic::error(Code::TemplateFailed, message).at(Place::point(path, 1, 1));
     RenderedFile { path: path.to_owned(), root: None, findings: vec![finding], modules: Vec::new() }
+}
+
+/// Renders one file, on a renderer's thread.
+fn file(session: &Arc<Session>, path: &str) -> Outcome {
+    let fail = |findings: Vec<Diagnostic>, shared: Arc<[Diagnostic]>| Outcome {
+        file: RenderedFile { path: path.to_owned(), root: None, findings, modules: Vec::new() },
+        shared,
+    };
+    let unreadable = |message: String| {
+        let finding = Diagnostic::error(Code::UnreadablePath, message).at(Place::point(path, 1, 1));
+        fail(vec![finding], Arc::new([]))
+    };
+    let bytes = match session.read(path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return unreadable(format!("there is no file `{path}`")),
+        Err(error) => return unreadable(error.to_string()),
+    };
+    let file = match File::new(path, bytes, &session.limits) {
+        Ok(file) => Arc::new(file),
+        Err(findings) => return fail(findings, Arc::new([])),
+    };
+    let variables = match Variables::new(session, &file) {
+        Ok(variables) => variables,
+        Err(Trouble::Own(findings)) => return fail(findings, Arc::new([])),
+        Err(Trouble::Shared(shared)) => return fail(Vec::new(), shared),
+    };
+    let regions: Vec<_> = variables.regions.iter().map(|region| region.range.clone()).collect();
+    let template = match Template::new(file, 0, &regions) {
+        Ok(template) => Arc::new(template),
+        Err(findings) => return fail(findings, Arc::new([])),
+    };
+    let work = Arc::new(Work::new(session.clone()));
+    let frame = Arc::new(Frame::of_file(work.clone(), template, variables));
+    let root = document(session, &frame, path);
+    if let Some(root) = &root {
+        frame.variables.verify(session, root).into_iter().for_each(|finding| work.report(finding));
+    }
+    let (findings, modules) = work.results();
+    let root = root.filter(|_| !work.has_failed());
+    Outcome { file: RenderedFile { path: path.to_owned(), root, findings, modules }, shared: Arc::new([]) }
+}
+
+fn document(session: &Session, frame: &Arc<Frame>, path: &str) -> Option<Arc<Node>> {
+    let Some(marked) = &frame.template.marked else { return call::run(frame, None).ok().flatten() };
+    // An application file is rendered once, so its compiled form isn't kept.
+    match session.environment.template_from_named_str(path, marked) {
+        Ok(compiled) => call::run(frame, Some(&compiled)).ok().flatten(),
+        Err(error) => {
+            frame.report(fault::syntax(&frame.template, &error, None));
+            None
+        }
+    }
 }
 
 /// Says where the value at a JSON pointer into the rendered document came from; nothing if there is no such value.
 pub fn explain(file: &RenderedFile, pointer: &str) -> Option<Explanation> {
-    let node = file.root.as_ref()?.at(pointer)?;
-    Some(Explanation {
-        value: node.to_json(),
-        place: node.origin.place(),
-        chain: node.origin.chain().to_vec(),
-        through: node.origin.through().to_vec(),
-    })
+    let mut node = file.root.as_deref()?;
+    let mut through = Vec::new();
+    for step in steps(pointer)? {
+        // A list or mapping that was placed by a tag says so; what is in it has the places where it was written.
+        if matches!(node.value, NodeValue::List(_) | NodeValue::Map(_)) && !node.origin.through().is_empty() {
+            through.push(node.origin.place());
+            through.extend(node.origin.through().iter().cloned());
+        }
+        node = node.child(&step)?;
+    }
+    through.splice(0..0, node.origin.through().iter().cloned());
+    let place = node.origin.place();
+    let mut seen = vec![place.clone()];
+    through.retain(|other| {
+        let new = !seen.contains(other);
+        seen.push(other.clone());
+        new
+    });
+    Some(Explanation { value: node.to_json(), place, chain: node.origin.chain().to_vec(), through })
 }

@@ -1,0 +1,272 @@
+//! Calls of modules, from templates and from `use:`, and the other function that templates have, `file(...)`.
+
+use std::sync::Arc;
+
+use minijinja::value::{Kwargs, Object, Value, from_args};
+use minijinja::{Error, ErrorKind, State};
+
+use super::fault::{Fault, Stopped};
+use super::frame::{Argument, Frame};
+use super::module::{Module, Parameter};
+use super::value::{check_text, to_value};
+use super::yaml::{Input, Places};
+use super::{engine, fault, origin, reserved, yaml};
+use crate::diagnostic::{ChainLink, Code, Diagnostic, nearest};
+use crate::gitops::{Node, NodeValue, Origin, Position};
+
+/// What stands in for the result of a module that failed. Everything it is asked for is itself, so that one error
+/// doesn't lead to others; the document is not used.
+#[derive(Debug)]
+pub(super) struct Hole;
+
+impl Object for Hole {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from_dyn_object(self.clone()))
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, _: &[Value]) -> Result<Value, Error> {
+        Ok(Value::from_dyn_object(self.clone()))
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, _: &str, _: &[Value]) -> Result<Value, Error> {
+        Ok(Value::from_dyn_object(self.clone()))
+    }
+}
+
+/// `module("name", key=value)`; the pre-pass puts the number of the call first.
+pub(super) fn module(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+    let frame = engine::frame(state)?;
+    frame.work.check()?;
+    let known = args.first().filter(|id| id.is_integer()).and_then(Value::as_usize);
+    let Some(call) = known.and_then(|id| frame.template.calls.get(id)) else {
+        return Err(wrong("`module` has to be called by this name").into());
+    };
+    let (given, named): (&[Value], Kwargs) = from_args(&args[1..])?;
+    let [name] = given else {
+        return Err(wrong("`module` gets the module's name and then arguments by name").into());
+    };
+    let Some(name) = engine::defined(state, name)?.to_str() else {
+        return Err(wrong("the name of a module has to be text").into());
+    };
+    let file = &frame.template.file;
+    let site = file.origin(call.start, call.end).with_trail(&frame.chain, Vec::new());
+    let mut arguments = Vec::new();
+    for key in named.args() {
+        let written = call.arguments.iter().find(|(known, _)| **known == *key);
+        let origin = match written {
+            Some((_, expression)) => {
+                origin::of_expression(&frame, origin::stretch(file, &expression.range), expression)
+            }
+            None => site.clone(),
+        };
+        let value = engine::defined(state, &named.peek::<Value>(key)?)?;
+        let node = engine::node(state, &frame, &value, &origin)?;
+        arguments.push(Argument { name: key.into(), node, origin });
+    }
+    Ok(match invoke(&frame, &name, arguments, &site, site.start())? {
+        Some(node) => to_value(&node),
+        None => Value::from_object(Hole),
+    })
+}
+
+fn wrong(message: &str) -> Fault {
+    Fault::new(Code::ModuleCall, message).hint("write `{{ module(\"name\", key=value) }}`")
+}
+
+/// Renders a module, called at a position of the frame's file. Nothing if it failed, which is reported then.
+pub(super) fn invoke(
+    frame: &Arc<Frame>,
+    name: &str,
+    arguments: Vec<Argument>,
+    site: &Origin,
+    position: Position,
+) -> Result<Option<Arc<Node>>, Stopped> {
+    frame.work.check()?;
+    if let Err(fault) = frame.work.budget.module_call() {
+        return Err(frame.exhausted(&fault, site));
+    }
+    let refuse = |finding: Diagnostic| {
+        frame.report(finding);
+        frame.work.failed().map(|()| None)
+    };
+    let found = match frame.work.session.find_module(name, frame.home) {
+        Ok(found) => found,
+        Err(fault) => return refuse(site.locate(fault.finding())),
+    };
+    frame.work.uses(&found.name);
+    let place = site.place();
+    let link = ChainLink { file: place.file, line: place.line, column: place.column, module: found.name.clone() };
+    let limits = frame.work.budget.limits();
+    if frame.chain.iter().any(|link| link.module == found.name) {
+        let chain = frame.chain.iter().map(|link| &*link.module).chain([&*found.name]);
+        let finding = Diagnostic::error(Code::ModuleRecursion, format!("a module calls itself: {}", shorten(chain)))
+            .hint("modules can't be recursive; hand a list to one module instead");
+        return refuse(site.locate(finding));
+    }
+    if frame.chain.len() >= limits.module_depth {
+        let fault =
+            Fault::new(Code::ModuleLimit, format!("modules call each other more than {} deep", limits.module_depth))
+                .hint("let modules call fewer others");
+        return Err(frame.exhausted(&fault, site));
+    }
+    let module = match frame.work.session.load_module(&found) {
+        Ok(module) => module,
+        Err(findings) => {
+            let chain: Vec<ChainLink> = frame.chain.iter().cloned().chain([link]).collect();
+            findings.iter().for_each(|finding| frame.work.report(finding.clone().chain(chain.clone())));
+            return frame.work.failed().map(|()| None);
+        }
+    };
+    let Some(arguments) = check_arguments(frame, &module, arguments, site) else {
+        return frame.work.failed().map(|()| None);
+    };
+    let inner = Arc::new(frame.of_call(&module, link, arguments, position));
+    let result = match &inner.template.marked {
+        None => run(&inner, None)?,
+        Some(_) => match frame.work.session.template(&module.file) {
+            Ok(compiled) => run(&inner, Some(&compiled))?,
+            Err(error) => {
+                inner.work.report(fault::syntax(&inner.template, &error, None).chain(inner.chain.to_vec()));
+                None
+            }
+        },
+    };
+    if result.is_none() {
+        frame.work.failed()?;
+    }
+    Ok(result)
+}
+
+/// A chain of names for a message; a long one without its middle.
+fn shorten<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match &names[..] {
+        [first, second, .., before, last] if names.len() > 6 => format!("{first} → {second} → … → {before} → {last}"),
+        _ => names.join(" → "),
+    }
+}
+
+/// The arguments with defaults filled in, if they are what the module's header asks for.
+fn check_arguments(
+    frame: &Frame,
+    module: &Module,
+    mut arguments: Vec<Argument>,
+    site: &Origin,
+) -> Option<Vec<Argument>> {
+    let Some(header) = &module.header else { return Some(arguments) };
+    let mut good = true;
+    let mut refuse = |finding: Diagnostic| {
+        good = false;
+        frame.report(finding);
+    };
+    for argument in &arguments {
+        let known = || header.parameters.iter().map(|parameter| &*parameter.name);
+        if !known().any(|name| *name == *argument.name) {
+            let message = format!("the module `{}` has no parameter `{}`", module.name, argument.name);
+            let hint = nearest(&argument.name, known()).map_or_else(
+                || format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            refuse(argument.origin.locate(Diagnostic::error(Code::ModuleCall, message).hint(hint)));
+        }
+    }
+    for parameter in &header.parameters {
+        if arguments.iter().any(|argument| argument.name == parameter.name) {
+            continue;
+        }
+        match default(parameter) {
+            Some(argument) => arguments.push(argument),
+            None => {
+                let message = format!("the module `{}` needs the parameter `{}`", module.name, parameter.name);
+                let mut finding = Diagnostic::error(Code::ModuleCall, message);
+                finding.hint = parameter.description.as_ref().map(|text| format!("{}: {text}", parameter.name));
+                refuse(site.locate(finding));
+            }
+        }
+    }
+    good.then_some(arguments)
+}
+
+/// What a parameter holds that the caller didn't give; nothing if it must be given.
+fn default(parameter: &Parameter) -> Option<Argument> {
+    if parameter.required && parameter.default.is_none() {
+        return None;
+    }
+    let node = match &parameter.default {
+        Some(node) => node.clone(),
+        None => Arc::new(Node { value: NodeValue::Null, origin: parameter.origin.clone() }),
+    };
+    let origin = node.origin.clone();
+    Some(Argument { name: parameter.name.clone(), node, origin })
+}
+
+/// Renders a frame's template and reads what it yields. Nothing if that failed, which is reported then.
+pub(super) fn run(
+    frame: &Arc<Frame>,
+    compiled: Option<&minijinja::Template<'_, '_>>,
+) -> Result<Option<Arc<Node>>, Stopped> {
+    let template = &frame.template;
+    let (text, placed, table);
+    let (text, places) = match compiled {
+        None => (&template.file.text[template.base..], Places::Plain),
+        Some(compiled) => {
+            match engine::render(frame, compiled) {
+                Ok(rendered) => (text, placed) = rendered,
+                Err(error) => return fail(frame, &error),
+            }
+            let stripped = reserved::strip_marks(&text);
+            table = stripped.1;
+            return finish(frame, &stripped.0, Places::Marked { table: &table, placed: &placed });
+        }
+    };
+    finish(frame, text, places)
+}
+
+fn finish(frame: &Arc<Frame>, text: &str, places: Places<'_>) -> Result<Option<Arc<Node>>, Stopped> {
+    let origin = frame.template.file.origin(0, 0).with_trail(&frame.chain, Vec::new());
+    let input = Input {
+        text,
+        file: &frame.template.file,
+        base: frame.template.base,
+        places,
+        template: &frame.template,
+        frame: Some(frame),
+        origin,
+        budget: &frame.work.budget,
+    };
+    let read = yaml::read(&input);
+    read.findings.into_iter().for_each(|finding| frame.report(finding));
+    if read.stopped {
+        return Err(frame.work.stop());
+    }
+    frame.work.check()?;
+    Ok(read.root)
+}
+
+fn fail(frame: &Frame, error: &Error) -> Result<Option<Arc<Node>>, Stopped> {
+    if matches!(error.kind(), ErrorKind::OutOfFuel | ErrorKind::WriteFailure) {
+        frame.work.stop();
+    }
+    if let Some(finding) = fault::runtime(&frame.template, error, &frame.names()) {
+        frame.report(finding);
+    }
+    frame.work.check().map(|()| None)
+}
+
+/// `file("path")`: the text of a file of the same commit.
+pub(super) fn file(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+    let frame = engine::frame(state)?;
+    let [path] = args else {
+        return Err(Fault::new(Code::UnreadablePath, "`file` gets one path").hint("write `file(\"path\")`").into());
+    };
+    let Some(path) = engine::defined(state, path)?.to_str() else {
+        return Err(Fault::new(Code::UnreadablePath, "the path of `file` has to be text").into());
+    };
+    let text = frame.work.session.file_text(&path)?;
+    check_text(&text)?;
+    if let Err(fault) = frame.work.budget.output(text.len()) {
+        frame.work.stop();
+        return Err(fault.into());
+    }
+    Ok(Value::from(text))
+}

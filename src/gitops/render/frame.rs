@@ -1,0 +1,213 @@
+//! What a template sees while it is rendered, and what it is rendered for.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use minijinja::value::{Object, ObjectRepr, Value};
+
+use super::budget::Budget;
+use super::fault::{Fault, Stopped};
+use super::module::{Home, Module};
+use super::prepass::{Template, VARS};
+use super::session::{Session, lock};
+use super::value::to_value;
+use super::variables::Variables;
+use crate::diagnostic::{ChainLink, Diagnostic};
+use crate::gitops::{Node, Origin, Position};
+
+/// The name under which a template's functions find the frame. No template can write it.
+pub(super) const FRAME: &str = "\u{1}frame";
+
+/// The most modules of a file that may fail before the file is given up: each may have used a full tank of fuel.
+const MAX_FAILURES: usize = 20;
+
+/// The render of one application file.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// The render of the commit.
+    pub(super) session: Arc<Session>,
+    /// What the file may use.
+    pub(super) budget: Budget,
+    findings: Mutex<Vec<Diagnostic>>,
+    modules: Mutex<BTreeSet<String>>,
+    failures: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Work {
+    /// Nothing rendered yet.
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        let budget = Budget::new(&session.limits);
+        Self {
+            session,
+            budget,
+            findings: Mutex::default(),
+            modules: Mutex::default(),
+            failures: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Keeps a finding; the same one at the same place only once, however many calls lead there.
+    pub(super) fn report(&self, finding: Diagnostic) {
+        let mut findings = lock(&self.findings);
+        let known = |other: &Diagnostic| {
+            other.code == finding.code && other.place == finding.place && other.message == finding.message
+        };
+        if findings.len() < self.session.limits.findings && !findings.iter().any(known) {
+            findings.push(finding);
+        }
+    }
+
+    /// Ends the render of the file.
+    pub(super) fn stop(&self) -> Stopped {
+        self.stopped.store(true, Ordering::Relaxed);
+        Stopped
+    }
+
+    /// Whether the render of the file is over.
+    pub(super) fn check(&self) -> Result<(), Stopped> {
+        if self.stopped.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Notes that a module couldn't be rendered.
+    pub(super) fn failed(&self) -> Result<(), Stopped> {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        if before < MAX_FAILURES { Ok(()) } else { Err(self.stop()) }
+    }
+
+    /// Whether a module couldn't be rendered, so that the document has a hole.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) > 0 || self.check().is_err()
+    }
+
+    /// Notes that a module is used.
+    pub(super) fn uses(&self, module: &str) {
+        let mut modules = lock(&self.modules);
+        if !modules.contains(module) {
+            modules.insert(module.to_owned());
+        }
+    }
+
+    /// What was found, in the order of the files' lines, and the modules used.
+    pub(super) fn results(&self) -> (Vec<Diagnostic>, Vec<String>) {
+        let mut findings = std::mem::take(&mut *lock(&self.findings));
+        findings
+            .sort_by_key(|finding| finding.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
+        (findings, lock(&self.modules).iter().cloned().collect())
+    }
+}
+
+/// What a caller gave a module under one name.
+#[derive(Debug, Clone)]
+pub(super) struct Argument {
+    /// The parameter's name.
+    pub(super) name: Arc<str>,
+    /// The value.
+    pub(super) node: Arc<Node>,
+    /// Where the caller wrote it.
+    pub(super) origin: Origin,
+}
+
+/// One template's render: an application file's, or a call of a module.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// The application file's render that this is part of.
+    pub(super) work: Arc<Work>,
+    /// The template.
+    pub(super) template: Arc<Template>,
+    /// The calls that lead here, outermost first.
+    pub(super) chain: Arc<[ChainLink]>,
+    /// Where the names of modules are looked up.
+    pub(super) home: Home,
+    /// What `vars` is.
+    pub(super) variables: Variables,
+    arguments: Vec<Argument>,
+}
+
+impl Frame {
+    /// The frame of an application file.
+    pub(super) fn of_file(work: Arc<Work>, template: Arc<Template>, variables: Variables) -> Self {
+        Self { work, template, chain: Arc::new([]), home: Home::Repository, variables, arguments: Vec::new() }
+    }
+
+    /// The frame of a module that this frame calls at a position of its file.
+    pub(super) fn of_call(
+        &self,
+        module: &Module,
+        link: ChainLink,
+        arguments: Vec<Argument>,
+        position: Position,
+    ) -> Self {
+        Self {
+            work: self.work.clone(),
+            template: module.template.clone(),
+            chain: self.chain.iter().cloned().chain([link]).collect(),
+            home: module.home,
+            variables: Variables::everywhere(self.variables.at(position).clone()),
+            arguments,
+        }
+    }
+
+    /// What the caller gave under a name.
+    pub(super) fn argument(&self, name: &str) -> Option<&Argument> {
+        self.arguments.iter().find(|argument| &*argument.name == name)
+    }
+
+    /// Reports a finding about this template, with the calls that lead here.
+    pub(super) fn report(&self, finding: Diagnostic) {
+        self.work.report(if finding.chain.is_empty() { finding.chain(self.chain.to_vec()) } else { finding });
+    }
+
+    /// Reports a limit that is reached, and ends the render of the file.
+    pub(super) fn exhausted(&self, fault: &Fault, at: &Origin) -> Stopped {
+        if self.work.check().is_ok() {
+            self.report(fault.finding().at(at.place()));
+        }
+        self.work.stop()
+    }
+
+    /// The names that the template sees, for hints: with `vars.region` for what is below `vars`.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = ["repository", "branch", "vars"].map(str::to_owned).into();
+        names.extend(self.template.assigned.iter().map(|name| name.to_string()));
+        for (owner, node) in self
+            .arguments
+            .iter()
+            .map(|argument| (&*argument.name, &argument.node))
+            .chain([("vars", &self.variables.common)])
+            .chain(self.variables.regions.iter().map(|region| ("vars", &region.vars)))
+        {
+            names.push(owner.to_owned());
+            names.extend(node.as_map().into_iter().flatten().map(|(key, _)| format!("{owner}.{}", key.name)));
+        }
+        names
+    }
+}
+
+impl Object for Frame {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if let Some(argument) = self.argument(key) {
+            return Some(to_value(&argument.node));
+        }
+        match key {
+            "vars" => Some(to_value(&self.variables.common)),
+            "repository" => Some(Value::from(&self.work.session.repository)),
+            "branch" => Some(Value::from(&self.work.session.branch)),
+            FRAME => Some(Value::from_dyn_object(self.clone())),
+            _ => {
+                let region: usize = key.strip_prefix(VARS)?.parse().ok()?;
+                self.variables.regions.get(region).map(|region| to_value(&region.vars))
+            }
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! Rewrites a template so that its values and lines can be recognised in what it yields.
+//!
+//! Works on the engine's own tokens, and puts the template together anew from them: `{{ e }}` becomes
+//! `{{ __e(12,(e)) }}`, where 12 is the number of the tag; every line of text gets a mark; in blocks that are
+//! captured into a variable `{{ e }}` becomes `{{ __text((e)) }}`, because what is captured is text.
+//!
+//! A name `vars` in a part of a file that belongs to an environment becomes `__vars2`, where 2 is the number of the
+//! part.
+//!
+//! The engine hands out text with its white-space control already done, and [`scan`] says which text is left out with
+//! statements that stand alone; so the new template has no such control, and nothing put into it can disturb it.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use minijinja::machinery::{Token, tokenize};
+
+use super::expression::{Expression, Spanned, follows_dot};
+use super::file::File;
+use super::scan::Scan;
+use super::{engine, fault, reserved};
+use crate::diagnostic::{Code, Diagnostic};
+
+/// A template, ready to be rendered.
+#[derive(Debug)]
+pub(super) struct Template {
+    /// The file that it stands in.
+    pub(super) file: Arc<File>,
+    /// Where in the file it starts.
+    pub(super) base: usize,
+    /// The rewritten text; nothing if the template has no tags, and yields its own text.
+    pub(super) marked: Option<String>,
+    /// The stretches that were copied: where they stand in the rewritten text, and where in the file.
+    copies: Vec<(usize, Range<usize>)>,
+    /// For each line mark, where in the file it stands.
+    pub(super) marks: Vec<usize>,
+    /// The `{{ }}` tags.
+    pub(super) tags: Vec<Tag>,
+    /// The calls of `module(...)`.
+    pub(super) calls: Vec<Call>,
+    /// Names that the template gives a value itself; what they hold is not known without running it.
+    pub(super) assigned: BTreeSet<Box<str>>,
+}
+
+/// A `{{ }}` tag.
+#[derive(Debug)]
+pub(super) struct Tag {
+    /// Where it starts in the file.
+    pub(super) start: usize,
+    /// Where it ends.
+    pub(super) end: usize,
+    /// What it holds.
+    pub(super) expression: Expression,
+}
+
+/// A call of `module(...)`.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Where it starts in the file.
+    pub(super) start: usize,
+    /// Where it ends.
+    pub(super) end: usize,
+    /// Its keyword arguments.
+    pub(super) arguments: Vec<(Box<str>, Expression)>,
+}
+
+/// The name of a region's variables, before its number.
+pub(super) const VARS: &str = "__vars";
+/// The most tags of a template: each may nest a value one deeper, and values are freed by recursion.
+const MAX_TAGS: usize = 10_000;
+/// The most tokens of one tag: the engine compiles a chain of filters by recursion.
+const MAX_TOKENS: usize = 5_000;
+
+impl Template {
+    /// A text that is no template.
+    pub(super) fn plain(file: Arc<File>, base: usize) -> Self {
+        Self {
+            file,
+            base,
+            marked: None,
+            copies: Vec::new(),
+            marks: Vec::new(),
+            tags: Vec::new(),
+            calls: Vec::new(),
+            assigned: BTreeSet::new(),
+        }
+    }
+
+    /// Reads the template that stands in the file from `base` on. `regions` are the parts of the file that see other
+    /// variables than the rest.
+    pub(super) fn new(file: Arc<File>, base: usize, regions: &[Range<usize>]) -> Result<Self, Vec<Diagnostic>> {
+        let Scan { body, left_out } = Scan::new(&file, base)?;
+        let mut template = Self::plain(file, base);
+        let (tokens, complete) = template.tokens(&body)?;
+        let whole = |token: &Token<'_>| matches!(token, Token::TemplateData(text) if text.len() == body.len());
+        if complete && tokens.iter().all(|(token, _)| whole(token)) && body == template.file.text[base..] {
+            return Ok(template);
+        }
+        let mut pass = Pass::new(&template, &body, &left_out, regions);
+        pass.run(&tokens);
+        let Pass { out, findings, copies, marks, tags, calls, assigned, open, .. } = pass;
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        // The engine judges the original text: its errors then speak of true places and of the author's words.
+        let syntax = engine::syntax();
+        if let Err(error) = minijinja::machinery::parse(&body, &template.file.name, syntax) {
+            return Err(vec![fault::syntax(&template, &error, open.last())]);
+        }
+        template = Self { marked: Some(out), copies, marks, tags, calls, assigned, ..template };
+        if template.marks.len().max(template.tags.len()) >= reserved::NUMBERS as usize {
+            let message = "the file has more lines and tags than can be told apart";
+            return Err(vec![Diagnostic::error(Code::FileTooLarge, message).at(template.file.place(base, base))]);
+        }
+        Ok(template)
+    }
+
+    /// All tokens up to the first error. That error is left to the engine's parser, which words it.
+    fn tokens<'a>(&self, body: &'a str) -> Result<(Vec<Spanned<'a>>, bool), Vec<Diagnostic>> {
+        let mut tokens: Vec<Spanned<'a>> = Vec::new();
+        let (mut tags, mut start) = (0, 0);
+        for token in tokenize(body, false, engine::syntax()) {
+            let Ok(token) = token else { return Ok((tokens, false)) };
+            if matches!(token.0, Token::VariableStart | Token::BlockStart) {
+                (tags, start) = (tags + 1, tokens.len());
+            }
+            if tags > MAX_TAGS || (tags > 0 && tokens.len() - start > MAX_TOKENS) {
+                let at = self.base + token.1.start_offset as usize;
+                let message = if tags > MAX_TAGS {
+                    format!("the template has more than {MAX_TAGS} tags")
+                } else {
+                    format!("a tag has more than {MAX_TOKENS} words and signs")
+                };
+                let finding = Diagnostic::error(Code::TemplateSyntax, message).at(self.file.place(at, at));
+                return Err(vec![finding.hint("move parts of it into modules or variables")]);
+            }
+            tokens.push(token);
+        }
+        Ok((tokens, true))
+    }
+
+    /// The stretch of the file that a stretch of the rewritten text stands for, white space at its ends left out.
+    pub(super) fn original(&self, marked: Range<usize>) -> Range<usize> {
+        let text = &self.file.text;
+        let after = self.copies.partition_point(|(at, _)| *at <= marked.start);
+        let held = after.checked_sub(1).map(|last| &self.copies[last]);
+        let start = match (held, self.copies.get(after)) {
+            (Some((at, range)), _) if marked.start < at + range.len() => range.start + marked.start - at,
+            (_, Some((_, next))) => next.start,
+            (Some((_, range)), None) => range.end,
+            (None, None) => self.base,
+        };
+        let before = self.copies.partition_point(|(at, _)| *at < marked.end);
+        let end = before.checked_sub(1).map_or(start, |last| {
+            let (at, range) = &self.copies[last];
+            range.end.min(range.start + marked.end - at)
+        });
+        let held = text.get(start..end.max(start)).unwrap_or_default();
+        let lead = held.len() - held.trim_start().len();
+        start + lead..start + lead.max(held.trim_end().len())
+    }
+
+    /// The start of a line of the rewritten text, for errors that know no more.
+    pub(super) fn original_line(&self, line: usize) -> usize {
+        let marked = self.marked.as_deref().unwrap_or_default();
+        let at = marked.match_indices('\n').nth(line.saturating_sub(2)).map_or(0, |(at, _)| at + 1);
+        self.original(if line <= 1 { 0..0 } else { at..at }).start
+    }
+}
+
+/// What the pass over the tokens gathers.
+struct Pass<'a> {
+    left_out: &'a [Range<usize>],
+    regions: &'a [Range<usize>],
+    file: &'a File,
+    base: usize,
+    body: &'a str,
+    out: String,
+    copies: Vec<(usize, Range<usize>)>,
+    marks: Vec<usize>,
+    tags: Vec<Tag>,
+    calls: Vec<Call>,
+    assigned: BTreeSet<Box<str>>,
+    /// The captured blocks that are open, outermost first.
+    captured: Vec<&'static str>,
+    /// All blocks that are open, and where they start.
+    open: Vec<(Box<str>, Range<usize>)>,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(template: &'a Template, body: &'a str, left_out: &'a [Range<usize>], regions: &'a [Range<usize>]) -> Self {
+        Self {
+            left_out,
+            regions,
+            file: &template.file,
+            base: template.base,
+            body,
+            out: String::with_capacity(body.len() * 3 / 2),
+            copies: Vec::new(),
+            marks: Vec::new(),
+            tags: Vec::new(),
+            calls: Vec::new(),
+            assigned: BTreeSet::new(),
+            captured: Vec::new(),
+            open: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, tokens: &[Spanned<'_>]) {
+        let mut at = 0;
+        while let Some((token, open)) = tokens.get(at) {
+            let closes: fn(&Token<'_>) -> bool = match token {
+                Token::TemplateData(text) => {
+                    self.text(text);
+                    at += 1;
+                    continue;
+                }
+                Token::VariableStart => |token| matches!(token, Token::VariableEnd),
+                _ => |token| matches!(token, Token::BlockEnd),
+            };
+            let Some(end) = tokens[at..].iter().position(|(token, _)| closes(token)) else { return };
+            let (inner, close) = (&tokens[at + 1..at + end], &tokens[at + end].1);
+            let body = open.end_offset as usize..close.start_offset as usize;
+            self.check_names(inner);
+            if matches!(token, Token::VariableStart) {
+                self.value(inner, body, open.start_offset as usize..close.end_offset as usize);
+            } else {
+                self.statement(inner, body);
+            }
+            at += end + 1;
+        }
+    }
+
+    /// Copies a stretch of the body.
+    fn copy(&mut self, range: Range<usize>) {
+        self.copies.push((self.out.len(), self.base + range.start..self.base + range.end));
+        self.out.push_str(&self.body[range]);
+    }
+
+    /// Copies a text, each line with a mark; a captured one is counted instead.
+    fn text(&mut self, text: &str) {
+        let mut from = text.as_ptr() as usize - self.body.as_ptr() as usize;
+        let end = from + text.len();
+        let first = self.left_out.partition_point(|gap| gap.end <= from);
+        for gap in self.left_out[first..].iter().take_while(|gap| gap.start < end) {
+            self.kept(from..gap.start.max(from));
+            from = gap.end.min(end);
+        }
+        self.kept(from..end);
+    }
+
+    fn kept(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        let body = self.body;
+        let text = &body[range.clone()];
+        if !self.captured.is_empty() {
+            self.out.push_str(&format!("{{{{__count({})}}}}", text.len()));
+        }
+        // What looks like a tag was inside a raw block; a last brace could become one with what follows.
+        let raw = text.contains("{{") || text.contains("{%") || text.ends_with('{');
+        if raw {
+            self.out.push_str("{% raw %}");
+        }
+        let mut from = range.start;
+        for line in text.split_inclusive('\n') {
+            if self.captured.is_empty() {
+                reserved::push_mark(&mut self.out, number(self.marks.len()));
+                self.marks.push(self.base + from);
+            }
+            self.copy(from..from + line.len());
+            from += line.len();
+        }
+        if raw {
+            self.out.push_str("{% endraw %}");
+        }
+    }
+
+    /// A `{{ }}` tag: its tokens, and where its inside and the whole of it stand.
+    fn value(&mut self, tokens: &[Spanned<'_>], body: Range<usize>, whole: Range<usize>) {
+        self.out.push_str("{{ ");
+        let close = if is_recursion(tokens) {
+            // It writes its turns directly, so there is no value to wrap; the tags inside have their own.
+            ""
+        } else if self.captured.is_empty() {
+            self.out.push_str(&format!("__e({},(", self.tags.len()));
+            self.tags.push(Tag {
+                start: self.base + whole.start,
+                end: self.base + whole.end,
+                expression: Expression::new(tokens, self.base),
+            });
+            "))"
+        } else {
+            self.out.push_str("__text((");
+            "))"
+        };
+        self.inside(tokens, body);
+        self.out.push_str(close);
+        self.out.push_str(" }}");
+    }
+
+    /// Copies the inside of a tag. Each `module(` in it gets its number, and `vars` the one of its region.
+    fn inside(&mut self, tokens: &[Spanned<'_>], body: Range<usize>) {
+        let offset = self.base + body.start;
+        let region = self.regions.iter().position(|region| region.contains(&offset));
+        let mut from = body.start;
+        for at in (0..tokens.len()).filter(|at| !follows_dot(tokens, *at)) {
+            match (&tokens[at..], region) {
+                ([(Token::Ident("module"), name), (Token::ParenOpen, open), ..], _) => {
+                    self.copy(from..open.end_offset as usize);
+                    from = open.end_offset as usize;
+                    self.out.push_str(&format!("{},", self.calls.len()));
+                    let close = closing(tokens, at + 1).unwrap_or(tokens.len() - 1);
+                    self.calls.push(Call {
+                        start: self.base + name.start_offset as usize,
+                        end: self.base + tokens[close].1.end_offset as usize,
+                        arguments: arguments(tokens.get(at + 2..close).unwrap_or_default(), self.base),
+                    });
+                }
+                ([(Token::Ident("vars"), _), (Token::Assign, _), ..], _) => {}
+                ([(Token::Ident("vars"), name), ..], Some(region)) => {
+                    self.copy(from..name.start_offset as usize);
+                    from = name.end_offset as usize;
+                    self.out.push_str(&format!("{VARS}{region}"));
+                }
+                _ => {}
+            }
+        }
+        self.copy(from..body.end);
+    }
+
+    /// A `{% %}` tag: its tokens, and where its inside stands.
+    fn statement(&mut self, tokens: &[Spanned<'_>], body: Range<usize>) {
+        let Some((Token::Ident(word), span)) = tokens.first() else { return };
+        let at = (self.base + span.start_offset as usize, self.base + span.end_offset as usize);
+        if let Some(hint) = refused(word) {
+            self.refuse(at, format!("`{{% {word} %}}` is not part of the template language here"), hint);
+            return;
+        }
+        let open = match *word {
+            "set" if !has_assignment(tokens) => Some("set"),
+            "macro" => Some("macro"),
+            "call" => Some("call"),
+            "filter" => Some("filter"),
+            _ => None,
+        };
+        if let Some(outer) = self.captured.last()
+            && let Some(word @ ("call" | "filter")) = open
+        {
+            let message = format!("`{{% {word} %}}` can't stand inside `{{% {outer} %}}`");
+            self.refuse(at, message, "what it yields would be lost; use a filter in a tag, or a module");
+        }
+        self.captured.extend(open);
+        if matches!(*word, "endset" | "endmacro" | "endcall" | "endfilter") {
+            self.captured.pop();
+        }
+        if open.is_some() || matches!(*word, "if" | "for" | "with") {
+            self.open.push((Box::from(*word), at.0..at.1));
+        } else if word.starts_with("end") {
+            self.open.pop();
+        }
+        self.assign(word, &tokens[1..]);
+        self.out.push_str("{% ");
+        self.inside(tokens, body);
+        self.out.push_str(" %}");
+    }
+
+    /// Notes the names that a statement gives a value.
+    fn assign(&mut self, word: &str, tokens: &[Spanned<'_>]) {
+        let stop: fn(&Token<'_>) -> bool = match word {
+            "for" => |token| matches!(token, Token::Ident("in")),
+            "set" => |token| matches!(token, Token::Assign | Token::Pipe),
+            "macro" | "call" => |_| false,
+            "with" => {
+                let named = tokens.windows(2).filter(|pair| matches!(pair[1].0, Token::Assign));
+                self.assigned.extend(named.filter_map(|pair| identifier(&pair[0].0)));
+                return;
+            }
+            _ => return,
+        };
+        let names = tokens.iter().map(|(token, _)| token).take_while(|token| !stop(token));
+        self.assigned.extend(names.filter_map(identifier));
+    }
+
+    fn check_names(&mut self, tokens: &[Spanned<'_>]) {
+        for (at, (token, span)) in tokens.iter().enumerate() {
+            let place = (self.base + span.start_offset as usize, self.base + span.end_offset as usize);
+            match token {
+                Token::Ident(name) if name.starts_with("__") => {
+                    let message = format!("`{name}` can't be used: names that start with `__` are the renderer's own");
+                    self.refuse(place, message, "choose another name");
+                }
+                Token::Ident("loop")
+                    if matches!(tokens.get(at + 1), Some((Token::ParenOpen, _)))
+                        && !follows_dot(tokens, at)
+                        && !is_recursion(tokens) =>
+                {
+                    let hint = "write `{{ loop(items) }}`; what a turn of a loop yields can't be changed afterwards";
+                    self.refuse(place, "`loop(...)` has to stand alone in its tag".to_owned(), hint);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn refuse(&mut self, (start, end): (usize, usize), message: String, hint: &str) {
+        let finding = Diagnostic::error(Code::RefusedStatement, message);
+        self.findings.push(finding.at(self.file.place(start, end)).hint(hint));
+    }
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX).min(reserved::NUMBERS - 1)
+}
+
+fn identifier(token: &Token<'_>) -> Option<Box<str>> {
+    match token {
+        Token::Ident(name) => Some(Box::from(*name)),
+        _ => None,
+    }
+}
+
+/// Whether a tag is `loop(...)` and nothing else, which the engine writes out directly.
+fn is_recursion(tokens: &[Spanned<'_>]) -> bool {
+    matches!(tokens, [(Token::Ident("loop"), _), (Token::ParenOpen, _), ..])
+        && closing(tokens, 1) == Some(tokens.len() - 1)
+}
+
+/// Where the bracket that opens at `open` closes.
+fn closing(tokens: &[Spanned<'_>], open: usize) -> Option<usize> {
+    let mut depth = 0i32;
+    for (at, (token, _)) in tokens.iter().enumerate().skip(open) {
+        depth += nesting(token);
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn nesting(token: &Token<'_>) -> i32 {
+    match token {
+        Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => 1,
+        Token::ParenClose | Token::BracketClose | Token::BraceClose => -1,
+        _ => 0,
+    }
+}
+
+/// Whether a `set` has a `=` outside of brackets; without it, it captures what follows.
+fn has_assignment(tokens: &[Spanned<'_>]) -> bool {
+    let mut depth = 0;
+    tokens.iter().any(|(token, _)| {
+        depth += nesting(token);
+        depth == 0 && matches!(token, Token::Assign)
+    })
+}
+
+/// The keyword arguments among the tokens between a call's parentheses.
+fn arguments(tokens: &[Spanned<'_>], base: usize) -> Vec<(Box<str>, Expression)> {
+    let mut depth = 0;
+    let mut found = Vec::new();
+    for part in tokens.split(|(token, _)| {
+        depth += nesting(token);
+        depth == 0 && matches!(token, Token::Comma)
+    }) {
+        if let [(Token::Ident(name), _), (Token::Assign, _), value @ ..] = part {
+            found.push((Box::from(*name), Expression::new(value, base)));
+        }
+    }
+    found
+}
+
+fn refused(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "include" | "import" | "from" => "call a module instead: `{{ module(\"name\", key=value) }}`",
+        "extends" | "block" => "there is no inheritance between files; call a module, and hand it what differs",
+        "break" | "continue" => "filter the list: `{% for item in items if item.on %}`",
+        "autoescape" => "leave it out: values are placed as values, so nothing has to be escaped",
+        _ => return None,
+    })
+}
