@@ -98,7 +98,9 @@ mod tests {
     fn shown(text: &str) -> String {
         match resolve(text) {
             Ok(NodeValue::String(text)) => format!("'{text}'"),
-            Ok(value) => super::text(&value).filter(|text| !text.is_empty()).unwrap_or_else(|| "null".into()).into_owned(),
+            Ok(value) => {
+                super::text(&value).filter(|text| !text.is_empty()).unwrap_or_else(|| "null".into()).into_owned()
+            }
             Err(TooLarge) => "too large".to_owned(),
         }
     }
