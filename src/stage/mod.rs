@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Outcome, StageContext, StageHandler};
+use crate::engine::{Outcome, Registry, StageContext, StageHandler};
 use crate::schema::{Catalog, stage_type};
 
 pub use files::{forget, sweep};
@@ -60,6 +60,11 @@ impl StageDeps {
     pub fn new(checkouts: Arc<dyn Checkouts>, state_dir: PathBuf) -> Self {
         Self { checkouts, state_dir, supervisor: script::own_program(), log_limit: 16 * 1024 * 1024, max_scripts: 32 }
     }
+}
+
+/// What the engine runs.
+pub fn registry(deps: StageDeps) -> Registry {
+    Registry::new(handlers(deps))
 }
 
 /// The handlers of all stage types.

@@ -87,7 +87,11 @@ impl Workspaces {
         }
         let target = dir.to_owned();
         blocking(move || {
-            std::fs::rename(&inner, &target)?;
+            match std::fs::rename(&inner, &target) {
+                // Somebody was faster; theirs is as good.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                renamed => renamed?,
+            }
             staging.close()
         })
         .await

@@ -4,4 +4,5 @@
 mod forge;
 mod git;
 mod notify;
+mod stage;
 mod support;

@@ -13,10 +13,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::attempt::{Attempt, State};
+use super::attempt::{Attempt, Process, State};
 use super::fields::{Fields, Workspace};
 use super::supervisor::{Arguments, CLAIMED, LOST};
-use super::{Script, environment, look, running};
+use super::{Answer, Script, Trouble, environment, look, running};
 use crate::engine::{Outcome, StageContext};
 use crate::stage::files::{blocking, log_file};
 use crate::stage::workspace::folder_in;
@@ -54,7 +54,7 @@ impl Drop for Watch {
 
 impl Script {
     /// Starts a supervisor for an attempt that has none.
-    pub(super) async fn launch(&self, ctx: &StageContext, attempt: &Attempt) -> Result<Outcome, String> {
+    pub(super) async fn launch(&self, ctx: &StageContext, attempt: &Attempt) -> Answer {
         let fields = Fields::read(&ctx.fields.clone().into())?;
         let log = log_file(&self.deps.state_dir, ctx.execution.info.id, &ctx.path, ctx.attempt);
         let env = environment::environment(ctx, &fields, &attempt.output(), std::env::vars_os())?;
@@ -83,10 +83,11 @@ impl Script {
             LOST => self.look_again(ctx, attempt).await,
             _ => {
                 let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
-                self.look_again(ctx, attempt).await.map_err(|_| {
+                if look(attempt).await? == State::Unclaimed {
                     let why = attempt.complaint().unwrap_or(status);
-                    format!("the script's supervisor ended before the script began: {why}")
-                })
+                    return Err(format!("the script's supervisor ended before the script began: {why}").into());
+                }
+                self.look_again(ctx, attempt).await
             }
         }
     }
@@ -125,14 +126,8 @@ impl Script {
     }
 
     /// Watches a supervisor that this process started, and answers at once if the script is short.
-    async fn follow(
-        &self,
-        ctx: &StageContext,
-        attempt: &Attempt,
-        child: Child,
-        slot: OwnedSemaphorePermit,
-    ) -> Result<Outcome, String> {
-        let State::Running(supervisor) = look(attempt).await? else { return self.look_again(ctx, attempt).await };
+    async fn follow(&self, ctx: &StageContext, attempt: &Attempt, child: Child, slot: OwnedSemaphorePermit) -> Answer {
+        let supervisor = child.id().and_then(Process::of);
         let (ended, mut short) = oneshot::channel();
         if let Some(watch) = self.watched.begin(attempt) {
             tokio::spawn(watch_child(watch, child, ctx.clone(), ended, slot));
@@ -140,7 +135,7 @@ impl Script {
         if tokio::time::timeout(SHORT, &mut short).await.is_err() {
             short.close();
             if short.try_recv().is_err() {
-                return Ok(running(&json!(supervisor)));
+                return Ok(running(supervisor));
             }
         }
         self.look_again(ctx, attempt).await
@@ -162,13 +157,13 @@ impl Script {
     }
 
     /// After somebody has begun: the attempt as it stands now.
-    async fn look_again(&self, ctx: &StageContext, attempt: &Attempt) -> Result<Outcome, String> {
+    async fn look_again(&self, ctx: &StageContext, attempt: &Attempt) -> Answer {
         match look(attempt).await? {
-            State::Unclaimed => Err("no supervisor has begun".to_owned()),
+            State::Unclaimed => Err(Trouble::Unknown("its claim has vanished".to_owned())),
             State::Void => Ok(Outcome::fail("the script was cancelled before it began")),
             State::Running(supervisor) => {
                 self.adopt(ctx, attempt);
-                Ok(running(&json!(supervisor)))
+                Ok(running(Some(supervisor)))
             }
             State::Ended(ended) => super::conclude(attempt, ended).await,
             State::Gone => self.gone(ctx, attempt).await,

@@ -32,13 +32,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::StageDeps;
 use super::files::{attempt_dir, blocking};
 use super::workspace::Workspaces;
 use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
-use attempt::{Attempt, End, Ended, State};
+use attempt::{Attempt, End, Ended, Process, State};
 pub(super) use fields::Fields;
 use launch::Watched;
 
@@ -51,6 +52,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// How often a running script is looked at even if its watcher says nothing: the watcher's word makes the end known
 /// at once, this makes it known at all.
 const RECONCILE: Duration = Duration::from_secs(60);
+
+/// The pause after a look at a script that told nothing.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// This program, to be used as supervisor; also after its file was replaced by a newer version.
 pub fn own_program() -> PathBuf {
@@ -69,6 +73,22 @@ pub(super) fn is_over(dir: &Path) -> io::Result<bool> {
         State::Void | State::Ended(_) | State::Gone => true,
     })
 }
+
+/// Why there is no answer about an attempt.
+enum Trouble {
+    /// It can't begin, or its result is of no use.
+    Failed(String),
+    /// How it stands can't be told right now (too many open files, say). It may well run, so it has not failed.
+    Unknown(String),
+}
+
+impl From<String> for Trouble {
+    fn from(message: String) -> Self {
+        Self::Failed(message)
+    }
+}
+
+type Answer = Result<Outcome, Trouble>;
 
 /// The handler of `script` stages.
 pub(super) struct Script {
@@ -93,7 +113,7 @@ impl Script {
     }
 
     /// Takes the attempt one step further, from wherever it stands. `begun`: a supervisor is known to have begun.
-    async fn proceed(&self, ctx: &StageContext, begun: bool) -> Result<Outcome, String> {
+    async fn proceed(&self, ctx: &StageContext, begun: bool) -> Answer {
         let attempt = self.attempt(ctx);
         match look(&attempt).await? {
             State::Unclaimed if begun => Ok(Outcome::fail(format!(
@@ -104,7 +124,7 @@ impl Script {
             State::Void => Ok(Outcome::fail("the script was cancelled before it began")),
             State::Running(supervisor) => {
                 self.adopt(ctx, &attempt);
-                Ok(running(&json!(supervisor)))
+                Ok(running(Some(supervisor)))
             }
             State::Ended(ended) => conclude(&attempt, ended).await,
             State::Gone => self.gone(ctx, &attempt).await,
@@ -112,13 +132,20 @@ impl Script {
     }
 
     /// After a restart of Longboat.
-    async fn recover(&self, ctx: &StageContext, begun: bool) -> Result<Outcome, String> {
+    async fn recover(&self, ctx: &StageContext, begun: bool) -> Answer {
         let attempt = self.attempt(ctx);
         let fields = Fields::read(&ctx.fields.clone().into())?;
-        if !fields.restartable()? || !matches!(look(&attempt).await?, State::Running(_)) {
-            return self.proceed(ctx, begun).await;
+        let restartable = fields.restartable()?;
+        match look(&attempt).await? {
+            State::Running(_) if restartable => {}
+            State::Unclaimed if !begun && !restartable && machine_went_down(ctx) => return Err(Trouble::Failed(
+                "the machine went down when the script was about to begin; whether it did isn't known, so it isn't \
+                 run again (`restartable: true` would allow it)"
+                    .to_owned(),
+            )),
+            _ => return self.proceed(ctx, begun).await,
         }
-        ending::end(&attempt, fields.grace()?, &marks(ctx)).await.map_err(|error| error.to_string())?;
+        ending::end(&attempt, fields.grace()?, &marks(ctx)).await.map_err(unknown)?;
         match look(&attempt).await? {
             // It came to its own end in the meantime.
             State::Ended(ended) if !ended.cancelled => conclude(&attempt, ended).await,
@@ -130,7 +157,7 @@ impl Script {
         }
     }
 
-    async fn gone(&self, ctx: &StageContext, attempt: &Attempt) -> Result<Outcome, String> {
+    async fn gone(&self, ctx: &StageContext, attempt: &Attempt) -> Answer {
         let swept = ending::sweep(attempt, &marks(ctx)).await;
         let complaint = attempt.complaint().map(|line| format!(" ({line})")).unwrap_or_default();
         let left = swept.err().map(|error| format!("; {error}")).unwrap_or_default();
@@ -144,17 +171,37 @@ impl Script {
     }
 }
 
+/// Whether the machine was restarted in the life of the execution. A claim is not forced to the disk, which would cost
+/// every script some milliseconds: it survives whatever Longboat does, but if the power fails right after it was made,
+/// it can be lost, and the lack of one means nothing.
+fn machine_went_down(ctx: &StageContext) -> bool {
+    let Ok(text) = std::fs::read_to_string("/proc/stat") else { return false };
+    let booted = text.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok());
+    booted.is_some_and(|seconds| seconds.saturating_mul(1000) > ctx.execution.info.created_at.as_millis())
+}
+
 fn marks(ctx: &StageContext) -> ending::Marks {
     environment::marks(ctx).into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
 }
 
-async fn look(attempt: &Attempt) -> Result<State, String> {
-    ending::state(attempt).await.map_err(|error| format!("the script's state can't be read: {error}"))
+async fn look(attempt: &Attempt) -> Result<State, Trouble> {
+    ending::state(attempt).await.map_err(unknown)
+}
+
+fn unknown(error: io::Error) -> Trouble {
+    Trouble::Unknown(error.to_string())
+}
+
+/// What an attempt that has begun is resumed with.
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    /// The process that watches over the script; `None` if that couldn't be told.
+    supervisor: Option<Process>,
 }
 
 /// The answer for a script that runs.
-fn running(supervisor: &Value) -> Outcome {
-    Outcome::Poll { after: RECONCILE, checkpoint: json!({ "supervisor": supervisor }) }
+fn running(supervisor: Option<Process>) -> Outcome {
+    Outcome::Poll { after: RECONCILE, checkpoint: json!(Checkpoint { supervisor }) }
 }
 
 fn failure(message: String, exit_code: Option<i32>, mut outputs: Map<String, Value>) -> Outcome {
@@ -163,7 +210,7 @@ fn failure(message: String, exit_code: Option<i32>, mut outputs: Map<String, Val
 }
 
 /// What the end of a command means for its stage.
-async fn conclude(attempt: &Attempt, ended: Ended) -> Result<Outcome, String> {
+async fn conclude(attempt: &Attempt, ended: Ended) -> Answer {
     let file = attempt.output();
     let (mut outputs, fault) = blocking(move || Ok(outputs::read(&file))).await.map_err(|error| error.to_string())?;
     if let Some(error) = &ended.log_error {
@@ -201,6 +248,18 @@ fn code_of(end: &End) -> Option<i32> {
     }
 }
 
+fn answer(ctx: &StageContext, result: Answer, supervisor: Option<Process>) -> Outcome {
+    match result {
+        Ok(outcome) => outcome,
+        Err(Trouble::Failed(message)) => Outcome::fail_retryable(message),
+        Err(Trouble::Unknown(error)) => {
+            let execution = &ctx.execution.info.id;
+            tracing::warn!(%execution, stage = %ctx.path, error, "how a script stands can't be told; looking again");
+            Outcome::Poll { after: LOOK_AGAIN, checkpoint: json!(Checkpoint { supervisor }) }
+        }
+    }
+}
+
 #[async_trait]
 impl StageHandler for Script {
     fn kind(&self) -> &'static str {
@@ -212,16 +271,17 @@ impl StageHandler for Script {
     }
 
     async fn start(&self, ctx: &StageContext) -> Outcome {
-        self.proceed(ctx, false).await.unwrap_or_else(Outcome::fail_retryable)
+        answer(ctx, self.proceed(ctx, false).await, None)
     }
 
     async fn resume(&self, ctx: &StageContext, checkpoint: Option<Value>, wake: Wake) -> Outcome {
-        let begun = checkpoint.is_some();
-        let outcome = match wake {
-            Wake::Recovered => self.recover(ctx, begun).await,
-            Wake::Due | Wake::Signal(_) => self.proceed(ctx, begun).await,
+        let checkpoint = checkpoint.and_then(|checkpoint| serde_json::from_value::<Checkpoint>(checkpoint).ok());
+        let supervisor = checkpoint.and_then(|checkpoint| checkpoint.supervisor);
+        let result = match wake {
+            Wake::Recovered => self.recover(ctx, supervisor.is_some()).await,
+            Wake::Due | Wake::Signal(_) => self.proceed(ctx, supervisor.is_some()).await,
         };
-        outcome.unwrap_or_else(Outcome::fail_retryable)
+        answer(ctx, result, supervisor)
     }
 
     async fn cancel(&self, ctx: &StageContext, _: Option<Value>, reason: CancelReason) {

@@ -15,8 +15,8 @@ mod log;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -143,7 +143,7 @@ async fn run(arguments: &Arguments, attempt: &Attempt, arrivals: Signals) -> io:
         phase: Phase::Running,
         grace: arguments.grace,
     };
-    watch.to_the_end(arrivals).await
+    watch.finish(arrivals).await
 }
 
 /// Starts the command in a process group of its own; everything it prints goes to `output`.
@@ -176,7 +176,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn to_the_end(mut self, arrivals: Signals) -> io::Result<Ended> {
+    async fn finish(mut self, arrivals: Signals) -> io::Result<Ended> {
         let Signals { mut child, mut terminate, mut interrupt, mut hangup } = arrivals;
         let mut buffer = vec![0; 64 * 1024];
         let survivors = loop {
@@ -207,7 +207,7 @@ impl Watch {
                 () = sleep_until(due) => {}
             }
         };
-        self.drain(&mut buffer)?;
+        drain(self.output, &mut self.log, &mut buffer)?;
         // Not there only if the command itself survived SIGKILL.
         let end = self.end.unwrap_or(End::Killed(Signal::SIGKILL as i32));
         Ok(Ended { end, cancelled: self.cancelled, survivors, log_error: self.log.finish() })
@@ -259,30 +259,36 @@ impl Watch {
         }
     }
 
-    /// Takes one piece of output. Yields whether there may be more right now.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+    /// Takes one piece of output.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         match self.output.try_read(buffer) {
             Ok(0) => self.output_open = false,
-            Ok(count) => {
-                self.log.write(&buffer[..count]);
-                return Ok(true);
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Ok(count) => self.log.write(&buffer[..count]),
+            Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
-        }
-        Ok(false)
-    }
-
-    /// Takes what is still in the pipe after the last process is gone.
-    fn drain(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let rounds = PIPE_CAPACITY / buffer.len();
-        for _ in 0..=rounds {
-            if !self.read(buffer)? {
-                break;
-            }
         }
         Ok(())
     }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Takes what is still in the pipe after the last process is gone. Read directly, because the runtime knows only of
+/// the pipe's past. A writer that isn't of the script (somebody was handed the pipe) is not waited for.
+fn drain(output: pipe::Receiver, log: &mut BoundedLog, buffer: &mut [u8]) -> io::Result<()> {
+    let mut pipe = File::from(output.into_nonblocking_fd()?);
+    for _ in 0..=PIPE_CAPACITY / buffer.len() {
+        match pipe.read(buffer) {
+            Ok(0) => break,
+            Ok(count) => log.write(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Sends a signal to every process below this one. Yields them.
