@@ -252,7 +252,7 @@ mod tests {
         {"command":3}
           "/command" `command` has to be a string or a list, not an integer (`3`)
         {"command":["a",1]}
-          "/command/1" `command[1]` has to be a string, not an integer (`1`)
+          "/command/1" `command[1]` has to be a string, not an integer (`1`) (put it in quotes: `"1"`)
         {"command":[]}
           "/command" `command` must not be empty
         {"command":"x","attempts":"three"}
@@ -274,7 +274,7 @@ mod tests {
         {"command":"x","place":7}
           "/place" `place` has to be `shared` or `fresh`, not an integer (`7`)
         {"command":"x","env":{"PORT":80}}
-          "/env/PORT" `env.PORT` has to be a string, not an integer (`80`)
+          "/env/PORT" `env.PORT` has to be a string, not an integer (`80`) (put it in quotes: `"80"`)
         {"command":"x","env":["PORT=80"]}
           "/env" `env` has to be a mapping, not a list
         {"command":"x","files":{"sve":["x"]}}
