@@ -67,6 +67,14 @@ impl Template {
         })
     }
 
+    /// The expression, if the text is one and nothing else.
+    pub fn as_single(&self) -> Option<&Expression> {
+        match self.parts.as_slice() {
+            [Part::Expression(expression, _)] => Some(expression),
+            _ => None,
+        }
+    }
+
     /// What the expressions refer to; offsets count from the start of the text.
     pub fn references(&self) -> Vec<Reference> {
         let shift = |reference: &Reference, by: usize| Reference {

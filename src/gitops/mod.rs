@@ -4,12 +4,14 @@
 //! id nor the event, the clock, the environment or the network. Nothing here changes a repository or starts
 //! anything; the result is data.
 
+mod check;
 mod commit;
 mod limits;
 mod node;
 mod render;
 mod source;
 
+pub use check::{Checked, CheckedApplication, check, check_rendered, summarize};
 pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position, pointer_step};
 pub use render::{Explanation, Rendered, RenderedFile, Request, explain, render_all, render_file};

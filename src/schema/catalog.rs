@@ -133,6 +133,7 @@ impl Catalog {
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "of the fields only the schema counts")]
 mod tests {
     use std::collections::BTreeMap;
 
@@ -165,14 +166,12 @@ mod tests {
     struct Files {
         #[serde(default)]
         save: Vec<String>,
-        #[allow(dead_code, reason = "only its schema counts")]
         #[schemars(extend("x-longboat-raw" = true))]
         from: Option<String>,
     }
 
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    #[allow(dead_code, reason = "only its schema counts")]
     struct Work {
         #[schemars(extend("x-longboat-raw" = true))]
         command: Command,

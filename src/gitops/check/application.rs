@@ -1,0 +1,76 @@
+//! An application file as a whole.
+
+use std::sync::LazyLock;
+
+use super::pipeline;
+use super::reader::{Field, Fields, Sink};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::gitops::RenderedFile;
+use crate::model::{ApplicationName, Dialect, Pipeline};
+use crate::schema::Catalog;
+use crate::schema::format::{ApplicationFile, keys};
+
+/// The most pipelines of one file.
+const MAX_PIPELINES: usize = 500;
+
+static KEYS: LazyLock<Vec<String>> = LazyLock::new(keys::<ApplicationFile>);
+
+/// What a file means.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The application, if it can be told.
+    pub(super) application: Option<ApplicationName>,
+    /// The pipelines with which nothing is wrong.
+    pub(super) pipelines: Vec<Pipeline>,
+    /// What is wrong, in no order.
+    pub(super) findings: Vec<Diagnostic>,
+}
+
+/// Reads a rendered file.
+pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[ApplicationName]>) -> Outcome {
+    let Some(root) = &file.root else { return Outcome::default() };
+    let what = "an application file";
+    let mut sink = Sink::new();
+    let Some(mut fields) = Fields::of(root, "", what, &mut sink) else {
+        return Outcome { findings: sink.into_findings(), ..Outcome::default() };
+    };
+    let name_field = fields.require("application", what, &mut sink);
+    let application: Option<ApplicationName> = name_field.as_ref().and_then(|field| field.identifier(&mut sink));
+    if let (Some(field), Some(name)) = (&name_field, &application) {
+        check_ownership(field, name, ownership, &mut sink);
+    }
+    // Templates have read them already; here only their shape counts.
+    if let Some(vars) = fields.take("vars").filter(|vars| vars.node.as_map().is_none()) {
+        vars.wrong_type(&mut sink, "a mapping");
+    }
+    let environment = fields.take("environment").and_then(|field| field.label(&mut sink, pipeline::MAX_ENVIRONMENT));
+    if fields.has("stages") && !fields.has("pipelines") {
+        let finding = Diagnostic::error(Code::MissingKey, format!("{what} needs `pipelines`"));
+        let hint = "this looks like a single pipeline: put it into a list under `pipelines`";
+        sink.add(fields.origin, "", finding.hint(hint));
+        return Outcome { application, pipelines: Vec::new(), findings: sink.into_findings() };
+    }
+    let list = fields.require("pipelines", what, &mut sink);
+    let items = list.and_then(|list| list.items(&mut sink, MAX_PIPELINES)).unwrap_or_default();
+    fields.finish(&KEYS, what, Dialect::Longboat, &mut sink);
+    let mut pipelines = Vec::new();
+    for item in items {
+        let errors = sink.errors();
+        let read = pipeline::read(&item, application.as_ref(), environment.as_deref(), catalog, &mut sink);
+        pipelines.extend(read.filter(|_| sink.errors() == errors));
+    }
+    Outcome { application, pipelines, findings: sink.into_findings() }
+}
+
+fn check_ownership(field: &Field<'_>, name: &ApplicationName, owned: Option<&[ApplicationName]>, sink: &mut Sink) {
+    let Some(owned) = owned.filter(|owned| !owned.contains(name)) else { return };
+    let message = format!("this repository may not define the application `{name}`");
+    let hint = match owned {
+        [] => "it may define none: the operator lists its `applications` in the configuration".to_owned(),
+        owned => {
+            let list: Vec<_> = owned.iter().map(|name| format!("`{name}`")).collect();
+            format!("it may define {}: the operator lists them in the configuration", list.join(", "))
+        }
+    };
+    field.say(sink, Diagnostic::error(Code::ForeignApplication, message).hint(hint));
+}

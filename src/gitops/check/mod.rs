@@ -1,0 +1,146 @@
+//! From rendered documents to pipelines: what a file means, and everything that is wrong with it.
+//!
+//! All findings of a commit come at once, each at the place that a person must edit. A pipeline is handed out
+//! only if nothing is wrong with it, and an application is valid only if all of its pipelines are: they are
+//! published together or not at all.
+
+mod application;
+mod expressions;
+mod graph;
+mod parameter;
+mod pipeline;
+mod reader;
+mod spinnaker;
+mod stage;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod trigger;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+pub use summary::summarize;
+
+use super::{Rendered, RenderedFile, Request, render_all};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{ApplicationName, Pipeline};
+use crate::schema::Catalog;
+
+/// What a commit's application files mean.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    /// The applications, sorted by name; one that can't be read isn't among them.
+    pub applications: Vec<CheckedApplication>,
+    /// Everything that was found, warnings included, sorted by file and line.
+    pub findings: Vec<Diagnostic>,
+    /// The modules that were used, by full name, sorted.
+    pub modules: Vec<String>,
+    /// How many application files there are.
+    pub files: usize,
+    /// Files whose application can't be told. What they defined before stays as it is.
+    pub blocked_files: Vec<String>,
+}
+
+impl Checked {
+    /// Whether nothing is wrong that keeps a file from being published.
+    pub fn is_valid(&self) -> bool {
+        !self.findings.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// One application of a commit.
+#[derive(Debug, Clone)]
+pub struct CheckedApplication {
+    /// Its name.
+    pub name: ApplicationName,
+    /// Its first file.
+    pub file: String,
+    /// All its files, sorted.
+    pub files: Vec<String>,
+    /// Its pipelines, those with errors left out.
+    pub pipelines: Vec<Pipeline>,
+    /// Whether all of its files are right, so that it can be published.
+    pub valid: bool,
+}
+
+/// Renders and checks a whole commit. `ownership` are the applications that the repository may define; none
+/// means any.
+pub fn check(request: &Request<'_>, catalog: &Catalog, ownership: Option<&[ApplicationName]>) -> Checked {
+    check_rendered(render_all(request), catalog, ownership)
+}
+
+/// Checks what was rendered.
+pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&[ApplicationName]>) -> Checked {
+    let mut checked = Checked { files: rendered.files.len(), findings: rendered.findings, ..Checked::default() };
+    let mut modules = BTreeSet::new();
+    let mut applications: BTreeMap<ApplicationName, CheckedApplication> = BTreeMap::new();
+    for file in rendered.files {
+        modules.extend(file.modules.iter().cloned());
+        let outcome = application::read(&file, catalog, ownership);
+        let valid = !file.findings.iter().chain(&outcome.findings).any(Diagnostic::is_error);
+        let RenderedFile { path, findings, .. } = file;
+        checked.findings.extend(findings);
+        checked.findings.extend(outcome.findings);
+        let Some(name) = outcome.application else {
+            checked.blocked_files.push(path);
+            continue;
+        };
+        let application = applications.entry(name).or_insert_with_key(|name| CheckedApplication {
+            name: name.clone(),
+            file: path.clone(),
+            files: Vec::new(),
+            pipelines: Vec::new(),
+            valid: true,
+        });
+        application.valid &= valid;
+        application.files.push(path);
+        application.pipelines.extend(outcome.pipelines);
+    }
+    for application in applications.values_mut() {
+        let twice = duplicates(&application.pipelines);
+        application.valid &= twice.is_empty();
+        checked.findings.extend(twice);
+    }
+    checked.applications = applications.into_values().collect();
+    checked.modules = modules.into_iter().collect();
+    checked.findings = in_order(checked.findings);
+    checked
+}
+
+/// Pipelines of one application with the same name or the same id, in one file or in several.
+fn duplicates(pipelines: &[Pipeline]) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    let mut names: BTreeMap<&str, &Pipeline> = BTreeMap::new();
+    let mut ids: BTreeMap<_, &Pipeline> = BTreeMap::new();
+    for pipeline in pipelines {
+        let place = |first: &Pipeline| format!("{}:{}", first.source.file, first.source.line);
+        let same_name = names.insert(pipeline.name.as_str(), pipeline);
+        let same_id = ids.insert(pipeline.id, pipeline);
+        let message = match (same_name, same_id) {
+            (Some(first), _) => {
+                let (application, name) = (&pipeline.application, &pipeline.name);
+                format!("the application `{application}` has a pipeline `{name}` already, at {}", place(first))
+            }
+            (None, Some(first)) => {
+                format!("the pipeline `{}` at {} has the same `id`", first.name, place(first))
+            }
+            (None, None) => continue,
+        };
+        let finding = Diagnostic::error(Code::DuplicatePipeline, message).at(pipeline.source.clone());
+        findings.push(finding.hint("give each pipeline its own name and id"));
+    }
+    findings
+}
+
+/// Sorted by place, each finding once: a module that is used twice has the same fault twice.
+fn in_order(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let key = |finding: &Diagnostic| {
+        let place = finding.place.as_ref();
+        let at = place.map(|place| (place.file.clone(), place.line, place.column));
+        (at, finding.severity, finding.code)
+    };
+    findings.sort_by_cached_key(key);
+    let mut seen = HashSet::new();
+    findings.retain(|finding| seen.insert((finding.code, finding.place.clone(), finding.message.clone())));
+    findings
+}

@@ -1,0 +1,71 @@
+//! A commit as a whole: applications, files, findings.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn applications_are_owned_and_whole() {
+    let good = |application: &str, name: &str| json!({"application": application, "pipelines": [{"name": name, "stages": [{"type": "wait"}]}]});
+    let bad = json!({"application": "shop", "pipelines": [{"name": "broken", "stages": []}, {"name": "fine", "stages": [{"type": "wait"}]}]});
+    let checked = check_files(&[good("shop", "a"), good("base", "a"), bad, good("shop", "b")], None);
+    let summary: Vec<_> = checked
+        .applications
+        .iter()
+        .map(|app| format!("{} {} {:?} {}", app.name, app.valid, app.files, app.pipelines.len()))
+        .collect();
+    assert_eq!(
+        summary,
+        [
+            r#"base true [".longboat/1.yaml"] 1"#,
+            r#"shop false [".longboat/0.yaml", ".longboat/2.yaml", ".longboat/3.yaml"] 3"#
+        ]
+    );
+    let owned = [ApplicationName::parse("shop").expect("a name")];
+    let foreign = check_files(&[good("shop", "a"), good("base", "a")], Some(&owned));
+    assert!(!foreign.applications[0].valid && foreign.applications[1].valid);
+    let twice = check_files(&[good("shop", "a"), good("shop", "a")], None);
+    assert!(!twice.applications[0].valid);
+    insta::assert_snapshot!(format!("{}\n{}\n{}", said(&foreign), said(&check_files(&[good("x", "a")], Some(&[]))), said(&twice)), @"
+    LB0311 /application: this repository may not define the application `base` (it may define `shop`: the operator lists them in the configuration)
+    LB0311 /application: this repository may not define the application `x` (it may define none: the operator lists its `applications` in the configuration)
+    LB0310 : the application `shop` has a pipeline `a` already, at f.yaml:6 (give each pipeline its own name and id)
+    ");
+}
+
+#[test]
+fn a_file_that_was_not_rendered_is_blocked_and_keeps_its_findings() {
+    let finding = Diagnostic::error(Code::TemplateSyntax, "broken");
+    let file = RenderedFile {
+        path: ".longboat/x.yaml".to_owned(),
+        root: None,
+        findings: vec![finding.clone()],
+        modules: vec!["std/x".to_owned()],
+    };
+    let checked = check_rendered(Rendered { files: vec![file], findings: Vec::new() }, &catalog(), None);
+    assert_eq!(checked.blocked_files, [".longboat/x.yaml"]);
+    assert_eq!(checked.findings, [finding]);
+    assert_eq!((checked.files, checked.modules), (1, vec!["std/x".to_owned()]));
+}
+
+#[test]
+fn findings_are_sorted_once_each_and_bounded() {
+    let same = json!({"type": "nope"});
+    let stages: Vec<_> = std::iter::repeat_n(same, 500).collect();
+    let checked = check_stages(json!(stages));
+    assert!(checked.findings.len() <= 201, "{}", checked.findings.len());
+    let lines: Vec<_> =
+        checked.findings.iter().filter_map(|finding| finding.place.as_ref()).map(|place| place.line).collect();
+    assert!(lines.is_sorted());
+    assert_eq!(in_order(vec![checked.findings[0].clone(), checked.findings[0].clone()]).len(), 1);
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let stages: Vec<_> = (0..1001).map(|number| json!({"id": format!("s{number}"), "type": "wait"})).collect();
+    let checked = check_pipeline(json!({"name": "x".repeat(121), "stages": stages}));
+    insta::assert_snapshot!(said(&checked), @"
+    LB0308 /name: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` is not a pipeline name: 1 to 120 characters, no control characters, no `/`, no space at either end
+    LB0007 /stages: `stages` has 1001 items; 1000 is the most
+    ");
+}

@@ -1,0 +1,121 @@
+//! What good documents mean.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::{Dialect, OnFailure, ParameterType, Span, Trigger};
+
+#[test]
+fn a_whole_pipeline_is_read() {
+    let checked = check_pipeline(json!({
+        "name": "deploy it", "description": "Ships", "environment": "prod", "timeout": "2h",
+        "parameters": [
+            {"name": "version", "required": true, "default": "1", "options": ["1", "2"], "description": "What"},
+            {"name": "n", "type": "integer", "default": 3},
+        ],
+        "triggers": [{"type": "git", "branches": ["main", "release/*"], "tags": ["v*"], "paths": ["src/**"], "ignorePaths": ["docs/**"]}],
+        "stages": [
+            {"id": "test", "type": "script", "command": "echo ${HOME}", "env": {"V": "${ parameters.version }"}},
+            {"id": "wait-a-bit", "name": "Wait", "type": "wait", "waitTime": "${ parameters.n * 2 }", "needs": ["test"],
+             "when": "trigger.branch == 'main' && stages.test.status == 'SUCCEEDED'", "onFailure": "haltBranchThenFail",
+             "timeout": 90, "retry": {"attempts": 3}},
+        ],
+    }));
+    assert_eq!(said(&checked), "nothing");
+    let pipeline = pipeline(&checked);
+    assert_eq!(pipeline.dialect, Dialect::Longboat);
+    assert_eq!(pipeline.id, crate::model::pipeline_id(&pipeline.application, &pipeline.name));
+    assert_eq!(pipeline.timeout.map(Span::as_millis), Some(7_200_000));
+    assert_eq!(pipeline.parameters[0].options, [json!("1"), json!("2")]);
+    assert_eq!(pipeline.parameters[1].kind, ParameterType::Integer);
+    let [Trigger::Git(trigger)] = pipeline.triggers.as_slice() else { panic!("a git trigger") };
+    assert_eq!((trigger.branches.len(), trigger.tags.len()), (2, 1));
+    let [test, wait] = pipeline.stages.as_slice() else { panic!("two stages") };
+    assert_eq!(
+        Value::Object(test.fields.clone()),
+        json!({"command": "echo ${HOME}", "env": {"V": "${ parameters.version }"}})
+    );
+    assert_eq!(test.raw, ["/command"]);
+    assert_eq!((test.name.as_str(), wait.name.as_str()), ("test", "Wait"));
+    assert_eq!(wait.on_failure, OnFailure::HaltBranchThenFail);
+    assert_eq!(wait.retry.as_ref().map(|retry| (retry.attempts, retry.backoff.as_millis())), Some((3, 10_000)));
+    assert_eq!(wait.when.as_deref(), Some("trigger.branch == 'main' && stages.test.status == 'SUCCEEDED'"));
+    assert_eq!(wait.source.file, "f.yaml");
+}
+
+#[test]
+fn without_needs_the_list_is_the_order() {
+    let order = |stages: Value| needs(&pipeline(&check_stages(stages)));
+    let script = |extra: Value| {
+        let mut stage = json!({"type": "script", "command": "x"});
+        stage.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
+        stage
+    };
+    assert_eq!(
+        order(json!([
+            script(json!({})),
+            script(json!({"name": "Unit tests!"})),
+            script(json!({})),
+            script(json!({"id": "script-2"}))
+        ])),
+        "script() unit-tests(script) script-3(unit-tests) script-2(script-3)"
+    );
+    assert_eq!(
+        order(json!([
+            script(json!({"id": "a"})),
+            script(json!({"id": "b", "needs": ["a", "a"]})),
+            script(json!({"id": "c"}))
+        ])),
+        "a() b(a) c()"
+    );
+    assert_eq!(order(json!([script(json!({"id": "a"})), script(json!({"id": "b", "needs": []}))])), "a() b()");
+}
+
+#[test]
+fn spinnakers_spelling_means_the_same() {
+    let checked = check_pipeline(json!({
+        "name": "Deploy", "application": "shop", "id": "6a1e6b5e-0b0c-4d6d-9c6a-111111111111", "index": 3, "spelEvaluator": "v4",
+        "limitConcurrent": true, "keepWaitingPipelines": false, "lastModifiedBy": "ann", "stageCounter": 4,
+        "parameterConfig": [{"name": "version", "default": 12, "hasOptions": true, "options": [{"value": "12"}, {"value": 13}], "pinned": true},
+                            {"name": "empty", "default": ""}],
+        "triggers": [{"type": "git", "enabled": true, "source": "github", "project": "acme", "slug": "shop", "branch": "release/.*"},
+                     {"type": "git", "enabled": false, "branch": "x"}, {"type": "jenkins", "master": "m", "job": "j"}],
+        "notifications": [],
+        "stages": [
+            {"refId": 1, "type": "script", "name": "Build", "command": "make", "requisiteStageRefIds": [], "comments": "x"},
+            {"refId": "2", "type": "wait", "waitTime": 30, "requisiteStageRefIds": ["1"], "failPipeline": false, "continuePipeline": true,
+             "stageEnabled": {"type": "expression", "expression": "${ parameters.version == '12' }"}, "stageTimeoutMs": 60000, "zone": "eu"},
+            {"refId": "3", "type": "wait", "requisiteStageRefIds": [1, 2], "failPipeline": false, "completeOtherBranchesThenFail": true},
+            {"refId": "4", "type": "wait", "failPipeline": false, "stageEnabled": {"type": "expression", "expression": ""}},
+        ],
+    }));
+    insta::assert_snapshot!(said(&checked), @"
+    warning LB0901 /limitConcurrent: this version of Longboat doesn't act on `limitConcurrent`
+    warning LB0901 /triggers/2/type: this version of Longboat doesn't act on triggers of the type `jenkins`
+    warning LB0901 /notifications: this version of Longboat doesn't act on `notifications`
+    warning LB0301 /stages/1/zone: a `wait` stage has no field `zone`
+    ");
+    let pipeline = pipeline(&checked);
+    assert_eq!(pipeline.dialect, Dialect::Spinnaker);
+    assert_eq!(needs(&pipeline), "1() 2(1) 3(1,2) 4()");
+    assert_eq!(pipeline.parameters[0].options, [json!("12"), json!("13")]);
+    assert_eq!(pipeline.parameters[0].default, Some(json!("12")));
+    assert_eq!(pipeline.parameters[1].default, None);
+    assert_eq!(pipeline.triggers.len(), 2);
+    let failures: Vec<_> = pipeline.stages.iter().map(|stage| stage.on_failure).collect();
+    assert_eq!(failures, [OnFailure::Halt, OnFailure::Ignore, OnFailure::HaltBranchThenFail, OnFailure::HaltBranch]);
+    assert_eq!(pipeline.stages[1].when.as_deref(), Some("parameters.version == '12'"));
+    assert_eq!(pipeline.stages[1].timeout.map(Span::as_millis), Some(60_000));
+    assert_eq!(Value::Object(pipeline.stages[1].fields.clone()), json!({"waitTime": 30}));
+    assert_eq!(pipeline.stages[3].when, None);
+}
+
+#[test]
+fn a_thousand_stages_in_a_chain_are_checked() {
+    let stage = |number: usize| {
+        let uses = if number == 0 { String::new() } else { "${ stages.s0.status }".to_owned() };
+        json!({"id": format!("s{number}"), "type": "script", "command": "x", "env": {"X": uses}})
+    };
+    let checked = check_stages((0..1000).map(stage).collect());
+    assert_eq!(said(&checked), "nothing");
+}
