@@ -6,6 +6,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 
 use super::budget::Budget;
+use super::call::Hole;
 use super::fault::Fault;
 use super::reserved;
 use crate::diagnostic::Code;
@@ -90,6 +91,9 @@ pub(super) fn to_node(value: &Value, origin: &Origin, budget: &Budget) -> Result
 fn convert(value: &Value, origin: &Origin, budget: &Budget, depth: usize) -> Result<Arc<Node>, Refusal> {
     if let Some(node) = value.downcast_object::<Node>() {
         return Ok(node);
+    }
+    if value.downcast_object_ref::<Hole>().is_some() {
+        return Ok(Arc::new(Node { value: NodeValue::Null, origin: origin.clone() }));
     }
     if depth > budget.limits().depth {
         let message = format!("a template value nests deeper than {} levels", budget.limits().depth);

@@ -1,6 +1,10 @@
 //! The renderer from outside: files in, trees and findings out.
 
+mod limits;
+mod modules;
+mod origins;
 mod values;
+mod variables;
 
 use std::sync::Arc;
 
@@ -13,7 +17,8 @@ use crate::model::RepositoryName;
 /// The application file of most tests.
 const FILE: &str = ".longboat/a.yaml";
 
-/// Renders the application file among these files; `a` and `vars/x` stand for `.longboat/a.yaml` and so on.
+/// Renders the application file among these files; `a`, `vars/x` and `m/x` stand for
+/// `.longboat/a.yaml`, `.longboat/vars/x.yaml` and `.longboat/modules/x.yaml`.
 fn render(files: &[(&str, &str)]) -> RenderedFile {
     with(files, &Limits::default(), FILE)
 }
@@ -26,7 +31,11 @@ fn with(files: &[(&str, &str)], limits: &Limits, path: &str) -> RenderedFile {
 
 fn source(files: &[(&str, &str)]) -> MemorySource {
     MemorySource::new(files.iter().map(|(path, text)| {
-        let path = if path.contains('.') { (*path).to_owned() } else { format!(".longboat/{path}.yaml") };
+        let path = match path.strip_prefix("m/") {
+            Some(module) => format!(".longboat/modules/{module}.yaml"),
+            None if path.contains('.') => (*path).to_owned(),
+            None => format!(".longboat/{path}.yaml"),
+        };
         (path, text.as_bytes())
     }))
 }

@@ -1,0 +1,163 @@
+//! Where values came from.
+
+use serde_json::json;
+
+use super::*;
+use crate::diagnostic::Place;
+use crate::gitops::explain;
+
+fn short(place: &Place) -> String {
+    format!("{}:{}:{}", place.file.trim_start_matches(".longboat/"), place.line, place.column)
+}
+
+/// Place, calls and other places of what a pointer leads to.
+fn origin(files: &[(&str, &str)], pointer: &str) -> (String, Vec<String>, Vec<String>) {
+    let file = render(files);
+    assert_eq!(file.findings, []);
+    let explanation = explain(&file, pointer).expect(pointer);
+    let chain = explanation
+        .chain
+        .iter()
+        .map(|link| format!("{}:{}:{}", link.file.trim_start_matches(".longboat/"), link.line, link.column))
+        .collect();
+    (short(&explanation.place), chain, explanation.through.iter().map(short).collect())
+}
+
+#[test]
+fn written_values_are_where_they_are_written() {
+    let text = "\
+{# a note #}
+a: 1
+{% for x in [1, 2] %}
+k{{ x }}: {b: [é, 'x', {{ x }}]}
+{% endfor %}
+c: |
+  text
+  {{ 5 }}
+{{ 'd' }}: x{{ 1 }}
+";
+    let files = [("a", text)];
+    for (pointer, place) in [
+        ("", "a.yaml:2:1"),
+        ("/a", "a.yaml:2:4"),
+        ("/k1", "a.yaml:4:11"),
+        ("/k2/b/0", "a.yaml:4:16"),
+        ("/k2/b/1", "a.yaml:4:19"),
+        ("/k2/b/2", "a.yaml:4:24"),
+        ("/c", "a.yaml:7:3"),
+        ("/d", "a.yaml:9:12"),
+    ] {
+        assert_eq!(origin(&files, pointer).0, place, "{pointer}");
+    }
+    let root = good(&files);
+    let keys: Vec<String> =
+        root.as_map().expect("a mapping").iter().map(|(key, _)| short(&key.origin.place())).collect();
+    assert_eq!(keys, ["a.yaml:2:1", "a.yaml:4:1", "a.yaml:4:1", "a.yaml:6:1", "a.yaml:9:1"]);
+    let place = root.at("/k2/b/2").expect("the value").origin.place();
+    assert_eq!((place.end_line, place.end_column), (4, 31));
+    let place = root.at("/k1/b/0").expect("the value").origin.place();
+    assert_eq!((place.end_line, place.end_column), (4, 17));
+}
+
+const VARS: &str = "# note\nimage: shop\nenv: {A: 1, B: [2]}\n";
+const OUTER: &str = "module: {parameters: {image: {}, env: {}, n: {default: 3}}}\n---\nstage:\n  use: inner\n  with:\n    image: {{ image }}\n    list: [{{ image }}, {{ n }}]\n    env: {{ env }}\n";
+const INNER: &str = "image: {{ image }}\nfull: img:{{ image }}\nlist: {{ list }}\nenv: {{ env }}\nfixed: x\nown: {{ image|default('y') }}\n";
+
+fn chain_files() -> [(&'static str, &'static str); 4] {
+    [
+        (
+            "a",
+            "x: {{ module('outer', image=vars.image, env=vars.env) }}\ny: {{ module('outer', image='lit', env={}) }}\n",
+        ),
+        ("vars/default", VARS),
+        ("m/outer", OUTER),
+        ("m/inner", INNER),
+    ]
+}
+
+#[test]
+fn a_parameter_is_where_the_outermost_caller_wrote_it() {
+    let files = chain_files();
+    let calls = vec!["a.yaml:1:7".to_owned(), "modules/outer.yaml:4:8".to_owned()];
+    let (place, chain, through) = origin(&files, "/x/stage/image");
+    assert_eq!(place, "a.yaml:1:29");
+    assert_eq!(chain, calls);
+    // The tags that handed it on, and the variable's line.
+    assert_eq!(through, ["modules/inner.yaml:1:8", "modules/outer.yaml:6:12", "vars/default.yaml:2:8"]);
+    let (place, _, through) = origin(&files, "/y/stage/image");
+    assert_eq!(place, "a.yaml:2:29");
+    assert_eq!(through, ["modules/inner.yaml:1:8", "modules/outer.yaml:6:12"]);
+    let (place, chain, through) = origin(&files, "/x/stage/full");
+    assert_eq!((place.as_str(), chain), ("modules/inner.yaml:2:7", calls.clone()));
+    assert_eq!(through, ["a.yaml:1:29", "modules/inner.yaml:2:11", "modules/outer.yaml:6:12", "vars/default.yaml:2:8"]);
+    let (place, chain, _) = origin(&files, "/x/stage/fixed");
+    assert_eq!((place.as_str(), chain), ("modules/inner.yaml:5:8", calls));
+}
+
+#[test]
+fn lists_and_mappings_keep_the_places_of_what_is_in_them() {
+    let files = chain_files();
+    assert_eq!(origin(&files, "/x/stage/list/0").0, "a.yaml:1:29");
+    // A default stands in the header.
+    assert_eq!(origin(&files, "/x/stage/list/1").0, "modules/outer.yaml:1:56");
+    let (place, chain, through) = origin(&files, "/x/stage/env/B/0");
+    assert_eq!((place.as_str(), chain), ("vars/default.yaml:3:17", vec![]));
+    // The ways by which the mapping came here are known from the mapping itself.
+    assert_eq!(through, ["a.yaml:1:45", "modules/inner.yaml:4:6", "modules/outer.yaml:8:10", "vars/default.yaml:3:6"]);
+    let (place, ..) = origin(&files, "/x/stage/env");
+    assert_eq!(place, "a.yaml:1:45");
+}
+
+#[test]
+fn a_default_filter_leaves_the_value_with_its_tag() {
+    let files = [("a", "x: {{ module('m') }}\n"), ("m/m", "v: {{ p|default('y') }}\n")];
+    let (place, chain, through) = origin(&files, "/x/v");
+    assert_eq!((place.as_str(), chain, through), ("modules/m.yaml:1:4", vec!["a.yaml:1:7".to_owned()], vec![]));
+}
+
+#[test]
+fn a_variable_s_place_is_the_tag_and_its_line_is_among_the_others() {
+    let files = [("a", "vars:\n  deep: {x: [1, 2]}\na: {{ vars.deep.x[1] }}\nb: {{ vars['deep'].x|first ~ 'z' }}\n")];
+    let (place, _, through) = origin(&files, "/a");
+    assert_eq!((place.as_str(), through), ("a.yaml:3:4", vec!["a.yaml:2:17".to_owned()]));
+    let (place, _, through) = origin(&files, "/b");
+    assert_eq!((place.as_str(), through), ("a.yaml:4:4", vec!["a.yaml:2:13".to_owned()]));
+}
+
+#[test]
+fn local_names_hide_parameters() {
+    let files = [
+        ("a", "x: {{ module('m', p=1) }}\n"),
+        ("m/m", "{% set p = 2 %}\nv: {{ p }}\nl: [{% for p in [3] %}{{ p }}{% endfor %}]\n"),
+    ];
+    assert_eq!(origin(&files, "/x/v").0, "modules/m.yaml:2:4");
+    assert_eq!(origin(&files, "/x/l/0").0, "modules/m.yaml:3:23");
+}
+
+#[test]
+fn what_blocks_yield_is_where_it_stands() {
+    let files = [("a", "a: x\nb: {% filter upper %}y{% endfilter %}\nc: {{ 1 }} {% filter upper %}y{% endfilter %}\n")];
+    assert_eq!(good(&files).to_json(), json!({"a": "x", "b": "Y", "c": "1 Y"}));
+    assert_eq!(origin(&files, "/b").0, "a.yaml:2:4");
+    assert_eq!(origin(&files, "/c").0, "a.yaml:3:4");
+}
+
+#[test]
+fn built_in_modules_are_named_in_places() {
+    let file = render(&[("a", "- use: std/approve\n")]);
+    let explanation = explain(&file, "/0/type").expect("the type");
+    assert_eq!((explanation.place.file.as_str(), explanation.value), ("std/approve", json!("manualJudgment")));
+    assert_eq!(explanation.chain[0].module, "std/approve");
+    assert_eq!(explain(&file, "/1"), None);
+    assert_eq!(explain(&file, "x"), None);
+    assert_eq!(explain(&file, "/0/id").expect("the id").place.file, "std/approve");
+}
+
+#[test]
+fn positions_count_characters_and_line_ends_of_every_kind() {
+    let files = [("a", "\u{FEFF}é: \"ü\" # {{ 1 }}\r\nb: [𝒳, {{ 2 }}, ß]\r\n")];
+    assert_eq!(origin(&files, "/b/0").0, "a.yaml:2:5");
+    assert_eq!(origin(&files, "/b/1").0, "a.yaml:2:8");
+    assert_eq!(origin(&files, "/b/2").0, "a.yaml:2:17");
+    assert_eq!(origin(&files, "/é").0, "a.yaml:1:4");
+}
