@@ -219,7 +219,9 @@ pub(super) fn defined(state: &mut State<'_, '_>, value: &Value) -> Result<Value,
 /// module yields stays as it is: its chain says where it was called.
 fn settle(frame: &Frame, node: Arc<Node>, origin: &Origin) -> Arc<Node> {
     let container = matches!(node.value, NodeValue::List(_) | NodeValue::Map(_));
-    if !container || node.origin.chain().len() > frame.chain.len() || node.origin.place() == origin.place() {
+    let (calls, here) = (node.origin.chain().len(), frame.chain.len());
+    let fresh = calls == here && node.origin.place() == origin.place();
+    if !container || calls > here || fresh {
         return node;
     }
     let mut through = origin.through().to_vec();
