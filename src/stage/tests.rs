@@ -138,6 +138,9 @@ fn a_script_s_command_is_passed_on_as_it_stands() {
 #[test]
 fn schemas_take_what_authors_write_and_refuse_the_rest() {
     let catalog = catalog();
+    for kind in catalog.iter() {
+        kind.check_schema().expect("the schema itself is legal");
+    }
     let good = [
         ("noop", json!({})),
         ("wait", json!({"waitTime": 30})),

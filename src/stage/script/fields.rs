@@ -28,7 +28,8 @@ pub(in crate::stage) struct Fields {
     command: Command,
     /// Variables for the script.
     #[serde(default)]
-    env: BTreeMap<String, Variable>,
+    #[schemars(with = "BTreeMap<String, Variable>")]
+    env: BTreeMap<String, Value>,
     /// The folder to run in, inside the checkout; the checkout itself if not given.
     #[serde(default)]
     pub(super) dir: Option<String>,
@@ -58,9 +59,11 @@ enum Command {
     Program(#[schemars(length(min = 1))] Vec<String>),
 }
 
-/// A variable's value: text, or a number or truth value that becomes text.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+/// A variable's value: text, or a number or truth value that becomes text. Only the schema needs it: what an
+/// expression yields is any value, and is refused in words of our own.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "it's there for its schema")]
 enum Variable {
     Text(String),
     Number(Number),
@@ -132,7 +135,7 @@ impl Fields {
     }
 }
 
-fn variable<'a>(name: &'a str, value: &Variable) -> Result<(&'a str, String), String> {
+fn variable<'a>(name: &'a str, value: &Value) -> Result<(&'a str, String), String> {
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && !name.is_empty();
@@ -143,12 +146,17 @@ fn variable<'a>(name: &'a str, value: &Variable) -> Result<(&'a str, String), St
         return Err(format!("`env` sets `{name}`: the names that begin with LONGBOAT_ are Longboat's own"));
     }
     let value = match value {
-        Variable::Text(text) => text.clone(),
-        Variable::Number(number) => number.to_string(),
-        Variable::Truth(truth) => truth.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Null => return Err(format!("`{name}` in `env` has no value: give it text, a number, or true or false")),
+        Value::Array(_) | Value::Object(_) => {
+            let what = if value.is_array() { "list" } else { "mapping" };
+            return Err(format!("`{name}` in `env` is a {what}: a variable holds text, a number, or true or false"));
+        }
     };
     if value.contains('\0') || name.len() + 1 + value.len() > MAX_ARGUMENT {
-        return Err(format!("the value of `{name}` in `env` holds a zero byte or is longer than 128 KiB"));
+        return Err(format!("`{name}` in `env` holds a zero byte or is longer than 128 KiB"));
     }
     Ok((name, value))
 }
@@ -184,7 +192,10 @@ mod tests {
             let fields = read(json!({"command": "x", "env": {bad: "v"}}));
             assert!(fields.env().is_err(), "{bad}");
         }
-        assert!(read(json!({"command": "x", "env": {"A": "b\0c"}})).env().is_err());
+        for (bad, part) in [(json!("b\0c"), "zero byte"), (json!(null), "no value"), (json!([1]), "is a list")] {
+            let error = read(json!({"command": "x", "env": {"A": bad}})).env().expect_err("refused");
+            assert!(error.contains("`A` in `env`") && error.contains(part), "{error}");
+        }
     }
 
     #[test]
