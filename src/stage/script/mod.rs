@@ -2,7 +2,7 @@
 //!
 //! A script doesn't run below Longboat but below a supervisor of its own (`longboat supervise`, see [`supervisor`]),
 //! so it neither dies with Longboat nor escapes it. What the two have to tell each other stands in the attempt's folder
-//! (see [`attempt`]), and that folder is the truth: asked to start, resume or cancel, the handler looks there first.
+//! (see `attempt`), and that folder is the truth: asked to start, resume or cancel, the handler looks there first.
 //!
 //! | found | start, resume |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! `restartable` is false unless the author says otherwise: adoption loses nothing, and only the author knows whether
 //! running twice does harm. A script whose result is known is never run again for a restart's sake.
 //!
-//! A script sees a clean environment (see [`environment`]) and runs in its execution's checkout. Its `command` is passed
+//! A script sees a clean environment (see `environment`) and runs in its execution's checkout. Its `command` is passed
 //! on as it stands: values reach it by `env`, so that no pull request's title is ever read by a shell.
 
 mod attempt;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{World, failure_of, outputs_of, processes_with, until};
 
 /// A shell script that starts processes in every way in which they have ever been lost, and the duration that they
-/// sleep, by which they are found even without an environment. `$started` counts those that stand.
+/// sleep, by which they are found even without an environment.
 fn scattering() -> (String, String) {
     let token = format!("{}", 1_000_000 + fastrand::u32(..1_000_000_000));
     let script = format!(
@@ -36,11 +36,12 @@ fn everything(token: &str) -> Vec<u32> {
 async fn what_a_command_leaves_behind_is_ended() {
     let world = World::new();
     let (script, token) = scattering();
-    let command = format!(
-        "{script}
-         until [ \"$(pgrep -c -f '^sleep {token}$')\" = {SCATTERED} ]; do sleep 0.01; done; echo n=1 > $LONGBOAT_OUTPUT"
-    );
-    let outputs = outputs_of(world.run(json!({"command": command})).await);
+    let command = format!("{script} until [ -e go ]; do sleep 0.01; done; echo n=1 > $LONGBOAT_OUTPUT");
+    let mut stage = world.stage("script", json!({"command": command}));
+    let running = stage.start().await;
+    until("all sleepers run", || sleepers(&token) == SCATTERED).await;
+    std::fs::write(world.workspace().join("go"), "").expect("written");
+    let outputs = outputs_of(stage.follow(running).await);
     assert_eq!(outputs, json!({"n": "1", "exitCode": 0}));
     assert_eq!(everything(&token), [0; 0], "the supervisor ends after everything else");
     assert!(world.log("script").contains("[longboat] ending the processes that the command left behind"));

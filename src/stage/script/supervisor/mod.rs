@@ -3,7 +3,7 @@
 //! It lives as long as the script's whole tree of processes, whatever becomes of Longboat: it captures what they
 //! print, notices how the command ends, ends what the command left behind, and writes down the result. To end a
 //! script, Longboat sends it SIGTERM. It is told everything on its command line and by its environment and folder,
-//! which are the script's, and answers through the files of [`Attempt`]; on its standard output it says one
+//! which are the script's, and answers through the files of the attempt; on its standard output it says one
 //! word, so that Longboat needn't look for the claim.
 //!
 //! It adopts every process below it (`PR_SET_CHILD_SUBREAPER`), so none can leave its tree by `setsid`, `nohup` or a
