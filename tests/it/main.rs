@@ -6,3 +6,4 @@ mod git;
 mod notify;
 mod stage;
 mod support;
+mod trigger;

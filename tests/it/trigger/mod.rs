@@ -1,0 +1,10 @@
+//! From a push to what it starts, with a real store and real repositories. The clock stands still unless moved,
+//! so that nothing is polled behind a test's back; local repositories are watched in real time.
+
+mod branches;
+mod first_sight;
+mod manual;
+mod publish;
+mod pushes;
+mod trouble;
+mod world;
