@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::checked::{Checked, check};
 use super::failure::WorkError;
 use super::{Repository, Shared};
 use crate::git::{CommitInfo, GitError, Mirror};
-use crate::gitops::Request;
+use crate::gitops::{Checked, Request, check};
 use crate::model::CommitSha;
 
 /// What is in a commit.

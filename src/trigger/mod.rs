@@ -13,7 +13,6 @@
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
 mod accept;
-mod checked;
 mod examine;
 mod failure;
 mod follow;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use super::checked::{CheckedApplication, summarize};
 use super::examine::{Examined, examine};
 use super::failure::WorkError;
 use super::matching::{RefName, asks_for_paths, git_triggers, is_for, lets_through, names_branches};
 use super::{Notice, Repository, Shared, check_parameters};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::git::{Changed, CommitInfo};
+use crate::gitops::{CheckedApplication, summarize};
 use crate::model::{
     ApplicationName, Cause, CauseKind, CommitSha, CommitStatus, ExecutionId, NewExecution, Pipeline, RevisionId,
 };
