@@ -49,7 +49,7 @@ pub enum Event {
         /// It did not return in time, and was left alone.
         overdue: bool,
     },
-    /// A signal for a stage: for one attempt if it names it (handlers do), else for a stage that waits (people).
+    /// A signal for a stage: for one attempt if it names it (handlers do), else a person's judgment.
     Signal {
         /// The stage.
         path: StagePath,
@@ -306,8 +306,9 @@ impl Step<'_> {
             None => Refusal::NoSuchStage,
             Some(stage) => {
                 let found = &self.state.stages[stage as usize];
+                let judged = self.state.plan.stages()[stage as usize].kind.is_some_and(|kind| kind.takes_judgments);
                 let listens = match found.phase {
-                    Phase::Waiting { .. } => attempt.is_none_or(|attempt| attempt == found.attempt),
+                    Phase::Waiting { .. } => attempt.map_or(judged, |attempt| attempt == found.attempt),
                     Phase::InFlight | Phase::Polling { .. } => attempt == Some(found.attempt),
                     Phase::Idle | Phase::Backoff { .. } | Phase::Cancelling { .. } | Phase::Ended(_) => false,
                 };

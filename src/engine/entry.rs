@@ -196,7 +196,7 @@ fn is_false(flag: &bool) -> bool {
 pub enum RowError {
     /// A program that is newer than this one wrote it.
     #[error(
-        "it was written in version {found} of the journal's form, and this Longboat reads up to version {VERSION}; start a newer Longboat"
+        "a newer Longboat wrote it (version {found} of the journal; this one reads up to {VERSION}): start that one"
     )]
     Version {
         /// The version found.

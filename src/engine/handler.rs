@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,13 +38,28 @@ pub trait StageHandler: Send + Sync + 'static {
     /// hasn't returned (whose future is dropped first), and again after a crash. The engine waits for it, but not
     /// for ever: see `EngineOptions::cancel_deadline`.
     async fn cancel(&self, ctx: &StageContext, checkpoint: Option<Value>, reason: CancelReason);
+
+    /// Whether a waiting stage of this type waits for a person's judgment, so that one may be given to it.
+    fn takes_judgments(&self) -> bool {
+        false
+    }
+
+    /// Whether a stage with these fields (`${ }` evaluated) takes this judgment. It is asked before the judgment is
+    /// recorded, so that the person who gave it can give a better one.
+    ///
+    /// # Errors
+    /// What is wrong with the judgment, in words for that person.
+    fn accepts(&self, fields: &Map<String, Value>, judgment: &Judgment) -> Result<(), String> {
+        let _ = (fields, judgment);
+        Ok(())
+    }
 }
 
 /// What calling a handler does outside of Longboat, and thus what asking it twice means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Nothing: the answer is computed from the context. Such a handler is called within the engine's own loop,
-    /// must not block, and its stage's start and answer may share one commit.
+    /// Nothing: the answer is computed from the context. Such a handler is called within the engine's own loop and
+    /// must not block; when its stage ends early, there is nothing to cancel.
     None,
     /// Something that is named after execution and stage path, so that asking twice does it once.
     Idempotent,
@@ -124,6 +140,29 @@ pub struct Failure {
     pub retryable: bool,
     /// What it yielded all the same (an exit code).
     pub outputs: Map<String, Value>,
+}
+
+/// What a person decided about a stage that asked. A handler sees it as [`Wake::Signal`], as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Judgment {
+    /// Whether to go on.
+    pub verdict: Verdict,
+    /// Which of the choices was made, if the stage offered any.
+    #[serde(default)]
+    pub input: Option<String>,
+    /// Who answered, as the API authenticated them.
+    pub by: String,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The stage succeeds.
+    Continue,
+    /// The stage fails.
+    Stop,
 }
 
 /// Why an attempt is cancelled.
@@ -223,6 +262,9 @@ pub enum SignalError {
     /// The attempt has a signal that its handler hasn't worked off yet.
     #[error("the stage has been given an answer already")]
     AlreadySignalled,
+    /// The payload is larger than the journal takes.
+    #[error("the signal is larger than 64 KiB")]
+    TooLarge,
     /// The engine stops; the stage will be resumed with [`Wake::Recovered`] or when it is due.
     #[error("the engine is stopping; the stage goes on when Longboat starts again")]
     Stopped,

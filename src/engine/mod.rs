@@ -6,25 +6,32 @@
 //! - `decide` is the pure heart: from a state, an event and the time follow journal entries and calls of handlers.
 //! - `state` is the fold of the journal, with every legal transition spelt out; `entry` is how a row is written,
 //!   `plan` the graph, `evaluate` the expressions, `limits` the bounds.
+//! - `shell` is what makes it durable: one loop that decides, commits, and only then calls handlers. [`Engine`] is
+//!   its owner, [`Handle`] the way to speak to it.
 //! - `view` and `status_text` are what people see of it.
 
 mod decide;
 mod entry;
 mod evaluate;
+mod handle;
 mod handler;
 mod limits;
 mod logs;
 mod plan;
 mod registry;
+mod shell;
 mod state;
 mod status_text;
 mod view;
 
+pub use handle::{Changed, EngineError, Handle};
 pub use handler::{
-    CancelReason, Effect, Failure, Outcome, SentSignal, SignalError, Signals, StageContext, StageHandler, Wake,
+    CancelReason, Effect, Failure, Judgment, Outcome, SentSignal, SignalError, Signals, StageContext, StageHandler,
+    Verdict, Wake,
 };
 pub use logs::{LogChunk, LogSource};
 pub use registry::Registry;
+pub use shell::{Engine, EngineOptions};
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ impl Registry {
     /// A registry of these handlers. Of two handlers for one type, the later is served.
     pub fn new(handlers: Vec<Arc<dyn StageHandler>>) -> Self {
         let kinds = handlers.iter().enumerate().map(|(slot, handler)| {
-            let kind = Kind { slot, effect: handler.effect() };
+            let kind = Kind { slot, effect: handler.effect(), takes_judgments: handler.takes_judgments() };
             (handler.kind().to_owned(), kind)
         });
         let kinds = Arc::new(Kinds(kinds.collect()));
@@ -50,6 +50,8 @@ pub struct Kind {
     pub slot: usize,
     /// What the handler declares.
     pub effect: Effect,
+    /// Whether its waiting stages wait for a person's judgment.
+    pub takes_judgments: bool,
 }
 
 impl Kinds {
@@ -65,11 +67,12 @@ impl Kinds {
         names
     }
 
-    /// These types, for tests of the core.
+    /// These types, for tests of the core; the one named `ask` takes judgments.
     #[cfg(test)]
     pub fn of(kinds: &[(&str, Effect)]) -> Arc<Self> {
-        let kind =
-            |(slot, (name, effect)): (usize, &(&str, Effect))| (name.to_string(), Kind { slot, effect: *effect });
+        let kind = |(slot, (name, effect)): (usize, &(&str, Effect))| {
+            (name.to_string(), Kind { slot, effect: *effect, takes_judgments: *name == "ask" })
+        };
         Arc::new(Self(kinds.iter().enumerate().map(kind).collect()))
     }
 }

@@ -361,6 +361,22 @@ impl State {
         (0..).zip(&self.stages).filter(|(_, stage)| stage.phase.is_active())
     }
 
+    /// A stage's fields: as evaluated for its latest attempt, else as written.
+    pub fn fields(&self, stage: u32) -> &Map<String, Value> {
+        match &self.stages[stage as usize].fields {
+            Some(fields) => fields,
+            None => &self.definition(stage).fields,
+        }
+    }
+
+    /// Whether a stage waits for a person's judgment, and has been given none.
+    pub fn awaits_judgment(&self, stage: u32) -> bool {
+        let kind = self.plan.stages()[stage as usize].kind;
+        let found = &self.stages[stage as usize];
+        let waits = matches!(found.phase, Phase::Waiting { .. }) && found.signal.is_none();
+        waits && kind.is_some_and(|kind| kind.takes_judgments)
+    }
+
     /// Takes a number for a handler's call.
     pub(super) fn call(&mut self, stage: u32, took_signal: bool) -> u64 {
         self.calls += 1;

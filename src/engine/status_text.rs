@@ -68,11 +68,11 @@ fn failed(state: &State) -> String {
 /// A person who is waited for is worth more words than a program that runs.
 fn running(state: &State) -> String {
     let waits = state.active().find_map(|(index, stage)| match &stage.phase {
-        Phase::Waiting { until: None, waiting_for, .. } if stage.signal.is_none() => Some((index, waiting_for)),
+        Phase::Waiting { waiting_for, .. } if state.awaits_judgment(index) => Some(waiting_for),
         _ => None,
     });
-    if let Some((stage, waiting_for)) = waits {
-        return clip(&format!("Waiting for {waiting_for}: {}", state.definition(stage).name));
+    if let Some(waiting_for) = waits {
+        return clip(&format!("Waiting for {waiting_for}"));
     }
     let total = state.stages.len();
     let ended = state.stages.iter().filter(|stage| stage.status().is_complete()).count();

@@ -39,7 +39,6 @@ pub fn of_state(state: &State) -> ExecutionView {
     let info = &state.execution.info;
     let stages = (0..).zip(&state.stages).map(|(index, stage)| {
         let definition = state.definition(index);
-        let context = stage.fields.as_ref().unwrap_or(&definition.fields);
         let waiting_for = match &stage.phase {
             Phase::Waiting { waiting_for, .. } if stage.signal.is_none() => Some(waiting_for.clone()),
             Phase::Backoff { until } => Some(format!("the next attempt, at {until}")),
@@ -58,7 +57,7 @@ pub fn of_state(state: &State) -> ExecutionView {
             outputs: stage.outputs.clone(),
             error: stage.error.clone(),
             waiting_for,
-            context: context.clone(),
+            context: state.fields(index).clone(),
             source: StageSource {
                 file: definition.source.file.clone(),
                 line: definition.source.line,

@@ -1,8 +1,8 @@
 //! `manualJudgment`: asks a person whether to go on (Spinnaker's stage of the same name).
 //!
-//! The answer is a signal `{verdict: continue|stop, input, by}`. It is recorded in the journal before this handler
-//! sees it, so [`accepts`] has to be asked before: an answer that gets here and isn't acceptable is ignored, and the
-//! stage goes on waiting.
+//! The answer is a [`Judgment`]. The engine records it in the journal before this handler sees it, and asks
+//! [`StageHandler::accepts`] before that: an answer that gets here and isn't acceptable is ignored, and the stage goes
+//! on waiting.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields_of;
 use crate::clock::Timestamp;
-use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
+use crate::engine::{CancelReason, Effect, Failure, Judgment, Outcome, StageContext, StageHandler, Verdict, Wake};
 use crate::model::humanize;
 
 /// For people.
@@ -60,33 +60,11 @@ impl JudgmentInput {
     }
 }
 
-/// What a person decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// The stage succeeds.
-    Continue,
-    /// The stage fails.
-    Stop,
-}
-
-/// A person's answer, as the signal to the stage carries it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// Whether to go on.
-    pub verdict: Verdict,
-    /// Which of the stage's `judgmentInputs` was chosen.
-    #[serde(default)]
-    pub input: Option<String>,
-    /// Who answered, as the API authenticated them.
-    pub by: String,
-}
-
 /// Whether a stage with these fields (`${ }` evaluated) takes this answer.
 ///
 /// # Errors
 /// What is wrong with the answer, in words for the person who gave it.
-pub fn accepts(fields: &Map<String, Value>, answer: &Answer) -> Result<(), String> {
+fn accepts(fields: &Map<String, Value>, answer: &Judgment) -> Result<(), String> {
     let Fields { judgment_inputs, .. } = serde_json::from_value(fields.clone().into())
         .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
     let allowed: Vec<&str> = judgment_inputs.iter().map(JudgmentInput::as_str).collect();
@@ -121,7 +99,7 @@ fn wait(ctx: &StageContext, checkpoint: Checkpoint) -> Outcome {
     Outcome::Wait { until: checkpoint.until, waiting_for: format!("approval: {name}"), checkpoint: json!(checkpoint) }
 }
 
-fn conclude(answer: &Answer) -> Outcome {
+fn conclude(answer: &Judgment) -> Outcome {
     let mut outputs = Map::new();
     outputs.insert("judgmentInput".to_owned(), json!(answer.input));
     outputs.insert("judgedBy".to_owned(), json!(answer.by));
@@ -143,6 +121,14 @@ impl StageHandler for ManualJudgment {
         Effect::None
     }
 
+    fn takes_judgments(&self) -> bool {
+        true
+    }
+
+    fn accepts(&self, fields: &Map<String, Value>, judgment: &Judgment) -> Result<(), String> {
+        accepts(fields, judgment)
+    }
+
     async fn start(&self, ctx: &StageContext) -> Outcome {
         if let Err(refused) = fields_of::<Fields>(ctx) {
             return refused;
@@ -157,7 +143,7 @@ impl StageHandler for ManualJudgment {
             return self.start(ctx).await;
         };
         if let Wake::Signal(payload) = wake {
-            let answer = serde_json::from_value::<Answer>(payload)
+            let answer = serde_json::from_value::<Judgment>(payload)
                 .map_err(|error| error.to_string())
                 .and_then(|answer| accepts(&ctx.fields, &answer).map(|()| answer));
             match answer {
@@ -188,8 +174,8 @@ mod tests {
         serde_json::from_str(INPUTS).expect("JSON")
     }
 
-    fn answer(verdict: Verdict, input: Option<&str>) -> Answer {
-        Answer { verdict, input: input.map(str::to_owned), by: "ann".to_owned() }
+    fn answer(verdict: Verdict, input: Option<&str>) -> Judgment {
+        Judgment { verdict, input: input.map(str::to_owned), by: "ann".to_owned() }
     }
 
     async fn waiting(ctx: &StageContext) -> Value {

@@ -37,7 +37,7 @@ use crate::schema::{Catalog, stage_type};
 
 pub use files::{forget, sweep};
 pub use logs::Logs;
-pub use manual_judgment::{Answer, DEFAULT_TIMEOUT as JUDGMENT_TIMEOUT, Verdict, accepts};
+pub use manual_judgment::DEFAULT_TIMEOUT as JUDGMENT_TIMEOUT;
 pub use workspace::Checkouts;
 
 /// What the stage types need from the rest of the program.

@@ -1,6 +1,11 @@
-//! Tests of the engine as a whole: its rules one by one, and under random schedules and crashes.
+//! Tests of the engine as a whole: its rules one by one, under random schedules and crashes, and the shell over
+//! a real database.
 
+mod crash;
+mod house;
 mod random;
 mod rules;
+mod shell;
 mod texts;
+mod trouble;
 mod world;

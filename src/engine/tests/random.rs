@@ -78,7 +78,7 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
         prop_oneof![6 => Just(None), 1 => Just(Some("false")), 1 => Just(Some("1")), 1 => Just(Some("true"))],
         proptest::option::weighted(0.3, 1_u64..300),
         proptest::option::weighted(0.5, 1_u32..4),
-        prop_oneof![3 => Just("work"), 1 => Just("none"), 1 => Just("strange")],
+        prop_oneof![3 => Just("work"), 3 => Just("ask"), 1 => Just("none"), 1 => Just("strange")],
     );
     prop::collection::vec(one, 1..12).prop_map(|drafts| {
         let build = |(at, draft): (usize, Draft)| {
@@ -246,6 +246,7 @@ proptest! {
             if watched.run.calls.is_empty() {
                 for at in 0..watched.run.state.stages.len() {
                     watched.step(&Move::Judge(at));
+                    watched.step(&Move::Signal(at));
                 }
                 watched.step(&Move::Pass(60));
             } else {

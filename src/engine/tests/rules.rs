@@ -148,7 +148,7 @@ fn a_field_that_cannot_be_evaluated_fails_the_stage_and_names_expression_and_pla
 #[test]
 fn a_stage_type_that_is_unknown_fails_the_stage_and_lists_those_that_are_known() {
     let run = Run::of(vec![stage("a", &[]).of("bake")]);
-    assert_eq!(run.error("a"), "this Longboat has no stage type `bake`; it has none, work");
+    assert_eq!(run.error("a"), "this Longboat has no stage type `bake`; it has ask, none, work");
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_wait_ends_when_its_time_comes_and_hands_the_checkpoint_back() {
 
 #[test]
 fn a_judgment_is_recorded_and_then_handed_over_and_only_once() {
-    let mut run = Run::of(vec![stage("a", &[])]);
+    let mut run = Run::of(vec![stage("a", &[]).of("ask")]);
     run.judge("a", json!("go"));
     assert_eq!(run.last.refused, Some(Refusal::NotWaiting));
     run.answer("a", wait_for_approval());
@@ -355,8 +355,15 @@ fn a_judgment_is_recorded_and_then_handed_over_and_only_once() {
 }
 
 #[test]
-fn a_judgment_that_was_recorded_survives_a_crash() {
+fn only_a_stage_that_asks_is_judged() {
     let mut run = Run::of(vec![stage("a", &[])]);
+    run.answer("a", wait_for_approval()).judge("a", json!("go"));
+    assert_eq!((run.last.refused, run.last.entries.len()), (Some(Refusal::NotWaiting), 0));
+}
+
+#[test]
+fn a_judgment_that_was_recorded_survives_a_crash() {
+    let mut run = Run::of(vec![stage("a", &[]).of("ask")]);
     run.answer("a", wait_for_approval()).judge("a", json!("go")).crash();
     assert_eq!(run.asked(), "a:signal(\"go\")");
     run.crash().done("a");
@@ -365,7 +372,7 @@ fn a_judgment_that_was_recorded_survives_a_crash() {
 
 #[test]
 fn a_stage_that_waits_on_after_a_signal_can_be_signalled_again() {
-    let mut run = Run::of(vec![stage("a", &[])]);
+    let mut run = Run::of(vec![stage("a", &[]).of("ask")]);
     run.answer("a", wait_for_approval()).judge("a", json!(1)).answer("a", wait_for_approval());
     assert_eq!(run.asked(), "");
     run.judge("a", json!(2));

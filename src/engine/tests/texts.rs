@@ -14,13 +14,14 @@ fn wait(waiting_for: &str) -> Outcome {
 
 #[test]
 fn a_run_tells_where_it_is() {
-    let mut run = Run::stored(pipeline(vec![stage("test", &[]), stage("bake", &["test"]), stage("prod", &["bake"])]));
+    let mut run =
+        Run::stored(pipeline(vec![stage("test", &[]), stage("bake", &["test"]), stage("prod", &["bake"]).of("ask")]));
     assert_eq!(describe(&run.state), (StatusState::Pending, "Queued".to_owned()));
     run.event(crate::engine::decide::Event::Loaded);
     assert_eq!(run.text(), "Running: test (1 of 3)");
     run.done("test");
     assert_eq!(run.text(), "Running: bake (2 of 3)");
-    run.done("bake").answer("prod", wait("approval"));
+    run.done("bake").answer("prod", wait("approval: prod"));
     assert_eq!(describe(&run.state), (StatusState::Pending, "Waiting for approval: prod".to_owned()));
     run.judge("prod", json!("go"));
     assert_eq!(run.text(), "Running: prod (3 of 3)");

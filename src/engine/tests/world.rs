@@ -115,7 +115,7 @@ pub fn new_execution(pipeline: Pipeline) -> NewExecution {
 }
 
 pub fn kinds() -> Arc<Kinds> {
-    Kinds::of(&[("work", Effect::AtLeastOnce), ("none", Effect::None)])
+    Kinds::of(&[("work", Effect::AtLeastOnce), ("none", Effect::None), ("ask", Effect::AtLeastOnce)])
 }
 
 /// An execution driven by hand. Every decision is checked to be what the pure function says, and to fold.

@@ -1,0 +1,188 @@
+//! How the rest of the program speaks to a running engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::registry::Kinds;
+use super::view;
+use super::{Judgment, SignalError};
+use crate::model::{ExecutionId, ExecutionKey, ExecutionView, StagePath, Status};
+use crate::store::{Store, StoreError, StoredExecution};
+
+/// Speaks to a running engine; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) store: Store,
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) changed: broadcast::Sender<Changed>,
+    pub(super) ready: watch::Receiver<bool>,
+    pub(super) kinds: Arc<Kinds>,
+    pub(super) in_memory: Arc<AtomicUsize>,
+}
+
+/// An execution changed, and the change is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// The public id.
+    pub id: ExecutionId,
+    /// How it stands now.
+    pub status: Status,
+    /// The number of its latest journal row: rises with each change.
+    pub seq: i64,
+}
+
+/// Why the engine did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// There is no such execution.
+    #[error("there is no execution {0}")]
+    NotFound(ExecutionId),
+    /// The execution has no such stage.
+    #[error("the execution has no stage `{0}`")]
+    NoSuchStage(StagePath),
+    /// The execution has ended.
+    #[error("the execution has ended already: {0}")]
+    Complete(Status),
+    /// The stage isn't waiting for a judgment.
+    #[error("stage `{0}` isn't waiting for a judgment")]
+    NotWaiting(StagePath),
+    /// Somebody was faster.
+    #[error("stage `{0}` has been judged already")]
+    AlreadyJudged(StagePath),
+    /// The stage doesn't take this judgment.
+    #[error("{0}")]
+    Refused(String),
+    /// The execution's journal can't be read.
+    #[error("Longboat can't go on with the execution: {0}")]
+    Unreadable(String),
+    /// The engine is stopping, or was replaced by another process.
+    #[error("the engine isn't running; try again once Longboat is up")]
+    Stopped,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Handle {
+    /// Hands over an execution that was stored. Without this call it would start when Longboat starts anew.
+    pub async fn submit(&self, key: ExecutionKey) {
+        // A stopped engine leaves it to the next start.
+        let _ = self.requests.send(Request::Submit(key)).await.is_ok();
+    }
+
+    /// Cancels an execution: running stages are ended, then it is `CANCELED`. Returns when that is recorded, not when
+    /// it has ended. To cancel what stops already, or was cancelled, is no error.
+    ///
+    /// # Errors
+    /// If there is no such execution, or it ended in another way.
+    pub async fn cancel(&self, id: ExecutionId, by: &str, reason: Option<&str>) -> Result<(), EngineError> {
+        let stored = self.stored(id).await?;
+        if stored.status == Status::Canceled {
+            return Ok(());
+        }
+        let command = Command::Cancel { by: by.to_owned(), reason: reason.map(str::to_owned) };
+        match self.ask(&stored, command).await {
+            Err(EngineError::Complete(Status::Canceled)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Gives a person's judgment to a stage that waits for one. Returns when it is recorded: from then on it counts,
+    /// whatever happens.
+    ///
+    /// # Errors
+    /// If the stage isn't waiting for a judgment, has been given one, or doesn't take this one.
+    pub async fn judge(&self, id: ExecutionId, path: &StagePath, judgment: Judgment) -> Result<(), EngineError> {
+        let stored = self.stored(id).await?;
+        self.ask(&stored, Command::Judge { path: path.clone(), judgment }).await
+    }
+
+    /// An execution as the API and the pages show it: what is committed, whether it runs or has ended.
+    ///
+    /// # Errors
+    /// If the database fails. A journal that can't be read is no error: the view says so.
+    pub async fn view(&self, id: ExecutionId) -> Result<Option<ExecutionView>, EngineError> {
+        let Some(stored) = self.store.execution(id).await? else { return Ok(None) };
+        let rows = self.store.journal(stored.execution.key).await?;
+        Ok(Some(view::view(&stored, &rows, Arc::clone(&self.kinds))))
+    }
+
+    /// What changes from now on, after it is committed. Who is too slow misses some and is told so.
+    pub fn subscribe(&self) -> broadcast::Receiver<Changed> {
+        self.changed.subscribe()
+    }
+
+    /// Whether the engine runs. It stops for good when another process takes its executions over.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// How many executions are in memory; those that wait for a time or a person aren't.
+    pub fn in_memory(&self) -> usize {
+        self.in_memory.load(Ordering::Relaxed)
+    }
+
+    async fn stored(&self, id: ExecutionId) -> Result<StoredExecution, EngineError> {
+        self.store.execution(id).await?.ok_or(EngineError::NotFound(id))
+    }
+
+    async fn ask(&self, stored: &StoredExecution, command: Command) -> Result<(), EngineError> {
+        if stored.status.is_complete() {
+            return Err(EngineError::Complete(stored.status));
+        }
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Command { key: stored.execution.key, command, reply };
+        self.requests.send(request).await.map_err(|_| EngineError::Stopped)?;
+        answer.await.unwrap_or(Err(EngineError::Stopped))
+    }
+}
+
+/// What the handle asks of the engine's loop.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// To begin an execution.
+    Submit(ExecutionKey),
+    /// To do something with one, and to answer when that is committed.
+    Command { key: ExecutionKey, command: Command, reply: oneshot::Sender<Result<(), EngineError>> },
+}
+
+/// What people ask for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Cancel { by: String, reason: Option<String> },
+    Judge { path: StagePath, judgment: Judgment },
+}
+
+/// Where somebody waits for the commit of what they asked.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Person(oneshot::Sender<Result<(), EngineError>>),
+    Handler(oneshot::Sender<Result<(), SignalError>>),
+}
+
+impl Reply {
+    /// Answers. Nobody may be waiting any more, which changes nothing.
+    pub(super) fn send(self, outcome: Result<(), EngineError>) {
+        match self {
+            Self::Person(reply) => drop(reply.send(outcome)),
+            Self::Handler(reply) => drop(reply.send(outcome.map_err(|error| match error {
+                EngineError::AlreadyJudged(_) => SignalError::AlreadySignalled,
+                EngineError::Refused(_) => SignalError::TooLarge,
+                EngineError::Stopped | EngineError::Store(_) => SignalError::Stopped,
+                EngineError::NotFound(_)
+                | EngineError::NoSuchStage(_)
+                | EngineError::Complete(_)
+                | EngineError::NotWaiting(_)
+                | EngineError::Unreadable(_) => SignalError::NotWaiting,
+            }))),
+        }
+    }
+}
+
+/// The payload by which a handler sees a judgment.
+pub(super) fn payload(judgment: &Judgment) -> Value {
+    serde_json::to_value(judgment).unwrap_or_default()
+}

@@ -1,0 +1,180 @@
+//! Calling handlers: at once and within the loop if they have no effect, else as tasks that are counted.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures::FutureExt;
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::slot::{Call, Live, Slot};
+use super::{Internal, Shell};
+use crate::engine::decide::{Action, Ask, Event};
+use crate::engine::{CancelReason, Effect, Outcome, StageContext, StageHandler};
+use crate::model::ExecutionKey;
+
+/// A handler's answer on its way. A handler that panics has failed; the engine hasn't.
+type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Tells the loop when a call with an effect has ended, in whatever way.
+struct Permit(UnboundedSender<Internal>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // The loop may be gone.
+        let _ = self.0.send(Internal::Freed).is_ok();
+    }
+}
+
+impl Shell {
+    /// Makes the calls that an execution's latest decisions asked for.
+    pub(super) fn call_handlers(&mut self, key: ExecutionKey) {
+        let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return };
+        for action in std::mem::take(&mut live.actions) {
+            match action.ask {
+                Ask::Cancel(reason) => self.cancel(key, &action, reason),
+                Ask::Start | Ask::Resume(_) => self.ask(key, action),
+            }
+        }
+    }
+
+    /// Makes calls with an effect, as many as may run at once.
+    pub(super) fn start_effects(&mut self) {
+        while self.running < self.options.max_running_effects && !self.stopping {
+            let Some((key, action)) = self.effects.pop() else { break };
+            let Some((_, answering)) = self.prepare(key, &action) else { continue };
+            self.running += 1;
+            let permit = Permit(self.internal.clone());
+            self.spawn(key, &action, answering, Some(permit));
+        }
+    }
+
+    fn ask(&mut self, key: ExecutionKey, action: Action) {
+        let Some(Slot::Live(live)) = self.slots.get(&key) else { return };
+        let effect = live.state.plan.stages()[action.stage as usize].kind.map(|kind| kind.effect);
+        if effect != Some(Effect::None) {
+            self.effects.push(key, action);
+            return;
+        }
+        let Some((live, mut answering)) = self.prepare(key, &action) else { return };
+        match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => {
+                live.events.push_back(Event::Answered { stage: action.stage, call: action.call, outcome }.into());
+            }
+            Poll::Pending => self.spawn(key, &action, answering, None),
+        }
+    }
+
+    /// The call, ready to be made; `None` if nobody wants it any more.
+    fn prepare(&mut self, key: ExecutionKey, action: &Action) -> Option<(&mut Live, Answering)> {
+        let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return None };
+        if !live.wants(action) {
+            return None;
+        }
+        let kind = live.state.plan.stages()[action.stage as usize].kind?;
+        let handler = Arc::clone(self.registry.handler(kind)?);
+        let context = live.context(action.stage, &self.clock, &self.signals);
+        let checkpoint = live.state.stages[action.stage as usize].checkpoint().cloned();
+        Some((live, answer(handler, context, checkpoint, action.ask.clone())))
+    }
+
+    fn spawn(&mut self, key: ExecutionKey, action: &Action, answering: Answering, permit: Option<Permit>) {
+        let (stage, call) = (action.stage, action.call);
+        let internal = self.internal.clone();
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            let outcome = answering.await;
+            // The loop may be gone; then the next start asks again.
+            let _ = internal.send(Internal::Answered { key, stage, call, outcome }).is_ok();
+        });
+        self.note(key, stage, call, task);
+    }
+
+    /// Has a handler end what its stage does outside. Never waits for a place: it makes room.
+    fn cancel(&mut self, key: ExecutionKey, action: &Action, reason: CancelReason) {
+        let (stage, call) = (action.stage, action.call);
+        let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return };
+        if !live.wants(action) {
+            return;
+        }
+        let kind = live.state.plan.stages()[stage as usize].kind;
+        let handler = kind.and_then(|kind| self.registry.handler(kind)).cloned();
+        let context = live.context(stage, &self.clock, &self.signals);
+        let checkpoint = live.state.stages[stage as usize].checkpoint().cloned();
+        let (mut given_up, kept): (Vec<Call>, Vec<Call>) = live.calls.drain(..).partition(|call| call.stage == stage);
+        live.calls = kept;
+        let given_up: Vec<JoinHandle<()>> = given_up.drain(..).filter_map(Call::give_up).collect();
+        let deadline = self.options.cancel_deadline;
+        let internal = self.internal.clone();
+        let task = tokio::spawn(async move {
+            let clock = context.clock.clone();
+            let ending = async {
+                // First the futures, so that nothing new begins beside the cancellation.
+                futures::future::join_all(given_up).await;
+                if let Some(handler) = handler {
+                    let cancelling = AssertUnwindSafe(handler.cancel(&context, checkpoint, reason)).catch_unwind();
+                    if cancelling.await.is_err() {
+                        tracing::error!(kind = handler.kind(), "a stage type broke down while it cancelled a stage");
+                    }
+                }
+            };
+            let overdue = tokio::select! {
+                () = ending => false,
+                () = clock.sleep(deadline) => true,
+            };
+            let _ = internal.send(Internal::Cancelled { key, stage, call, overdue }).is_ok();
+        });
+        self.note(key, stage, call, task);
+    }
+
+    fn note(&mut self, key: ExecutionKey, stage: u32, number: u64, task: JoinHandle<()>) {
+        if let Some(Slot::Live(live)) = self.slots.get_mut(&key) {
+            live.calls.push(Call { stage, number, task: Some(task) });
+        }
+    }
+}
+
+impl Live {
+    /// Whether the answer to this call would still count.
+    fn wants(&self, action: &Action) -> bool {
+        let call = &self.state.stages[action.stage as usize].call;
+        call.as_ref().is_some_and(|call| call.number == action.call)
+    }
+
+    fn context(&self, stage: u32, clock: &crate::clock::Clock, signals: &crate::engine::Signals) -> StageContext {
+        let found = &self.state.stages[stage as usize];
+        StageContext {
+            execution: Arc::clone(&self.state.execution),
+            path: self.state.plan.stages()[stage as usize].path.clone(),
+            attempt: found.attempt,
+            fields: self.state.fields(stage).clone(),
+            clock: clock.clone(),
+            signals: signals.clone(),
+        }
+    }
+}
+
+fn answer(handler: Arc<dyn StageHandler>, context: StageContext, checkpoint: Option<Value>, ask: Ask) -> Answering {
+    Box::pin(async move {
+        let call = async {
+            match ask {
+                Ask::Start => handler.start(&context).await,
+                Ask::Resume(wake) => handler.resume(&context, checkpoint, wake).await,
+                // Cancellations take another way.
+                Ask::Cancel(_) => Outcome::fail("a cancellation went astray, which is a fault in Longboat"),
+            }
+        };
+        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given");
+            Outcome::fail(format!(
+                "the stage type `{}` broke down, which is a fault in Longboat: {said}",
+                handler.kind()
+            ))
+        })
+    })
+}

@@ -1,0 +1,117 @@
+//! Bringing an execution into memory.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::engine::entry::{Entry, encode};
+use crate::engine::registry::Kinds;
+use crate::engine::state::State;
+use crate::engine::status_text::{page, trouble_text};
+use crate::engine::view::fold;
+use crate::model::{CommitStatus, ExecutionKey, Status, StatusState};
+use crate::store::{Append, Store, StoreError, StoredExecution};
+
+/// What was found.
+pub(super) enum Loaded {
+    /// An execution to go on with.
+    Live { state: Box<State>, seq: i64 },
+    /// Nothing.
+    Missing,
+    /// One that has ended.
+    Complete(Status),
+    /// One that this program can't go on with.
+    Unreadable(Box<Unreadable>),
+    /// The database failed.
+    Failed(StoreError),
+}
+
+/// An execution that can't be gone on with.
+pub(super) struct Unreadable {
+    stored: StoredExecution,
+    /// The number of its latest journal row.
+    seq: i64,
+    /// Why not, and what to do.
+    pub(super) reason: String,
+    /// Whether its journal says so already.
+    pub(super) known: bool,
+}
+
+/// Reads document and journal.
+pub(super) async fn load(store: &Store, kinds: Arc<Kinds>, key: ExecutionKey) -> Loaded {
+    let stored = match store.execution_by_key(key).await {
+        Ok(Some(stored)) if stored.status.is_complete() => return Loaded::Complete(stored.status),
+        Ok(Some(stored)) => stored,
+        Ok(None) => return Loaded::Missing,
+        Err(error) => return of_error(error),
+    };
+    let rows = match store.journal(key).await {
+        _ if stored.seq == 0 => Vec::new(),
+        Ok(rows) => rows,
+        Err(error) => return of_error(error),
+    };
+    let seq = rows.last().map_or(stored.seq, |row| row.seq);
+    match fold(&stored, &rows, kinds) {
+        Ok(state) => Loaded::Live { state: Box::new(state), seq },
+        Err(reason) => {
+            let known = rows.last().is_some_and(|row| encode(&[trouble(&reason)]).is_ok_and(|body| body == row.body));
+            Loaded::Unreadable(Box::new(Unreadable { stored, seq, reason, known }))
+        }
+    }
+}
+
+fn of_error(error: StoreError) -> Loaded {
+    // Another attempt reads the same.
+    Loaded::Failed(error)
+}
+
+fn trouble(reason: &str) -> Entry {
+    Entry::Trouble { message: reason.to_owned() }
+}
+
+impl Unreadable {
+    /// An execution whose rules broke down, or whose rows are refused. The state may have taken along what was never
+    /// written, an end above all.
+    pub(super) fn of_state(state: &State, seq: i64, reason: String) -> Self {
+        let stored = StoredExecution {
+            execution: (*state.execution).clone(),
+            status: if state.status.is_complete() { Status::Running } else { state.status },
+            seq,
+            started_at: state.started_at,
+            ended_at: None,
+        };
+        Self { stored, seq, reason, known: false }
+    }
+
+    pub(super) fn key(&self) -> ExecutionKey {
+        self.stored.execution.key
+    }
+
+    /// The row that says that Longboat can't go on. The execution stays alive: a program that can read it goes on.
+    pub(super) fn row(&self, now: Timestamp) -> Append {
+        let entries = [trouble(&self.reason)];
+        self.append(now, &entries, self.stored.status, (StatusState::Error, trouble_text(&self.reason)))
+    }
+
+    /// The row that ends the execution, because somebody cancelled it. What it had started is left alone.
+    pub(super) fn cancelled_row(&self, now: Timestamp, by: String, reason: Option<String>) -> Append {
+        let said = (StatusState::Failure, format!("Cancelled by {by}"));
+        let entries = [Entry::Cancel { by, reason }, Entry::End { status: Status::Canceled }];
+        self.append(now, &entries, Status::Canceled, said)
+    }
+
+    fn append(&self, now: Timestamp, entries: &[Entry], status: Status, said: (StatusState, String)) -> Append {
+        let info = &self.stored.execution.info;
+        let report = info.report.clone().map(|target| CommitStatus::new(target, said.0, &said.1, page(info.id)));
+        Append {
+            key: self.key(),
+            seq: self.seq + 1,
+            at: now,
+            body: encode(entries).unwrap_or_default(),
+            status,
+            due_at: (!status.is_complete()).then_some(now),
+            started_at: self.stored.started_at,
+            ended_at: status.is_complete().then_some(now),
+            report,
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! The durable shell around the pure core.
+//!
+//! One loop owns the states of the executions that are in memory. It takes what happened, decides for all
+//! executions that have no row on its way, sends their rows to the store as one batch, and goes on with others
+//! while that commits. Two batches are out at most, one being written and one behind it: so batches grow by
+//! themselves to what came during the commit before, and no timer is needed. Handlers are called once the rows
+//! that speak of them are on disk.
+//!
+//! An execution that only waits, for a time or a person, is put out of memory; its journal is read again when
+//! something happens. At start only summaries are read, and journals once their time has come.
+
+mod calls;
+mod commit;
+mod fair;
+mod load;
+mod slot;
+mod timers;
+mod turn;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::decide::{Action, Event};
+use super::handle::{Command, Handle, Reply, Request};
+use super::{Changed, EngineError, Outcome, Registry, SentSignal, Signals};
+use crate::clock::{Clock, Timestamp};
+use crate::model::{ExecutionKey, Status};
+use crate::store::{Store, StoreError};
+use commit::{Committed, Committer, Verdict};
+use fair::Fair;
+use load::Loaded;
+use slot::{Incoming, Slot, What};
+use timers::Timers;
+
+pub(super) use commit::Ledger;
+
+/// Rows in one batch: bounds how long a commit takes.
+const BATCH_ROWS: usize = 2000;
+/// Batches that are out at once: one is written, one stands behind it.
+const BATCHES: usize = 2;
+/// Executions that are read at once.
+const LOADS: usize = 8;
+/// Requests and signals that may wait for the loop; who comes later waits for a place.
+const QUEUE: usize = 1024;
+/// Changes that a slow subscriber may be behind.
+const CHANGES: usize = 8192;
+/// The pause before an execution that couldn't be read is read again.
+const LOAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an operator may want to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Handlers' calls with an effect that run at once; more wait, and executions take turns.
+    pub max_running_effects: usize,
+    /// Executions in memory at once; more wait. Those that wait for a time or a person aren't in memory.
+    pub max_live: usize,
+    /// How long a handler may take to cancel before the engine goes on without it.
+    pub cancel_deadline: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { max_running_effects: 256, max_live: 10_000, cancel_deadline: Duration::from_secs(60) }
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    handle: Handle,
+    signals: Signals,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Starts the engine: executions that were created begin, those that ran go on.
+    ///
+    /// # Errors
+    /// If the store can't say which executions there are.
+    pub async fn start(
+        store: Store,
+        clock: Clock,
+        registry: Registry,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let ledger = Arc::new(store.clone());
+        Self::start_with(store, ledger, clock, registry, options).await
+    }
+
+    /// As [`Engine::start`], with something else between the engine and the store's writer.
+    pub(super) async fn start_with(
+        store: Store,
+        ledger: Arc<dyn Ledger>,
+        clock: Clock,
+        registry: Registry,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let live = store.live().await?;
+        let (requests, requested) = mpsc::channel(QUEUE);
+        let (signals, signalled) = Signals::channel(QUEUE);
+        let (internal, answered) = mpsc::unbounded_channel();
+        let changed = broadcast::Sender::new(CHANGES);
+        let (ready, watched) = watch::channel(true);
+        let stop = CancellationToken::new();
+        let kinds = Arc::clone(registry.kinds());
+        let in_memory = Arc::new(AtomicUsize::new(0));
+        let handle = Handle {
+            store: store.clone(),
+            requests,
+            changed: changed.clone(),
+            ready: watched,
+            kinds,
+            in_memory: Arc::clone(&in_memory),
+        };
+        let committer = Committer { ledger, store: store.clone(), clock: clock.clone(), stop: stop.clone() };
+        let mut shell = Shell {
+            store,
+            clock,
+            registry,
+            options,
+            committer,
+            signals,
+            internal,
+            changed,
+            in_memory,
+            slots: HashMap::new(),
+            ready: VecDeque::new(),
+            commits: FuturesUnordered::new(),
+            timers: Timers::default(),
+            loads: VecDeque::new(),
+            loading: 0,
+            effects: Fair::default(),
+            running: 0,
+            stopping: false,
+            lost: false,
+        };
+        for execution in live {
+            match execution.status {
+                Status::NotStarted => shell.request_load(execution.key, false),
+                _ => shell.timers.arm(execution.key, execution.due_at),
+            }
+        }
+        let inputs = Inputs { requested, signalled, answered, stop: stop.clone(), ready };
+        let signals = shell.signals.clone();
+        let task = tokio::spawn(shell.run(inputs));
+        Ok(Self { handle, signals, stop, task })
+    }
+
+    /// The way by which handlers' own tasks wake their stages; each handler finds it in its context, too.
+    pub fn signals(&self) -> Signals {
+        self.signals.clone()
+    }
+
+    /// A way to speak to it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Stops taking anything on, lets what is being written be written, and ends. What handlers started outside is
+    /// left alone: they are asked about it at the next start.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        if (&mut self.task).await.is_err() {
+            tracing::error!("the engine broke down while it was stopping; what was committed is safe");
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What comes to the loop.
+struct Inputs {
+    requested: mpsc::Receiver<Request>,
+    signalled: mpsc::Receiver<SentSignal>,
+    answered: mpsc::UnboundedReceiver<Internal>,
+    stop: CancellationToken,
+    ready: watch::Sender<bool>,
+}
+
+/// What the loop's own tasks tell it. There are never more of these than tasks, and those are bounded.
+enum Internal {
+    /// A handler answered.
+    Answered { key: ExecutionKey, stage: u32, call: u64, outcome: Outcome },
+    /// A handler's `cancel` returned, or was given up.
+    Cancelled { key: ExecutionKey, stage: u32, call: u64, overdue: bool },
+    /// A call with an effect has ended.
+    Freed,
+    /// An execution was read.
+    Loaded { key: ExecutionKey, loaded: Loaded },
+}
+
+/// The loop.
+struct Shell {
+    store: Store,
+    clock: Clock,
+    registry: Registry,
+    options: EngineOptions,
+    committer: Committer,
+    signals: Signals,
+    internal: mpsc::UnboundedSender<Internal>,
+    changed: broadcast::Sender<Changed>,
+    /// For people who watch: how many slots there are.
+    in_memory: Arc<AtomicUsize>,
+    slots: HashMap<ExecutionKey, Slot>,
+    /// Executions that something happened to, and that have no row on its way.
+    ready: VecDeque<ExecutionKey>,
+    commits: FuturesUnordered<BoxFuture<'static, Committed>>,
+    timers: Timers,
+    /// Executions to be read; those that somebody waits for stand in front.
+    loads: VecDeque<ExecutionKey>,
+    loading: usize,
+    /// Calls with an effect that wait for their turn.
+    effects: Fair<Action>,
+    running: usize,
+    /// No call is made any more.
+    stopping: bool,
+    /// The executions are another process's now, or can't be recorded any more.
+    lost: bool,
+}
+
+impl Shell {
+    async fn run(mut self, mut inputs: Inputs) {
+        let mut requests = Vec::new();
+        let mut signals = Vec::new();
+        let mut answers = Vec::new();
+        loop {
+            self.turn();
+            let next = self.timers.next();
+            let clock = self.clock.clone();
+            tokio::select! {
+                () = inputs.stop.cancelled() => break,
+                Some(committed) = self.commits.next(), if !self.commits.is_empty() => self.committed(committed),
+                _ = inputs.answered.recv_many(&mut answers, QUEUE) => {}
+                _ = inputs.requested.recv_many(&mut requests, QUEUE), if !inputs.requested.is_closed() => {}
+                _ = inputs.signalled.recv_many(&mut signals, QUEUE) => {}
+                () = until(&clock, next) => self.wake_due(),
+            }
+            if self.lost {
+                break;
+            }
+            answers.drain(..).for_each(|answer| self.internal(answer));
+            requests.drain(..).for_each(|request| self.request(request));
+            signals.drain(..).for_each(|signal| self.signal(signal));
+        }
+        self.finish(inputs).await;
+    }
+
+    /// Writes down what is known already, and nothing else.
+    async fn finish(mut self, mut inputs: Inputs) {
+        self.stopping = true;
+        inputs.requested.close();
+        while let Ok(answer) = inputs.answered.try_recv() {
+            self.internal(answer);
+        }
+        while !self.lost {
+            self.turn();
+            match self.commits.next().await {
+                Some(committed) => self.committed(committed),
+                None => break,
+            }
+        }
+        let _ = inputs.ready.send(false).is_ok();
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Submit(key) => self.request_load(key, false),
+            Request::Command { key, command, reply } => {
+                self.deliver(key, Incoming { what: What::Command(command), reply: Some(Reply::Person(reply)) });
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: SentSignal) {
+        let SentSignal { execution, path, attempt, payload, answer } = signal;
+        let event = Event::Signal { path, attempt: Some(attempt), payload };
+        let reply = Some(Reply::Handler(answer));
+        self.deliver(execution, Incoming { what: What::Event(event), reply });
+    }
+
+    fn internal(&mut self, internal: Internal) {
+        match internal {
+            Internal::Answered { key, stage, call, outcome } => {
+                self.answered(key, stage, call, Event::Answered { stage, call, outcome });
+            }
+            Internal::Cancelled { key, stage, call, overdue } => {
+                self.answered(key, stage, call, Event::Cancelled { stage, call, overdue });
+            }
+            Internal::Freed => self.running = self.running.saturating_sub(1),
+            Internal::Loaded { key, loaded } => self.loaded(key, loaded),
+        }
+    }
+
+    fn answered(&mut self, key: ExecutionKey, stage: u32, call: u64, event: Event) {
+        if let Some(Slot::Live(live)) = self.slots.get_mut(&key) {
+            // The task has ended, so there is nothing to give up.
+            live.calls.retain_mut(|known| known.stage != stage || known.number != call || known.task.take().is_none());
+            self.deliver(key, event.into());
+        }
+    }
+
+    /// Something happened to an execution. If it isn't in memory, it is brought there first.
+    fn deliver(&mut self, key: ExecutionKey, incoming: Incoming) {
+        match self.slots.get_mut(&key) {
+            Some(Slot::Live(live)) => {
+                live.events.push_back(incoming);
+                if !live.queued && !live.committing {
+                    live.queued = true;
+                    self.ready.push_back(key);
+                }
+            }
+            Some(Slot::Loading(waiting)) => {
+                waiting.push(incoming);
+                // Somebody waits now: it need not wait for a place in memory.
+                if let Some(position) = self.loads.iter().position(|load| *load == key) {
+                    self.loads.remove(position);
+                    self.loads.push_front(key);
+                }
+            }
+            Some(Slot::Closing(_)) => {
+                if let Some(reply) = incoming.reply {
+                    reply.send(Err(EngineError::Unreadable("it is being put aside; try again".to_owned())));
+                }
+            }
+            None => {
+                self.request_load(key, true);
+                if let Some(Slot::Loading(waiting)) = self.slots.get_mut(&key) {
+                    waiting.push(incoming);
+                }
+            }
+        }
+    }
+
+    /// Has an execution read that isn't in memory.
+    fn request_load(&mut self, key: ExecutionKey, urgent: bool) {
+        if self.slots.contains_key(&key) {
+            return;
+        }
+        self.slots.insert(key, Slot::Loading(Vec::new()));
+        if urgent {
+            self.loads.push_front(key);
+        } else {
+            self.loads.push_back(key);
+        }
+    }
+
+    fn start_loads(&mut self) {
+        while self.loading < LOADS && !self.stopping {
+            let Some(key) = self.loads.front() else { break };
+            let awaited = matches!(self.slots.get(key), Some(Slot::Loading(waiting)) if !waiting.is_empty());
+            let in_memory = self.slots.len().saturating_sub(self.loads.len());
+            if in_memory >= self.options.max_live && !awaited {
+                break;
+            }
+            let Some(key) = self.loads.pop_front() else { break };
+            self.loading += 1;
+            let (store, kinds, internal) =
+                (self.store.clone(), Arc::clone(self.registry.kinds()), self.internal.clone());
+            tokio::spawn(async move {
+                let loaded = load::load(&store, kinds, key).await;
+                // The loop may be gone.
+                let _ = internal.send(Internal::Loaded { key, loaded }).is_ok();
+            });
+        }
+    }
+
+    fn wake_due(&mut self) {
+        let now = self.clock.now();
+        while let Some(key) = self.timers.take_due(now) {
+            match self.slots.get_mut(&key) {
+                Some(Slot::Live(live)) => {
+                    live.armed = None;
+                    self.deliver(key, Event::Due.into());
+                }
+                // The database failed when it was read.
+                Some(Slot::Loading(_)) if !self.loads.contains(&key) => self.loads.push_back(key),
+                Some(Slot::Loading(_) | Slot::Closing(_)) => {}
+                None => self.request_load(key, false),
+            }
+        }
+    }
+
+    /// One turn: what can be read is read, what can be decided is decided and sent, what can be called is called.
+    fn turn(&mut self) {
+        self.start_loads();
+        while self.commits.len() < BATCHES && !self.lost {
+            // With nothing out, half goes first, so that from then on one half is written while the other is decided.
+            let share = if self.commits.is_empty() { self.ready.len().div_ceil(2) } else { self.ready.len() };
+            let batch = self.decide(share.min(BATCH_ROWS));
+            if batch.is_empty() && self.ready.is_empty() {
+                break;
+            }
+            if !batch.is_empty() {
+                self.commits.push(Box::pin(self.committer.clone().commit(batch)));
+            }
+        }
+        self.start_effects();
+        self.in_memory.store(self.slots.len(), Ordering::Relaxed);
+    }
+
+    fn committed(&mut self, committed: Committed) {
+        match committed.verdict {
+            Verdict::Written { refused } => {
+                for key in committed.keys {
+                    match refused.iter().find(|(bad, _)| *bad == key) {
+                        None => self.settle(key),
+                        Some((_, reason)) => self.give_up(key, format!("its progress can't be recorded: {reason}")),
+                    }
+                }
+            }
+            Verdict::Fenced => {
+                tracing::warn!("another process owns the executions now; this engine stops");
+                self.lost = true;
+            }
+            Verdict::Abandoned => {
+                tracing::warn!("the engine stopped while the database failed; what wasn't recorded is done again");
+                self.lost = true;
+            }
+        }
+    }
+}
+
+/// Returns when the clock shows `time`; never, if there is none.
+async fn until(clock: &Clock, time: Option<Timestamp>) {
+    match time {
+        Some(time) => clock.sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a failure of the store means that nothing works any more.
+const fn is_closed(error: &StoreError) -> bool {
+    matches!(error, StoreError::Closed)
+}

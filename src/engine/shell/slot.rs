@@ -1,0 +1,89 @@
+//! What the loop keeps of an execution while it is in memory.
+
+use std::collections::VecDeque;
+
+use tokio::task::JoinHandle;
+
+use crate::clock::Timestamp;
+use crate::engine::EngineError;
+use crate::engine::decide::{Action, Event};
+use crate::engine::handle::{Command, Reply};
+use crate::engine::state::State;
+use crate::model::StatusState;
+
+/// An execution that the loop knows.
+pub(super) enum Slot {
+    /// It is being read; this came in the meantime.
+    Loading(Vec<Incoming>),
+    /// It is here.
+    Live(Box<Live>),
+    /// It can't be gone on with; that is being recorded, and these wait for it.
+    Closing(Vec<Answer>),
+}
+
+/// Something that came for an execution.
+pub(super) struct Incoming {
+    pub(super) what: What,
+    pub(super) reply: Option<Reply>,
+}
+
+pub(super) enum What {
+    Event(Event),
+    Command(Command),
+}
+
+impl From<Event> for Incoming {
+    fn from(event: Event) -> Self {
+        Self { what: What::Event(event), reply: None }
+    }
+}
+
+/// Somebody who waits, and what they will be told once the commit is there.
+pub(super) type Answer = (Reply, Result<(), EngineError>);
+
+/// An execution with its state.
+pub(super) struct Live {
+    pub(super) state: State,
+    /// The number of its latest journal row.
+    pub(super) seq: i64,
+    /// What its commit status says.
+    pub(super) said: Option<(StatusState, String)>,
+    /// What happened and was not decided yet.
+    pub(super) events: VecDeque<Incoming>,
+    /// Whether it stands in the queue of those to be decided.
+    pub(super) queued: bool,
+    /// Whether a row of it is on its way; it is not decided about until that is there.
+    pub(super) committing: bool,
+    /// What to call once the row is there.
+    pub(super) actions: Vec<Action>,
+    /// Whom to tell once the row is there.
+    pub(super) answers: Vec<Answer>,
+    /// Handlers' calls that are out.
+    pub(super) calls: Vec<Call>,
+    /// When it is looked at.
+    pub(super) armed: Option<Timestamp>,
+}
+
+/// A handler's call that runs as a task of its own; given up when dropped.
+pub(super) struct Call {
+    pub(super) stage: u32,
+    pub(super) number: u64,
+    pub(super) task: Option<JoinHandle<()>>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Call {
+    /// Gives the call up, and lets somebody wait until its future is gone.
+    pub(super) fn give_up(mut self) -> Option<JoinHandle<()>> {
+        let task = self.task.take()?;
+        task.abort();
+        Some(task)
+    }
+}

@@ -1,0 +1,300 @@
+//! Deciding for executions, and what follows a commit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::load::{Loaded, Unreadable};
+use super::slot::{Answer, Incoming, Live, Slot, What};
+use super::{Changed, Command, EngineError, LOAD_PAUSE, Shell, is_closed};
+use crate::clock::Timestamp;
+use crate::engine::decide::{Event, Refusal, advance};
+use crate::engine::entry::encode;
+use crate::engine::handle::{Reply, payload};
+use crate::engine::status_text;
+use crate::engine::{Registry, entry::Entry};
+use crate::model::{CommitStatus, ExecutionKey, StagePath};
+use crate::store::Append;
+
+/// An execution that only waits for less than this stays in memory: reading it again costs more.
+const LINGER_MILLIS: i64 = 10_000;
+
+impl Shell {
+    /// Decides for up to `rows` executions, and yields their rows.
+    pub(super) fn decide(&mut self, rows: usize) -> Vec<Append> {
+        let now = self.clock.now();
+        let mut batch = Vec::with_capacity(rows);
+        while batch.len() < rows {
+            let Some(key) = self.ready.pop_front() else { break };
+            let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { continue };
+            live.queued = false;
+            match live.decide(key, now, &self.registry) {
+                Ok(Some(row)) => batch.push(row),
+                // Nothing to record (a look that saw nothing new): what follows can follow at once.
+                Ok(None) => self.settle(key),
+                Err(reason) => self.give_up(key, reason),
+            }
+        }
+        batch
+    }
+
+    /// The latest row of an execution is on disk: tells who waits, calls handlers, puts it out of memory.
+    pub(super) fn settle(&mut self, key: ExecutionKey) {
+        match self.slots.get_mut(&key) {
+            Some(Slot::Live(live)) => {
+                let changed = live.committing;
+                live.committing = false;
+                for (reply, outcome) in live.answers.drain(..) {
+                    reply.send(outcome);
+                }
+                if changed {
+                    let (id, status, seq) = (live.state.execution.info.id, live.state.status, live.seq);
+                    // Nobody may be listening.
+                    let _ = self.changed.send(Changed { id, status, seq }).is_ok();
+                }
+                if live.state.status.is_complete() {
+                    self.forget(key);
+                    return;
+                }
+            }
+            Some(Slot::Closing(_)) => {
+                if let Some(Slot::Closing(answers)) = self.slots.remove(&key) {
+                    answers.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
+                }
+                return;
+            }
+            Some(Slot::Loading(_)) | None => return,
+        }
+        if !self.stopping {
+            self.call_handlers(key);
+        }
+        self.rest(key);
+    }
+
+    /// After handlers were called: the next timer, the next decision, or out of memory.
+    fn rest(&mut self, key: ExecutionKey) {
+        let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return };
+        if !live.events.is_empty() {
+            if !live.queued {
+                live.queued = true;
+                self.ready.push_back(key);
+            }
+            return;
+        }
+        let due = live.state.next_due();
+        if due != live.armed {
+            live.armed = due;
+            self.timers.arm(key, due);
+        }
+        let soon = self.clock.now().as_millis().saturating_add(LINGER_MILLIS);
+        let long = due.is_none_or(|due| due.as_millis() > soon);
+        if long && live.state.only_waits() && live.calls.is_empty() {
+            self.slots.remove(&key);
+        }
+    }
+
+    fn forget(&mut self, key: ExecutionKey) {
+        if let Some(Slot::Live(mut live)) = self.slots.remove(&key) {
+            for incoming in live.events.drain(..) {
+                if let Some(reply) = incoming.reply {
+                    reply.send(Err(EngineError::Complete(live.state.status)));
+                }
+            }
+        }
+        self.timers.arm(key, None);
+        self.effects.forget(key);
+    }
+
+    pub(super) fn loaded(&mut self, key: ExecutionKey, loaded: Loaded) {
+        self.loading = self.loading.saturating_sub(1);
+        let Some(Slot::Loading(waiting)) = self.slots.get_mut(&key) else { return };
+        let waiting = std::mem::take(waiting);
+        match loaded {
+            Loaded::Live { state, seq } => {
+                let said = state.execution.info.report.as_ref().map(|_| status_text::describe(&state));
+                let live = Live {
+                    state: *state,
+                    seq,
+                    said,
+                    events: VecDeque::with_capacity(1 + waiting.len()),
+                    queued: false,
+                    committing: false,
+                    actions: Vec::new(),
+                    answers: Vec::new(),
+                    calls: Vec::new(),
+                    armed: None,
+                };
+                self.timers.arm(key, None);
+                self.slots.insert(key, Slot::Live(Box::new(live)));
+                self.deliver(key, Event::Loaded.into());
+                waiting.into_iter().for_each(|incoming| self.deliver(key, incoming));
+            }
+            Loaded::Failed(error) => {
+                if !is_closed(&error) {
+                    tracing::error!(%error, execution = key.0, "an execution can't be read; trying again");
+                }
+                self.slots.insert(key, Slot::Loading(waiting));
+                self.timers.arm(key, Some(self.clock.now().plus(LOAD_PAUSE)));
+            }
+            Loaded::Missing => self.dismiss(key, waiting, |_| None),
+            Loaded::Complete(status) => self.dismiss(key, waiting, |_| Some(EngineError::Complete(status))),
+            Loaded::Unreadable(unreadable) => self.put_aside(&unreadable, waiting),
+        }
+    }
+
+    /// Tells all who waited for an execution that isn't there (`None`), or isn't theirs to change.
+    fn dismiss(
+        &mut self,
+        key: ExecutionKey,
+        waiting: Vec<Incoming>,
+        why: impl Fn(ExecutionKey) -> Option<EngineError>,
+    ) {
+        self.slots.remove(&key);
+        self.timers.arm(key, None);
+        for reply in waiting.into_iter().filter_map(|incoming| incoming.reply) {
+            reply.send(Err(why(key).unwrap_or(EngineError::Stopped)));
+        }
+    }
+
+    /// Records that an execution can't be gone on with, or ends it if that is what somebody wants.
+    fn put_aside(&mut self, unreadable: &Unreadable, waiting: Vec<Incoming>) {
+        let key = unreadable.key();
+        let now = self.clock.now();
+        let mut cancelled = None;
+        let mut answers: Vec<Answer> = Vec::new();
+        for incoming in waiting {
+            let outcome = match incoming.what {
+                What::Command(Command::Cancel { by, reason }) => {
+                    cancelled = cancelled.or(Some((by, reason)));
+                    Ok(())
+                }
+                What::Command(Command::Judge { .. }) | What::Event(_) => {
+                    Err(EngineError::Unreadable(unreadable.reason.clone()))
+                }
+            };
+            answers.extend(incoming.reply.map(|reply| (reply, outcome)));
+        }
+        self.timers.arm(key, None);
+        let row = match cancelled {
+            Some((by, reason)) => unreadable.cancelled_row(now, by, reason),
+            None if unreadable.known => {
+                self.slots.remove(&key);
+                answers.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
+                return;
+            }
+            None => {
+                tracing::error!(execution = key.0, reason = unreadable.reason, "an execution can't be gone on with");
+                unreadable.row(now)
+            }
+        };
+        self.slots.insert(key, Slot::Closing(answers));
+        self.commits.push(Box::pin(self.committer.clone().commit(vec![row])));
+    }
+
+    /// An execution in memory can't be gone on with: the rules contradict themselves, or its rows are refused.
+    pub(super) fn give_up(&mut self, key: ExecutionKey, reason: String) {
+        match self.slots.remove(&key) {
+            Some(Slot::Live(mut live)) => {
+                let seq = if live.committing { live.seq - 1 } else { live.seq };
+                let answers =
+                    live.answers.drain(..).map(|(reply, _)| (reply, Err(EngineError::Unreadable(reason.clone()))));
+                answers.for_each(|(reply, outcome)| reply.send(outcome));
+                let waiting = live.events.drain(..).collect();
+                self.effects.forget(key);
+                self.put_aside(&Unreadable::of_state(&live.state, seq, reason), waiting);
+            }
+            Some(Slot::Closing(answers)) => {
+                tracing::error!(execution = key.0, reason, "an execution can't even be put aside");
+                answers.into_iter().for_each(|(reply, _)| reply.send(Err(EngineError::Unreadable(reason.clone()))));
+            }
+            Some(Slot::Loading(_)) | None => {}
+        }
+    }
+}
+
+impl Live {
+    /// Decides about all that happened; the row, if there is anything to record.
+    fn decide(&mut self, key: ExecutionKey, now: Timestamp, registry: &Registry) -> Result<Option<Append>, String> {
+        let mut entries: Vec<Entry> = Vec::new();
+        while let Some(incoming) = self.events.pop_front() {
+            let event = match self.event_of(incoming.what, registry) {
+                Ok(event) => event,
+                Err(error) => {
+                    self.answers.extend(incoming.reply.map(|reply| (reply, Err(error))));
+                    continue;
+                }
+            };
+            let path = match &event {
+                Event::Signal { path, .. } => Some(path.clone()),
+                _ => None,
+            };
+            let decision = advance(&mut self.state, event, now)
+                .map_err(|error| format!("its rules contradict themselves ({error}), which is a fault in Longboat"))?;
+            if entries.is_empty() {
+                entries = decision.entries;
+            } else {
+                entries.extend(decision.entries);
+            }
+            self.actions.extend(decision.actions);
+            if let Some(reply) = incoming.reply {
+                self.answers.push(self.answer(reply, decision.refused, path));
+            }
+        }
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let body = encode(&entries).map_err(|error| error.to_string())?;
+        self.seq += 1;
+        self.committing = true;
+        Ok(Some(Append {
+            key,
+            seq: self.seq,
+            at: now,
+            body,
+            status: self.state.status,
+            due_at: self.state.wake_at(now),
+            started_at: self.state.started_at,
+            ended_at: self.state.ended_at,
+            report: self.report(),
+        }))
+    }
+
+    /// The commit status, if it says something new.
+    fn report(&mut self) -> Option<CommitStatus> {
+        let said = self.said.as_mut()?;
+        let now = status_text::describe(&self.state);
+        if now == *said {
+            return None;
+        }
+        *said = now;
+        status_text::report(&self.state)
+    }
+
+    fn answer(&self, reply: Reply, refused: Option<Refusal>, path: Option<StagePath>) -> Answer {
+        let outcome = match (refused, path) {
+            (None, _) => Ok(()),
+            (Some(Refusal::NoSuchStage), Some(path)) => Err(EngineError::NoSuchStage(path)),
+            (Some(Refusal::NotWaiting), Some(path)) => Err(EngineError::NotWaiting(path)),
+            (Some(Refusal::AlreadySignalled), Some(path)) => Err(EngineError::AlreadyJudged(path)),
+            (Some(Refusal::TooLarge), _) => Err(EngineError::Refused("the answer is larger than 64 KiB".to_owned())),
+            (Some(_), _) => Err(EngineError::Complete(self.state.status)),
+        };
+        (reply, outcome)
+    }
+
+    /// What somebody asked for, as an event. A judgment is shown to its stage's handler first.
+    fn event_of(&self, what: What, registry: &Registry) -> Result<Event, EngineError> {
+        let (path, judgment) = match what {
+            What::Event(event) => return Ok(event),
+            What::Command(Command::Cancel { by, reason }) => return Ok(Event::Cancel { by, reason }),
+            What::Command(Command::Judge { path, judgment }) => (path, judgment),
+        };
+        let state = &self.state;
+        if let Some(stage) = state.plan.find(&path).filter(|stage| state.awaits_judgment(*stage)) {
+            let handler = state.plan.stages()[stage as usize].kind.and_then(|kind| registry.handler(kind));
+            if let Some(handler) = handler {
+                Arc::clone(handler).accepts(state.fields(stage), &judgment).map_err(EngineError::Refused)?;
+            }
+        }
+        Ok(Event::Signal { path, attempt: None, payload: payload(&judgment) })
+    }
+}
