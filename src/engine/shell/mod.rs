@@ -330,11 +330,7 @@ impl Shell {
                     self.loads.push_front(key);
                 }
             }
-            Some(Slot::Closing(_)) => {
-                if let Some(reply) = incoming.reply {
-                    reply.send(Err(EngineError::Unreadable("it is being put aside; try again".to_owned())));
-                }
-            }
+            Some(Slot::Closing { later, .. }) => later.push(incoming),
             None => {
                 self.request_load(key, true);
                 if let Some(Slot::Loading(waiting)) = self.slots.get_mut(&key) {
@@ -387,7 +383,7 @@ impl Shell {
                 }
                 // The database failed when it was read.
                 Some(Slot::Loading(_)) if !self.loads.contains(&key) => self.loads.push_back(key),
-                Some(Slot::Loading(_) | Slot::Closing(_)) => {}
+                Some(Slot::Loading(_) | Slot::Closing { .. }) => {}
                 None => self.request_load(key, false),
             }
         }

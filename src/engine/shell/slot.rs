@@ -17,8 +17,9 @@ pub(super) enum Slot {
     Loading(Vec<Incoming>),
     /// It is here.
     Live(Box<Live>),
-    /// It can't be gone on with; that is being recorded, and these wait for it.
-    Closing(Vec<Answer>),
+    /// It can't be gone on with; that is being recorded, and then these are told. What comes meanwhile is looked at
+    /// after that.
+    Closing { answers: Vec<Answer>, later: Vec<Incoming> },
 }
 
 /// Something that came for an execution.

@@ -56,9 +56,10 @@ impl Shell {
                     return;
                 }
             }
-            Some(Slot::Closing(_)) => {
-                if let Some(Slot::Closing(answers)) = self.slots.remove(&key) {
+            Some(Slot::Closing { .. }) => {
+                if let Some(Slot::Closing { answers, later }) = self.slots.remove(&key) {
                     answers.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
+                    later.into_iter().for_each(|incoming| self.deliver(key, incoming));
                 }
                 return;
             }
@@ -186,7 +187,7 @@ impl Shell {
                 unreadable.row(now)
             }
         };
-        self.slots.insert(key, Slot::Closing(answers));
+        self.slots.insert(key, Slot::Closing { answers, later: Vec::new() });
         self.commits.push(Box::pin(self.committer.clone().commit(vec![row])));
     }
 
@@ -202,9 +203,11 @@ impl Shell {
                 self.effects.forget(key);
                 self.put_aside(&Unreadable::of_state(&live.state, seq, reason), waiting);
             }
-            Some(Slot::Closing(answers)) => {
+            Some(Slot::Closing { answers, later }) => {
                 tracing::error!(execution = key.0, reason, "an execution can't even be put aside");
-                answers.into_iter().for_each(|(reply, _)| reply.send(Err(EngineError::Unreadable(reason.clone()))));
+                let later = later.into_iter().filter_map(|incoming| incoming.reply);
+                let waiting = answers.into_iter().map(|(reply, _)| reply).chain(later);
+                waiting.for_each(|reply| reply.send(Err(EngineError::Unreadable(reason.clone()))));
             }
             Some(Slot::Loading(_)) | None => {}
         }

@@ -38,7 +38,7 @@ async fn live_on(house: &House, id: ExecutionId) -> Option<ExecutionView> {
             if view.stages[3].waiting_for.is_some() {
                 // Whoever judges may be told that the process is dying.
                 let judged = house.judge(id, "d", Verdict::Continue);
-                let _ = tokio::time::timeout(Duration::from_millis(20), judged).await;
+                drop(tokio::time::timeout(Duration::from_millis(20), judged).await);
             }
             house.clock.advance(Duration::from_secs(3));
             tokio::task::yield_now().await;

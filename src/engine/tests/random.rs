@@ -189,8 +189,8 @@ impl Watched {
                 Phase::Idle | Phase::Ended(_) => false,
             };
             assert!(named, "stage {index} hangs: {stage:?}");
-            let out = self.run.calls.iter().filter(|call| call.stage == index).map(|call| call.call);
-            assert_eq!(out.last(), stage.call.as_ref().map(|call| call.number), "calls are known on both sides");
+            let mut out = self.run.calls.iter().filter(|call| call.stage == index).map(|call| call.call);
+            assert_eq!(out.next_back(), stage.call.as_ref().map(|call| call.number), "calls are known on both sides");
         }
         if let Some(due) = state.next_due() {
             assert!(due > self.run.now || state.stop.is_some(), "what is due is done");
