@@ -20,3 +20,4 @@ pub mod stage;
 pub mod store;
 pub mod telemetry;
 pub mod trigger;
+pub mod ui;

@@ -17,7 +17,7 @@ pub const FILTER_VARIABLE: &str = "LONGBOAT_LOG";
 ///
 /// # Errors
 /// If the process logs already.
-pub fn init(logging: &Logging) -> Result<(), TryInitError> {
+pub fn start(logging: &Logging) -> Result<(), TryInitError> {
     let variable = std::env::var(FILTER_VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let (filter, refused) = filter(variable.as_deref(), logging);
     let registry = tracing_subscriber::registry().with(filter);

@@ -1,6 +1,135 @@
-//! The HTTP interface for programs (Gate).
+//! The HTTP interface for programs (Gate): `/api/v1`, the webhooks, and the two health checks.
+//!
+//! Handlers turn a request into a question to the store, the engine or the triggers, and the answer into JSON
+//! (FORMAT section 7). Whatever goes wrong is a [`problem`] (RFC 9457). [`guard()`] stands in front of it all, and of
+//! the pages as well. What must not be cut short when a client hangs up runs in a task of its own.
 
+mod catalog;
+mod events;
+mod executions;
 mod guard;
+mod health;
+mod logs;
 mod problem;
+mod repositories;
+mod request;
+mod starts;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 pub use guard::{REQUEST_DEADLINE, guard};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::{EngineError, Handle, LogSource};
+use crate::store::{Store, StoreError};
+use crate::trigger::Triggers;
+use problem::Problem;
+
+/// How many clients may listen for events at the same time.
+const MAX_STREAMS: usize = 512;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The store, to read from.
+    pub store: Store,
+    /// The engine.
+    pub engine: Handle,
+    /// What starts pipelines.
+    pub triggers: Triggers,
+    /// Where the logs of stages are.
+    pub logs: Arc<dyn LogSource>,
+    /// The time.
+    pub clock: Clock,
+    /// Cancelled when the server begins to stop: it isn't ready any more, and streams of events end.
+    pub stopping: CancellationToken,
+}
+
+/// [`ApiState`] and what is counted across requests.
+#[derive(Clone)]
+struct Shared {
+    api: ApiState,
+    streams: Arc<Semaphore>,
+    /// Kibibytes that unverified webhooks may hold together.
+    webhook_memory: Arc<Semaphore>,
+}
+
+/// The routes of the API. [`guard()`] must be put around them.
+pub fn router(state: ApiState) -> Router {
+    let webhook_memory = Arc::new(Semaphore::new(webhooks::memory_budget(state.config.limits.webhook_body)));
+    let shared = Shared { api: state, streams: Arc::new(Semaphore::new(MAX_STREAMS)), webhook_memory };
+    let v1 = Router::new()
+        .route("/applications", get(catalog::applications))
+        .route("/applications/{application}", get(catalog::application))
+        .route("/applications/{application}/pipelines", get(catalog::pipelines))
+        .route("/applications/{application}/pipelines/{pipeline}", get(catalog::pipeline))
+        .route("/applications/{application}/pipelines/{pipeline}/executions", post(starts::start))
+        .route("/executions", get(executions::list))
+        .route("/executions/{id}", get(executions::one))
+        .route("/executions/{id}/cancel", post(executions::cancel))
+        .route("/executions/{id}/stages/{path}/judge", post(executions::judge))
+        .route("/executions/{id}/stages/{path}/log", get(logs::read))
+        .route("/repositories", get(repositories::list))
+        // A repository's name has slashes, escaped or not.
+        .route("/repositories/{*name}", get(repositories::one))
+        .route("/diagnostics", get(repositories::diagnostics))
+        .route("/events", get(events::stream))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
+        .nest("/api/v1", v1)
+        .route("/api/{*rest}", axum::routing::any(unknown))
+        .route("/webhooks/github", post(webhooks::github))
+        .route("/webhooks/{*rest}", axum::routing::any(unknown))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(shared)
+}
+
+async fn unknown() -> Problem {
+    Problem::not_found("the API has no such address")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::method_not_allowed()
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::BadCursor { .. } => Self::bad_request(error.to_string()),
+            StoreError::Closed => Self::unavailable("Longboat is stopping"),
+            StoreError::TooLarge { .. } => Self::unprocessable("too-large", error.to_string()),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        let text = error.to_string();
+        match error {
+            EngineError::NotFound(_) | EngineError::NoSuchStage(_) => Self::not_found(text),
+            EngineError::Complete(_) => Self::conflict("complete", text),
+            EngineError::NotWaiting(_) => Self::conflict("not-waiting", text),
+            EngineError::AlreadyJudged(_) => Self::conflict("already-judged", text),
+            EngineError::Refused(_) => Self::unprocessable("refused", text),
+            EngineError::Stopped => Self::unavailable(text),
+            EngineError::Unreadable(_) => Self::internal(text),
+            EngineError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,11 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The values can't be used", detail)
     }
 
+    /// 502: another server was needed, and didn't do its part.
+    pub(super) fn bad_gateway(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "upstream", "Another server failed", detail)
+    }
+
     /// 503: too much at once, or not ready.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now", detail);

@@ -17,8 +17,8 @@ pub struct LogChunk {
 
 /// Where the logs of stages are read. Calls block on files: call it where that is allowed.
 pub trait LogSource: Send + Sync {
-    /// At most `max` bytes of an attempt's log from `offset` on. A log that doesn't exist (yet) is empty, and
-    /// so is what lies behind its end.
+    /// At most `max` bytes of an attempt's log from `offset` on. A log that doesn't exist (yet) is empty. Behind
+    /// the end there's nothing either, and `next` is then the log's length, by which its tail is found.
     ///
     /// # Errors
     /// If the log is there and can't be read.

@@ -1,0 +1,108 @@
+//! Applications and pipelines, as they are in force now.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::problem::Problem;
+use super::request::parse;
+use crate::model::{ApplicationName, CommitSha, Pipeline, PipelineName, RepositoryName};
+use crate::store::{ApplicationSummary, Published};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Application {
+    name: ApplicationName,
+    repository: RepositoryName,
+    branch: String,
+    commit: CommitSha,
+    published_time: String,
+    pipelines: Vec<PipelineName>,
+}
+
+impl Application {
+    fn new(summary: ApplicationSummary, pipelines: &[Published]) -> Self {
+        let own = pipelines.iter().filter(|published| published.pipeline.application == summary.name);
+        Self {
+            pipelines: own.map(|published| published.pipeline.name.clone()).collect(),
+            name: summary.name,
+            repository: summary.repository,
+            branch: summary.branch,
+            commit: summary.commit,
+            published_time: summary.published_at.to_rfc3339(),
+        }
+    }
+}
+
+/// A definition, and where it came from.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Definition {
+    #[serde(flatten)]
+    pipeline: Pipeline,
+    repository: RepositoryName,
+    branch: String,
+    commit: CommitSha,
+    published_time: String,
+}
+
+impl From<Published> for Definition {
+    fn from(published: Published) -> Self {
+        Self {
+            pipeline: published.pipeline,
+            repository: published.repository,
+            branch: published.branch,
+            commit: published.commit,
+            published_time: published.published_at.to_rfc3339(),
+        }
+    }
+}
+
+/// Answers `GET /applications`.
+pub(super) async fn applications(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+    let store = &shared.api.store;
+    let pipelines = store.pipelines(None).await?;
+    let summaries = store.applications().await?;
+    let items: Vec<Application> = summaries.into_iter().map(|summary| Application::new(summary, &pipelines)).collect();
+    Ok(Json(json!({"items": items, "nextCursor": null})))
+}
+
+/// Answers `GET /applications/{application}`.
+pub(super) async fn application(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let (summary, pipelines) = find(&shared, &name).await?;
+    Ok(Json(json!(Application::new(summary, &pipelines))))
+}
+
+/// Answers `GET /applications/{application}/pipelines`.
+pub(super) async fn pipelines(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let (_, pipelines) = find(&shared, &name).await?;
+    let items: Vec<Definition> = pipelines.into_iter().map(Definition::from).collect();
+    Ok(Json(json!({"items": items, "nextCursor": null})))
+}
+
+/// Answers `GET /applications/{application}/pipelines/{pipeline}`.
+pub(super) async fn pipeline(
+    State(shared): State<Shared>,
+    Path((application, pipeline)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let application: ApplicationName = parse(&application, "application")?;
+    let pipeline: PipelineName = parse(&pipeline, "pipeline")?;
+    let published = shared.api.store.pipeline(&application, &pipeline).await?;
+    let published =
+        published.ok_or_else(|| Problem::not_found(format!("`{application}` has no pipeline `{pipeline}`")))?;
+    Ok(Json(json!(Definition::from(published))))
+}
+
+async fn find(shared: &Shared, name: &str) -> Result<(ApplicationSummary, Vec<Published>), Problem> {
+    let name: ApplicationName = parse(name, "application")?;
+    let store = &shared.api.store;
+    let summary = store.applications().await?.into_iter().find(|summary| summary.name == name);
+    let summary =
+        summary.ok_or_else(|| Problem::not_found(format!("no repository publishes an application `{name}`")))?;
+    Ok((summary, store.pipelines(Some(&name)).await?))
+}

@@ -1,0 +1,171 @@
+//! Executions: the list, one of them, and what a person can do to it.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::guard::Actor;
+use super::problem::{Problem, fault};
+use super::request::{Params, Payload, parse, parse_filter};
+use crate::clock::Timestamp;
+use crate::engine::{Handle, Judgment, Verdict};
+use crate::model::{
+    ApplicationName, Cause, CommitSha, ExecutionId, ExecutionView, PipelineName, RepositoryName, StagePath, Status,
+};
+use crate::store::{ExecutionFilter, ExecutionSummary};
+
+/// The longest reason or answer that is kept, in characters.
+const MAX_TEXT: usize = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    application: Option<String>,
+    pipeline: Option<String>,
+    status: Option<String>,
+    commit: Option<String>,
+    repository: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// One line of the list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    id: ExecutionId,
+    application: ApplicationName,
+    pipeline: PipelineName,
+    status: Status,
+    repository: Option<RepositoryName>,
+    commit: Option<CommitSha>,
+    branch: Option<String>,
+    created_time: String,
+    start_time: Option<String>,
+    end_time: Option<String>,
+    trigger: Cause,
+}
+
+impl From<ExecutionSummary> for Summary {
+    fn from(summary: ExecutionSummary) -> Self {
+        Self {
+            id: summary.id,
+            application: summary.application,
+            pipeline: summary.pipeline,
+            status: summary.status,
+            repository: summary.repository,
+            commit: summary.commit,
+            branch: summary.branch,
+            created_time: summary.created_at.to_rfc3339(),
+            start_time: summary.started_at.map(Timestamp::to_rfc3339),
+            end_time: summary.ended_at.map(Timestamp::to_rfc3339),
+            trigger: summary.cause,
+        }
+    }
+}
+
+/// Answers `GET /executions`: newest first.
+pub(super) async fn list(State(shared): State<Shared>, Params(filter): Params<Filter>) -> Result<Json<Value>, Problem> {
+    let status = filter.status.as_deref().filter(|text| !text.is_empty()).map(|text| {
+        Status::parse(text).ok_or_else(|| {
+            let known: Vec<&str> = Status::ALL.into_iter().map(Status::as_str).collect();
+            Problem::bad_request(format!("`status` is `{text}`; it can be {}", known.join(", ")))
+        })
+    });
+    let limit = filter.limit.unwrap_or(50);
+    if !(1..=500).contains(&limit) {
+        return Err(Problem::bad_request("`limit` is a number from 1 to 500"));
+    }
+    let filter = ExecutionFilter {
+        application: parse_filter(filter.application.as_deref(), "application")?,
+        pipeline: parse_filter(filter.pipeline.as_deref(), "pipeline")?,
+        status: status.transpose()?,
+        commit: parse_filter(filter.commit.as_deref(), "commit")?,
+        repository: parse_filter(filter.repository.as_deref(), "repository")?,
+        cursor: filter.cursor,
+        limit,
+    };
+    let page = shared.api.store.executions(filter).await?;
+    let items: Vec<Summary> = page.items.into_iter().map(Summary::from).collect();
+    Ok(Json(json!({"items": items, "nextCursor": page.next_cursor})))
+}
+
+/// Answers `GET /executions/{id}`.
+pub(super) async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<ExecutionView>, Problem> {
+    view(&shared.api.engine, parse(&id, "execution")?).await.map(Json)
+}
+
+/// The execution as it stands.
+pub(super) async fn view(engine: &Handle, id: ExecutionId) -> Result<ExecutionView, Problem> {
+    engine.view(id).await?.ok_or_else(|| Problem::not_found("there is no such execution"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cancel {
+    reason: Option<String>,
+}
+
+/// Answers `POST /executions/{id}/cancel`. Cancelling twice is the same as once; running stages may take a moment.
+pub(super) async fn cancel(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Extension(Actor(by)): Extension<Actor>,
+    Payload(request): Payload<Cancel>,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    let id: ExecutionId = parse(&id, "execution")?;
+    let reason = bounded("reason", request.reason)?;
+    let engine = shared.api.engine.clone();
+    // In a task of its own: it isn't taken back when the client hangs up.
+    let task = tokio::spawn(async move { engine.cancel(id, &by, reason.as_deref()).await });
+    task.await.map_err(Problem::internal)??;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    verdict: VerdictWord,
+    input: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum VerdictWord {
+    Continue,
+    Stop,
+}
+
+/// Answers `POST /executions/{id}/stages/{path}/judge`. Whether the stage takes the answer is the engine's to say.
+pub(super) async fn judge(
+    State(shared): State<Shared>,
+    Path((id, path)): Path<(String, String)>,
+    Extension(Actor(by)): Extension<Actor>,
+    Payload(answer): Payload<Answer>,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    let id: ExecutionId = parse(&id, "execution")?;
+    let path: StagePath = parse(&path, "stage")?;
+    let input = bounded("input", answer.input)?.filter(|text| !text.is_empty());
+    let verdict = match answer.verdict {
+        VerdictWord::Continue => Verdict::Continue,
+        VerdictWord::Stop => Verdict::Stop,
+    };
+    let engine = shared.api.engine.clone();
+    let judgment = Judgment { verdict, input, by };
+    let task = tokio::spawn(async move { engine.judge(id, &path, judgment).await });
+    task.await.map_err(Problem::internal)??;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+}
+
+fn bounded(field: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.chars().count() > MAX_TEXT => {
+            let message = format!("has more than {MAX_TEXT} characters");
+            Err(Problem::unprocessable("too-long", "a text is too long").with_errors(vec![fault(field, message)]))
+        }
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,131 @@
+//! Repositories: how they stand, and what was found in their commits.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::problem::Problem;
+use super::request::{Params, parse};
+use crate::clock::Timestamp;
+use crate::config::{Location, Repository};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::model::{CommitSha, RepositoryName};
+use crate::store::RepositoryState;
+
+/// A repository of the configuration, and how it stands. Credentials have no field here.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    name: RepositoryName,
+    forge: Option<String>,
+    location: String,
+    branches: Vec<String>,
+    /// Why it can't be worked with, if so.
+    error: Option<String>,
+    /// When it could last be reached.
+    reached_time: Option<String>,
+    /// Whether its tree holds pipeline files.
+    has_files: Option<bool>,
+    /// The branch or tag that was worked off last, its commit, and when.
+    #[serde(rename = "ref")]
+    git_ref: Option<String>,
+    commit: Option<CommitSha>,
+    settled_time: Option<String>,
+}
+
+impl View {
+    fn new(repository: &Repository, state: Option<&RepositoryState>) -> Self {
+        let time = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
+        Self {
+            name: repository.name.clone(),
+            forge: repository.forge.clone(),
+            location: match &repository.location {
+                Location::Local(path) => path.display().to_string(),
+                Location::Remote(url) => url.clone(),
+            },
+            branches: repository.branches.clone(),
+            error: state.and_then(|state| state.error.clone()),
+            reached_time: time(state.and_then(|state| state.reached_at)),
+            has_files: state.and_then(|state| state.has_files),
+            git_ref: state.and_then(|state| state.settled_ref.clone()),
+            commit: state.and_then(|state| state.settled_commit.clone()),
+            settled_time: time(state.and_then(|state| state.settled_at)),
+        }
+    }
+}
+
+/// Answers `GET /repositories`.
+pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+    let states = shared.api.store.repository_states().await?;
+    let state = |name: &RepositoryName| states.iter().find(|state| state.name == *name);
+    let repositories = shared.api.config.repositories.iter();
+    let items: Vec<View> = repositories.map(|repository| View::new(repository, state(&repository.name))).collect();
+    Ok(Json(json!({"items": items, "nextCursor": null})))
+}
+
+/// Answers `GET /repositories/{name}`, with the branches and tags that Longboat saw.
+pub(super) async fn one(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let name: RepositoryName = parse(&name, "repository")?;
+    let repository = configured(&shared, &name)?;
+    let states = shared.api.store.repository_states().await?;
+    let view = View::new(repository, states.iter().find(|state| state.name == name));
+    let heads = shared
+        .api
+        .store
+        .heads(&name)
+        .await?
+        .into_iter()
+        .map(|head| json!({"ref": head.git_ref, "commit": head.commit, "seenTime": head.seen_at.to_rfc3339()}));
+    let mut answer = json!(view);
+    answer["heads"] = heads.collect();
+    Ok(Json(answer))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question {
+    repository: String,
+    commit: Option<String>,
+}
+
+/// Answers `GET /diagnostics?repository&commit`; without a commit, of the one that was worked off last.
+pub(super) async fn diagnostics(
+    State(shared): State<Shared>,
+    Params(question): Params<Question>,
+) -> Result<Json<Value>, Problem> {
+    let wrong = |error: crate::model::IdError| Problem::bad_request(error.to_string());
+    let name = RepositoryName::parse(&question.repository).map_err(wrong)?;
+    configured(&shared, &name)?;
+    let commit = match question.commit {
+        Some(commit) => CommitSha::parse(&commit).map_err(wrong)?,
+        None => {
+            let states = shared.api.store.repository_states().await?;
+            let settled = states.into_iter().find(|state| state.name == name).and_then(|state| state.settled_commit);
+            settled.ok_or_else(|| Problem::not_found("no commit of this repository was worked off yet"))?
+        }
+    };
+    let found = shared.api.store.findings(&name, &commit).await?;
+    let found = found.ok_or_else(|| Problem::not_found("this commit was not validated"))?;
+    let count = |severity| found.findings.iter().filter(|finding| finding.severity == severity).count();
+    let summary = json!({
+        "errors": count(Severity::Error),
+        "warnings": count(Severity::Warning),
+        "infos": count(Severity::Info),
+        "pipelines": found.pipelines,
+        "valid": !found.findings.iter().any(Diagnostic::is_error),
+    });
+    Ok(Json(json!({
+        "repository": found.repository,
+        "commit": found.commit,
+        "ref": found.git_ref,
+        "findings": found.findings,
+        "summary": summary,
+    })))
+}
+
+fn configured<'a>(shared: &'a Shared, name: &RepositoryName) -> Result<&'a Repository, Problem> {
+    let repository = shared.api.config.repository(name);
+    repository.ok_or_else(|| Problem::not_found(format!("no repository `{name}` is configured")))
+}

@@ -1,0 +1,190 @@
+//! What people and programs do through the API, with a real engine behind it.
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use serde_json::{Map, json};
+
+use super::reads::{COMMIT, seed};
+use super::*;
+use crate::engine::{CancelReason, Effect, Judgment, Outcome, StageContext, StageHandler, Verdict, Wake};
+
+/// Asks a person, and takes `yes` or nothing for an answer.
+pub(super) struct Ask;
+
+#[async_trait]
+impl StageHandler for Ask {
+    fn kind(&self) -> &'static str {
+        "wait"
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::None
+    }
+
+    async fn start(&self, _: &StageContext) -> Outcome {
+        Outcome::Wait { until: None, waiting_for: "approval".to_owned(), checkpoint: Value::Null }
+    }
+
+    async fn resume(&self, _: &StageContext, _: Option<Value>, wake: Wake) -> Outcome {
+        match wake {
+            Wake::Signal(judgment) => match serde_json::from_value::<Judgment>(judgment) {
+                Ok(Judgment { verdict: Verdict::Continue, input, by }) => {
+                    let outputs = json!({"input": input, "by": by});
+                    Outcome::Done { outputs: outputs.as_object().cloned().unwrap_or_default() }
+                }
+                _ => Outcome::fail("a person said stop"),
+            },
+            _ => Outcome::Wait { until: None, waiting_for: "approval".to_owned(), checkpoint: Value::Null },
+        }
+    }
+
+    async fn cancel(&self, _: &StageContext, _: Option<Value>, _: CancelReason) {}
+
+    fn takes_judgments(&self) -> bool {
+        true
+    }
+
+    fn accepts(&self, _: &Map<String, Value>, judgment: &Judgment) -> Result<(), String> {
+        match judgment.input.as_deref() {
+            None | Some("yes") => Ok(()),
+            Some(other) => Err(format!("`{other}` is not among the inputs")),
+        }
+    }
+}
+
+const STARTS: &str = "/api/v1/applications/shop/pipelines/deploy/executions";
+
+/// Starts the pipeline and waits until it asks.
+async fn started(world: &World) -> String {
+    let mut changes = world.state.engine.subscribe();
+    let reply = world.post(STARTS, r#"{"parameters": {"region": "eu"}}"#).await;
+    let id = reply.json(201)["id"].as_str().expect("an id").to_owned();
+    assert_eq!(reply.headers["location"], format!("/api/v1/executions/{id}"));
+    loop {
+        let view = world.get(&format!("/api/v1/executions/{id}")).await.json(200);
+        if view["stages"][0]["waitingFor"] == "approval" {
+            return id;
+        }
+        changes.recv().await.expect("the engine runs");
+    }
+}
+
+/// The execution once it has ended.
+async fn ended(world: &World, id: &str) -> Value {
+    let mut changes = world.state.engine.subscribe();
+    loop {
+        let view = world.get(&format!("/api/v1/executions/{id}")).await.json(200);
+        if view["endTime"].is_string() {
+            return view;
+        }
+        changes.recv().await.expect("the engine runs");
+    }
+}
+
+#[tokio::test]
+async fn a_start_is_created_with_its_parameters_checked() {
+    let world = World::new().await;
+    seed(&world).await;
+    let id = started(&world).await;
+    let view = world.get(&format!("/api/v1/executions/{id}")).await.json(200);
+    assert_eq!(view["parameters"], json!({"region": "eu", "replicas": 2}), "defaults are filled in");
+    assert_eq!((view["commit"].clone(), view["trigger"]["type"].clone()), (json!(COMMIT), json!("manual")));
+    assert!(view["trigger"]["actor"].is_string());
+    assert_eq!((view["status"].clone(), view["stages"][0]["status"].clone()), (json!("RUNNING"), json!("RUNNING")));
+    assert_eq!(view["stages"][0]["source"], json!({"file": ".longboat/shop.yaml", "line": 3, "commit": COMMIT}));
+}
+
+#[tokio::test]
+async fn everything_wrong_with_a_start_is_said_at_once() {
+    let world = World::new().await;
+    seed(&world).await;
+    let refused = world.post(STARTS, r#"{"parameters": {"region": "mars", "replicas": "two", "regoin": "eu"}}"#).await;
+    let problem = refused.problem(422, "invalid-parameters");
+    let mut fields: Vec<&str> =
+        problem["errors"].as_array().expect("faults").iter().filter_map(|fault| fault["field"].as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["parameters.region", "parameters.regoin", "parameters.replicas"]);
+    let problem = world.post(STARTS, r#"{"commit": "main", "correlationId": ""}"#).await.problem(422, "invalid-start");
+    assert_eq!(problem["errors"].as_array().map(Vec::len), Some(2));
+    world.post(STARTS, r#"{"params": {}}"#).await.problem(400, "bad-request");
+    world.post(STARTS, r#"{"parameters": []}"#).await.problem(400, "bad-request");
+    for path in
+        ["/api/v1/applications/shop/pipelines/deplyo/executions", "/api/v1/applications/no/pipelines/x/executions"]
+    {
+        world.post(path, "{}").await.problem(404, "not-found");
+    }
+    assert_eq!(world.get("/api/v1/executions?limit=10").await.json(200)["items"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test]
+async fn a_correlation_id_starts_once() {
+    let world = World::new().await;
+    seed(&world).await;
+    let body = r#"{"parameters": {"region": "eu"}, "correlationId": "release-7"}"#;
+    let first = world.post(STARTS, body).await.json(201)["id"].clone();
+    let second = world.post(STARTS, body).await.json(200)["id"].clone();
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn a_judgment_goes_on_and_only_once() {
+    let world = World::new().await;
+    seed(&world).await;
+    let id = started(&world).await;
+    let judge = format!("/api/v1/executions/{id}/stages/wait/judge");
+    world.post(&judge, r#"{"verdict": "maybe"}"#).await.problem(400, "bad-request");
+    world.post(&judge, "{}").await.problem(400, "bad-request");
+    let refused = world.post(&judge, r#"{"verdict": "continue", "input": "perhaps"}"#).await.problem(422, "refused");
+    assert!(refused["detail"].as_str().expect("a text").contains("`perhaps`"));
+    world
+        .post(&format!("/api/v1/executions/{id}/stages/none/judge"), r#"{"verdict": "stop"}"#)
+        .await
+        .problem(404, "not-found");
+    assert_eq!(world.post(&judge, r#"{"verdict": "continue", "input": "yes"}"#).await.json(202)["id"], json!(id));
+    let view = ended(&world, &id).await;
+    assert_eq!(
+        (view["status"].clone(), view["stages"][0]["outputs"]["input"].clone()),
+        (json!("SUCCEEDED"), json!("yes"))
+    );
+    world.post(&judge, r#"{"verdict": "stop"}"#).await.problem(409, "complete");
+    world.post(&format!("/api/v1/executions/{id}/cancel"), "").await.problem(409, "complete");
+}
+
+#[tokio::test]
+async fn a_cancelled_execution_says_by_whom() {
+    let world = World::new().await;
+    seed(&world).await;
+    let id = started(&world).await;
+    let cancel = format!("/api/v1/executions/{id}/cancel");
+    world.post(&cancel, r#"{"reason": "wrong region"}"#).await.json(202);
+    let view = ended(&world, &id).await;
+    assert_eq!(view["status"], "CANCELED");
+    assert!(view["canceledBy"].as_str().expect("a text").ends_with(": wrong region"), "{view}");
+    world.post(&cancel, "{}").await.json(202);
+    world.post("/api/v1/executions/018f6b2e-4a57-7c3e-9d8f-0a1b2c3d4e5f/cancel", "{}").await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn events_tell_of_the_execution_that_was_asked_for_and_end_with_the_server() {
+    let world = World::new().await;
+    seed(&world).await;
+    let id = started(&world).await;
+    let request = Request::get(format!("/api/v1/events?execution={id}")).header("host", "localhost");
+    let response = world.app.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut chunks = response.into_body().into_data_stream();
+    let mut text = String::new();
+    started(&world).await;
+    world.post(&format!("/api/v1/executions/{id}/cancel"), "").await.json(202);
+    while !text.contains("CANCELED") {
+        let chunk = chunks.next().await.expect("the stream goes on").expect("a chunk");
+        text.push_str(std::str::from_utf8(&chunk).expect("text"));
+    }
+    let told = text.lines().filter(|line| line.starts_with("data: "));
+    assert!(told.into_iter().all(|line| line.contains(&id)), "{text}");
+    world.state.stopping.cancel();
+    while let Some(chunk) = chunks.next().await {
+        chunk.expect("it ends in order");
+    }
+    world.get("/api/v1/events?execution=none").await.problem(400, "bad-request");
+}

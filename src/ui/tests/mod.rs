@@ -1,0 +1,97 @@
+//! The pages over made-up data: what they say, and that nothing from outside becomes markup.
+
+mod pages;
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::render::render;
+use super::view::{ExecutionPage, Links, LogTail, samples};
+use crate::config::Config;
+use crate::model::{ExecutionView, StageView};
+
+fn config() -> Config {
+    let text =
+        "forges: {github: {type: github, webhookSecret: {env: X}}}\nrepositories: [{name: acme/shop, forge: github}]";
+    Config::parse(Path::new("/etc/longboat.yaml"), text, |_| Some("secret".to_owned())).expect("legal")
+}
+
+fn tail(stage: &StageView) -> LogTail {
+    let text = format!("$ make {}\n{}\nok\n", stage.id, samples::HOSTILE);
+    LogTail { next: text.len() as u64, text, cut: false }
+}
+
+fn page(view: &ExecutionView) -> String {
+    let page = ExecutionPage::new(view, Links(&config()), samples::NOW, tail);
+    render("execution.html", json!({"page": page, "here": "executions"})).expect("a page")
+}
+
+#[test]
+fn every_template_can_be_read() {
+    for (name, _) in super::assets::TEMPLATES.iter() {
+        let error = render(name, json!({})).err().map(|error| error.kind());
+        assert_ne!(error, Some(minijinja::ErrorKind::TemplateNotFound), "{name}");
+        assert_ne!(error, Some(minijinja::ErrorKind::SyntaxError), "{name}");
+    }
+}
+
+#[test]
+fn an_execution_says_what_a_person_wants_to_know() {
+    let html = page(&samples::execution()).replace("&#x2f;", "/");
+    for text in [
+        "Waiting for approval: approve",
+        "1a2b3c4",
+        "https://github.com/acme/shop/commit/1a2b3c4d5e",
+        "Let the basket survive a restart",
+        "pushed by ann",
+        "registry.example/shop:1a2b3c4",
+        "Ship 1a2b3c4 to production?",
+        "<option>eu only</option>",
+        ".longboat/deploy.yaml:12",
+        "https://github.com/acme/shop/blob/1a2b3c4d5e",
+        "data-post=\"/api/v1/executions/018f6b2e-4a57-7c3e-9d8f-0a1b2c3d4e5f/stages/approve/judge\"",
+        "/log?attempt=1\"",
+    ] {
+        assert!(html.contains(text), "{text} is not in {html}");
+    }
+    assert_eq!(html.matches("class=\"box ").count(), 8, "every stage stands in the picture");
+    assert!(!page(&samples::failed()).contains("data-confirm"), "what has ended can't be cancelled");
+}
+
+#[test]
+fn nothing_from_outside_becomes_markup() {
+    let html = page(&samples::hostile());
+    assert!(html.contains("&lt;script&gt;alert(1)"), "the texts are there");
+    for markup in ["<script>alert", "<img", "<b>", "\"'>"] {
+        assert!(!html.contains(markup), "{markup}: {html}");
+    }
+    // Tags that the page makes itself have no handlers: what looks like one is text.
+    let tags = html.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag);
+    for tag in tags {
+        let outside: String = tag.split('"').step_by(2).collect();
+        assert!(!outside.contains("onerror"), "{tag}");
+    }
+}
+
+#[test]
+fn the_templates_leave_the_content_security_policy_nothing_to_refuse() {
+    for (name, text) in super::assets::TEMPLATES.iter() {
+        for forbidden in [
+            "|safe",
+            "| safe",
+            "autoescape",
+            " style=",
+            "<style",
+            "<script>",
+            " onclick",
+            " onload",
+            "javascript:",
+            "//cdn",
+            "https://",
+            "http://",
+        ] {
+            assert!(!text.contains(forbidden), "{name} has {forbidden}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The page of one execution.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::graph::{self, GraphBox, Line};
+use super::super::text::shorten;
+use super::{CommitLink, Links, Moment, Named, Pill, escape_part, named};
+use crate::clock::Timestamp;
+use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize};
+
+/// Characters that fit into a box of the picture.
+const BOX_LETTERS: usize = 18;
+
+/// Everything that the page shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::ui) struct ExecutionPage {
+    id: String,
+    application: String,
+    pipeline: String,
+    /// The list of this pipeline's executions.
+    list: String,
+    pill: Pill,
+    complete: bool,
+    description: String,
+    repository: Option<String>,
+    repository_url: Option<String>,
+    commit: Option<CommitLink>,
+    branch: Option<String>,
+    tag: Option<String>,
+    message: Option<String>,
+    author: Option<String>,
+    cause: String,
+    created: Moment,
+    started: Option<Moment>,
+    ended: Option<Moment>,
+    clock: Option<Elapsed>,
+    parameters: Vec<Named>,
+    graph: GraphPicture,
+    /// The stage that asks a person.
+    question: Option<String>,
+    stages: Vec<StageCard>,
+}
+
+/// A length of time that may still grow.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::ui) struct Elapsed {
+    text: String,
+    /// Since when it grows, if it does.
+    since: Option<String>,
+}
+
+/// The picture above the stages.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct GraphPicture {
+    width: f32,
+    height: f32,
+    boxes: Vec<PictureBox>,
+    lines: Vec<PictureLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct PictureBox {
+    #[serde(flatten)]
+    place: GraphBox,
+    anchor: String,
+    name: String,
+    short: String,
+    note: String,
+    pill: Pill,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct PictureLine {
+    #[serde(flatten)]
+    line: Line,
+    /// Whether the stage at its beginning let the next one go.
+    open: bool,
+}
+
+/// One stage below the picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct StageCard {
+    anchor: String,
+    name: String,
+    id: String,
+    kind: String,
+    pill: Pill,
+    attempt: u32,
+    clock: Option<Elapsed>,
+    error: Option<String>,
+    waiting_for: Option<String>,
+    outputs: Vec<Named>,
+    file: String,
+    line: u32,
+    source_url: Option<String>,
+    judgment: Option<JudgmentForm>,
+    log: Option<Log>,
+}
+
+/// The question that a person is asked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct JudgmentForm {
+    action: String,
+    instructions: Option<String>,
+    choices: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Log {
+    address: String,
+    /// Belongs to one attempt; a browser keeps what it has of it.
+    key: String,
+    live: bool,
+    open: bool,
+    #[serde(flatten)]
+    tail: LogTail,
+}
+
+/// The end of a log, as far as the page has it at once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(in crate::ui) struct LogTail {
+    /// The text, control characters left out.
+    pub(in crate::ui) text: String,
+    /// Where a reader goes on.
+    pub(in crate::ui) next: u64,
+    /// Whether something before it was left out.
+    pub(in crate::ui) cut: bool,
+}
+
+impl ExecutionPage {
+    pub(in crate::ui) fn new(
+        view: &ExecutionView,
+        links: Links<'_>,
+        now: Timestamp,
+        tail: impl Fn(&StageView) -> LogTail,
+    ) -> Self {
+        let waiting = view.stages.iter().any(is_waiting);
+        let stages: Vec<StageCard> =
+            view.stages.iter().map(|stage| StageCard::new(view, stage, links, now, &tail)).collect();
+        let trigger = &view.trigger;
+        Self {
+            id: view.id.to_string(),
+            application: view.application.to_string(),
+            pipeline: view.pipeline.to_string(),
+            list: format!(
+                "/?application={}&pipeline={}",
+                escape_part(view.application.as_str()),
+                escape_part(view.pipeline.as_str())
+            ),
+            pill: Pill::of_execution(view.status, waiting && !view.status.is_complete()),
+            complete: view.status.is_complete(),
+            description: view.description.clone(),
+            repository: view.repository.as_ref().map(ToString::to_string),
+            repository_url: view.repository.as_ref().map(|name| format!("/repositories/{name}")),
+            commit: view.commit.as_ref().map(|commit| links.commit(view.repository.as_ref(), commit)),
+            branch: trigger.branch.clone(),
+            tag: trigger.tag.clone(),
+            message: trigger.message.as_ref().map(|text| shorten(text, 200)),
+            author: trigger.author.as_ref().map(|text| shorten(text, 100)),
+            cause: cause(view),
+            created: Moment::new(view.created_time),
+            started: view.start_time.map(Moment::new),
+            ended: view.end_time.map(Moment::new),
+            clock: Elapsed::between(view.start_time, view.end_time, now, view.status),
+            parameters: named(&view.parameters),
+            graph: picture(view, now),
+            question: stages.iter().find(|stage| stage.judgment.is_some()).map(|stage| stage.anchor.clone()),
+            stages,
+        }
+    }
+}
+
+impl Elapsed {
+    fn between(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp, status: Status) -> Option<Self> {
+        let start = start?;
+        let grows = end.is_none() && !status.is_complete();
+        let text = humanize(end.unwrap_or(now).since(start));
+        Some(Self { text, since: grows.then(|| start.to_rfc3339()) })
+    }
+}
+
+impl StageCard {
+    fn new(
+        view: &ExecutionView,
+        stage: &StageView,
+        links: Links<'_>,
+        now: Timestamp,
+        tail: &impl Fn(&StageView) -> LogTail,
+    ) -> Self {
+        let base = format!("/api/v1/executions/{}/stages/{}", view.id, escape_part(stage.path.as_str()));
+        let has_log = stage.kind == "script" && stage.attempt > 0;
+        let failed = matches!(stage.status, Status::Terminal | Status::FailedContinue | Status::Stopped);
+        let source = &stage.source;
+        Self {
+            anchor: anchor(stage),
+            name: stage.name.clone(),
+            id: stage.path.to_string(),
+            kind: stage.kind.clone(),
+            pill: Pill::new(stage.status, is_waiting(stage)),
+            attempt: stage.attempt,
+            clock: Elapsed::between(stage.start_time, stage.end_time, now, stage.status),
+            error: stage.error.clone(),
+            waiting_for: is_waiting(stage).then(|| stage.waiting_for.clone()).flatten(),
+            outputs: named(&stage.outputs),
+            file: source.file.clone(),
+            line: source.line,
+            source_url: links.line(view.repository.as_ref(), source.commit.as_ref(), &source.file, source.line),
+            judgment: (stage.kind == "manualJudgment" && is_waiting(stage)).then(|| JudgmentForm {
+                action: format!("{base}/judge"),
+                instructions: text_of(&stage.context, "instructions"),
+                choices: choices(&stage.context),
+            }),
+            log: has_log.then(|| Log {
+                address: format!("{base}/log?attempt={}", stage.attempt),
+                key: format!("{}#{}", stage.path, stage.attempt),
+                live: !stage.status.is_complete(),
+                open: failed || !stage.status.is_complete(),
+                tail: tail(stage),
+            }),
+        }
+    }
+}
+
+fn is_waiting(stage: &StageView) -> bool {
+    stage.waiting_for.is_some() && !stage.status.is_complete() && stage.status != Status::NotStarted
+}
+
+fn anchor(stage: &StageView) -> String {
+    format!("stage-{}", escape_part(stage.path.as_str()))
+}
+
+fn text_of(fields: &serde_json::Map<String, Value>, key: &str) -> Option<String> {
+    fields.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_owned)
+}
+
+/// The answers that may be chosen: texts, or Spinnaker's `{value: text}`.
+fn choices(fields: &serde_json::Map<String, Value>) -> Vec<String> {
+    let inputs = fields.get("judgmentInputs").and_then(Value::as_array);
+    let text = |input: &Value| input.as_str().or_else(|| input["value"].as_str()).map(str::to_owned);
+    inputs.into_iter().flatten().filter_map(text).collect()
+}
+
+fn cause(view: &ExecutionView) -> String {
+    let actor = view.trigger.actor.as_deref();
+    match (view.trigger.kind, actor) {
+        (CauseKind::Git, Some(actor)) => format!("pushed by {actor}"),
+        (CauseKind::Git, None) => "started by a push".to_owned(),
+        (CauseKind::Manual, Some(actor)) => format!("started by {actor}"),
+        (CauseKind::Manual, None) => "started by hand".to_owned(),
+    }
+}
+
+fn picture(view: &ExecutionView, now: Timestamp) -> GraphPicture {
+    // What a stage added below itself is shown in the list, not in the picture.
+    let stages: Vec<&StageView> = view.stages.iter().filter(|stage| stage.path.as_str() == stage.id.as_str()).collect();
+    let index: HashMap<&str, usize> =
+        stages.iter().enumerate().map(|(index, stage)| (stage.id.as_str(), index)).collect();
+    let needs: Vec<Vec<usize>> = stages
+        .iter()
+        .map(|stage| stage.needs.iter().filter_map(|need| index.get(need.as_str()).copied()).collect())
+        .collect();
+    let laid = graph::lay_out(&needs);
+    let boxes = laid.boxes.into_iter().zip(&stages).map(|(place, stage)| {
+        let pill = Pill::new(stage.status, is_waiting(stage));
+        let clock = Elapsed::between(stage.start_time, stage.end_time, now, stage.status);
+        let note = clock.filter(|clock| clock.since.is_none()).map_or_else(|| stage.kind.clone(), |clock| clock.text);
+        PictureBox {
+            place,
+            anchor: anchor(stage),
+            name: stage.name.clone(),
+            short: shorten(&stage.name, BOX_LETTERS),
+            note: shorten(&note, BOX_LETTERS),
+            pill,
+        }
+    });
+    let boxes = boxes.collect();
+    let lines = laid.lines.into_iter().map(|line| {
+        let open = stages.get(line.from).is_some_and(|stage| stage.status.lets_downstream_start());
+        PictureLine { line, open }
+    });
+    GraphPicture { width: laid.width, height: laid.height, boxes, lines: lines.collect() }
+}

@@ -1,0 +1,328 @@
+//! The rows of the lists.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::text::shorten;
+use super::{CommitLink, Links, Moment, Pill, escape_part};
+use crate::clock::Timestamp;
+use crate::config::{Location, Repository};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::model::{Parameter, ParameterType, Pipeline, Trigger, humanize};
+use crate::store::{ApplicationSummary, CommitFindings, ExecutionSummary, Published, RepositoryState};
+
+/// One execution of the list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::ui) struct ExecutionRow {
+    address: String,
+    application: String,
+    pipeline: String,
+    pill: Pill,
+    commit: Option<CommitLink>,
+    branch: Option<String>,
+    headline: String,
+    who: Option<String>,
+    created: Moment,
+    duration: Option<String>,
+    since: Option<String>,
+}
+
+/// The rows of a part of the list.
+pub(in crate::ui) fn execution_rows(items: &[ExecutionSummary], links: Links<'_>, now: Timestamp) -> Vec<ExecutionRow> {
+    items
+        .iter()
+        .map(|item| {
+            let grows = item.ended_at.is_none() && !item.status.is_complete();
+            let cause = &item.cause;
+            ExecutionRow {
+                address: format!("/executions/{}", item.id),
+                application: item.application.to_string(),
+                pipeline: item.pipeline.to_string(),
+                pill: Pill::of_execution(item.status, false),
+                commit: item.commit.as_ref().map(|commit| links.commit(item.repository.as_ref(), commit)),
+                branch: item.branch.clone().or_else(|| cause.tag.clone()),
+                headline: cause
+                    .message
+                    .as_deref()
+                    .map_or_else(|| "Started by hand".to_owned(), |text| shorten(text, 120)),
+                who: cause.actor.clone(),
+                created: Moment::new(item.created_at),
+                duration: item.started_at.map(|start| humanize(item.ended_at.unwrap_or(now).since(start))),
+                since: item.started_at.filter(|_| grows).map(Timestamp::to_rfc3339),
+            }
+        })
+        .collect()
+}
+
+/// What the list is narrowed down to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(in crate::ui) struct FilterForm {
+    pub(in crate::ui) application: String,
+    pub(in crate::ui) pipeline: String,
+    pub(in crate::ui) status: String,
+    pub(in crate::ui) repository: String,
+    pub(in crate::ui) commit: String,
+    pub(in crate::ui) cursor: String,
+}
+
+impl FilterForm {
+    /// Whether it narrows anything down.
+    pub(in crate::ui) fn is_set(&self) -> bool {
+        [&self.application, &self.pipeline, &self.status, &self.repository, &self.commit]
+            .iter()
+            .any(|text| !text.is_empty())
+    }
+
+    /// As a query, with another place in the list.
+    pub(in crate::ui) fn query(&self, cursor: &str) -> String {
+        let pairs = [
+            ("application", self.application.as_str()),
+            ("pipeline", &self.pipeline),
+            ("status", &self.status),
+            ("repository", &self.repository),
+            ("commit", &self.commit),
+            ("cursor", cursor),
+        ];
+        let set = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+        let parts: Vec<String> = set.map(|(name, value)| format!("{name}={}", escape_part(value))).collect();
+        if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+    }
+}
+
+/// One application with its pipelines.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::ui) struct ApplicationCard {
+    name: String,
+    list: String,
+    repository: String,
+    branch: String,
+    commit: CommitLink,
+    published: Moment,
+    pipelines: Vec<PipelineCard>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct PipelineCard {
+    name: String,
+    list: String,
+    action: String,
+    form: String,
+    description: Option<String>,
+    stages: usize,
+    triggers: Vec<String>,
+    parameters: Vec<ParameterField>,
+    file: String,
+    line: u32,
+    source_url: Option<String>,
+}
+
+/// One field of the form that starts a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct ParameterField {
+    name: String,
+    kind: &'static str,
+    required: bool,
+    default: String,
+    options: Vec<String>,
+    description: Option<String>,
+}
+
+impl ApplicationCard {
+    pub(in crate::ui) fn new(summary: &ApplicationSummary, pipelines: &[Published], links: Links<'_>) -> Self {
+        let application = escape_part(summary.name.as_str());
+        Self {
+            name: summary.name.to_string(),
+            list: format!("/?application={application}"),
+            repository: summary.repository.to_string(),
+            branch: summary.branch.clone(),
+            commit: links.commit(Some(&summary.repository), &summary.commit),
+            published: Moment::new(summary.published_at),
+            pipelines: pipelines
+                .iter()
+                .filter(|published| published.pipeline.application == summary.name)
+                .enumerate()
+                .map(|(index, published)| PipelineCard::new(published, index, links))
+                .collect(),
+        }
+    }
+}
+
+impl PipelineCard {
+    fn new(published: &Published, index: usize, links: Links<'_>) -> Self {
+        let Pipeline { application, name, description, parameters, triggers, stages, source, .. } = &published.pipeline;
+        let (application, escaped) = (escape_part(application.as_str()), escape_part(name.as_str()));
+        let repository = Some(&published.repository);
+        Self {
+            name: name.to_string(),
+            list: format!("/?application={application}&pipeline={escaped}"),
+            action: format!("/api/v1/applications/{application}/pipelines/{escaped}/executions"),
+            form: format!("start-{application}-{index}"),
+            description: description.clone(),
+            stages: stages.len(),
+            triggers: triggers.iter().map(trigger_text).collect(),
+            parameters: parameters.iter().map(ParameterField::new).collect(),
+            file: source.file.clone(),
+            line: source.line,
+            source_url: links.line(repository, Some(&published.commit), &source.file, source.line),
+        }
+    }
+}
+
+impl ParameterField {
+    fn new(parameter: &Parameter) -> Self {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Self {
+            name: parameter.name.clone(),
+            kind: match parameter.kind {
+                ParameterType::String => "string",
+                ParameterType::Integer => "integer",
+                ParameterType::Number => "number",
+                ParameterType::Boolean => "boolean",
+                ParameterType::List => "list",
+                ParameterType::Object => "object",
+            },
+            required: parameter.required && parameter.default.is_none(),
+            default: parameter.default.as_ref().map(text).unwrap_or_default(),
+            options: parameter.options.iter().map(text).collect(),
+            description: parameter.description.clone(),
+        }
+    }
+}
+
+fn trigger_text(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Git(git) => {
+            let mut parts = Vec::new();
+            let branches: Vec<&str> = git.branches.iter().map(String::as_str).chain(git.branch.as_deref()).collect();
+            if !branches.is_empty() {
+                parts.push(format!("push to {}", branches.join(", ")));
+            }
+            if !git.tags.is_empty() {
+                parts.push(format!("tag {}", git.tags.join(", ")));
+            }
+            if parts.is_empty() { "any push".to_owned() } else { parts.join(" or ") }
+        }
+        Trigger::Other(value) => {
+            format!("{} (not in this version)", value["type"].as_str().unwrap_or("another kind"))
+        }
+    }
+}
+
+/// One repository.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::ui) struct RepositoryCard {
+    name: String,
+    address: String,
+    url: Option<String>,
+    location: String,
+    branches: String,
+    pill: RepositoryPill,
+    error: Option<String>,
+    reached: Option<Moment>,
+    head: Option<CommitLink>,
+    head_ref: Option<String>,
+    settled: Option<Moment>,
+    no_files: bool,
+    findings: Option<FindingsList>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct RepositoryPill {
+    class: &'static str,
+    label: &'static str,
+}
+
+impl RepositoryCard {
+    pub(in crate::ui) fn new(
+        repository: &Repository,
+        state: Option<&RepositoryState>,
+        findings: Option<&CommitFindings>,
+        links: Links<'_>,
+    ) -> Self {
+        let error = state.and_then(|state| state.error.clone());
+        let errors = findings.is_some_and(|found| found.findings.iter().any(Diagnostic::is_error));
+        let pill = match (state, &error) {
+            (None, _) => RepositoryPill { class: "todo", label: "Not looked at yet" },
+            (Some(_), Some(_)) => RepositoryPill { class: "bad", label: "Not reachable" },
+            (Some(_), None) if errors => RepositoryPill { class: "warn", label: "Has errors" },
+            (Some(_), None) => RepositoryPill { class: "good", label: "Well" },
+        };
+        let settled = state.and_then(|state| state.settled_commit.as_ref());
+        let git_ref = state.and_then(|state| state.settled_ref.as_deref());
+        Self {
+            name: repository.name.to_string(),
+            address: format!("/repositories/{}", repository.name),
+            url: links.repository(&repository.name),
+            location: match &repository.location {
+                Location::Local(path) => path.display().to_string(),
+                Location::Remote(url) => url.clone(),
+            },
+            branches: if repository.branches.is_empty() {
+                "the default branch".to_owned()
+            } else {
+                repository.branches.join(", ")
+            },
+            pill,
+            error,
+            reached: state.and_then(|state| state.reached_at).map(Moment::new),
+            head: settled.map(|commit| links.commit(Some(&repository.name), commit)),
+            head_ref: git_ref.map(|text| text.trim_start_matches("refs/heads/").trim_start_matches("refs/").to_owned()),
+            settled: state.and_then(|state| state.settled_at).map(Moment::new),
+            no_files: state.and_then(|state| state.has_files) == Some(false),
+            findings: findings.map(|found| finding_rows(found, links)),
+        }
+    }
+}
+
+/// What was found in a commit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::ui) struct FindingsList {
+    commit: CommitLink,
+    summary: String,
+    rows: Vec<FindingRow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct FindingRow {
+    class: &'static str,
+    severity: String,
+    code: &'static str,
+    title: &'static str,
+    message: String,
+    hint: Option<String>,
+    place: Option<String>,
+    place_url: Option<String>,
+    chain: Vec<String>,
+}
+
+/// The findings of a commit, for a list without excerpts.
+pub(in crate::ui) fn finding_rows(found: &CommitFindings, links: Links<'_>) -> FindingsList {
+    let count = |severity| found.findings.iter().filter(|finding| finding.severity == severity).count();
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let mut summary = plural(found.pipelines as usize, "valid pipeline");
+    for (count, word) in [(errors, "error"), (warnings, "warning")] {
+        if count > 0 {
+            summary.push_str(&format!(", {}", plural(count, word)));
+        }
+    }
+    let rows = found.findings.iter().map(|finding| FindingRow {
+        class: match finding.severity {
+            Severity::Error => "bad",
+            Severity::Warning => "warn",
+            Severity::Info => "todo",
+        },
+        severity: finding.severity.to_string(),
+        code: finding.code.as_str(),
+        title: finding.code.title(),
+        message: finding.message.clone(),
+        hint: finding.hint.clone(),
+        place: finding.place.as_ref().map(|place| format!("{}:{}:{}", place.file, place.line, place.column)),
+        place_url: finding
+            .place
+            .as_ref()
+            .and_then(|place| links.line(Some(&found.repository), Some(&found.commit), &place.file, place.line)),
+        chain: finding.chain.iter().map(|link| format!("{}:{} calls {}", link.file, link.line, link.module)).collect(),
+    });
+    FindingsList { commit: links.commit(Some(&found.repository), &found.commit), summary, rows: rows.collect() }
+}
