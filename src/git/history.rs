@@ -56,6 +56,17 @@ fn text(bytes: &[u8]) -> String {
     text.trim().chars().filter(|letter| !letter.is_control()).take(MAX_TEXT).collect()
 }
 
+/// Whether `later` contains `earlier`; a commit contains itself.
+pub(super) fn contains(
+    repository: &Repository,
+    dir: &Path,
+    later: &CommitSha,
+    earlier: &CommitSha,
+) -> Result<bool, GitError> {
+    let (later, earlier) = (find(repository, dir, later)?.id(), find(repository, dir, earlier)?.id());
+    Ok(later == earlier || repository.graph_descendant_of(later, earlier).map_err(GitError::reading(dir))?)
+}
+
 pub(super) fn changed_paths(
     repository: &Repository,
     dir: &Path,

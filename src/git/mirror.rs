@@ -47,6 +47,20 @@ impl Default for GitOptions {
     }
 }
 
+impl GitOptions {
+    /// With one figure for how long a talk with a server may take; a first fetch gets six times as long, and a
+    /// look half a minute at most.
+    pub fn within(deadline: Duration) -> Self {
+        let default = Self::default();
+        Self {
+            look_deadline: default.look_deadline.min(deadline),
+            deadline,
+            first_deadline: deadline.saturating_mul(6),
+            ..default
+        }
+    }
+}
+
 /// The bare mirror of one repository; cheap to clone. Fetches of one mirror run one after the other.
 ///
 /// The functions that are not `async` read the disk: call them from blocking tasks.
@@ -223,6 +237,14 @@ impl Mirror {
     /// If the mirror doesn't have the commit or can't be read.
     pub fn commit(&self, commit: &CommitSha) -> Result<CommitInfo, GitError> {
         history::info(&self.0.repository()?, &self.0.dir, commit)
+    }
+
+    /// Whether the history of `later` contains `earlier`; a commit contains itself.
+    ///
+    /// # Errors
+    /// If the mirror doesn't have one of the commits or can't be read.
+    pub fn contains(&self, later: &CommitSha, earlier: &CommitSha) -> Result<bool, GitError> {
+        history::contains(&self.0.repository()?, &self.0.dir, later, earlier)
     }
 
     /// The paths in which two commits differ, whatever lies between them.

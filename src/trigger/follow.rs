@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 
@@ -11,12 +12,17 @@ use super::matching::RefName;
 use super::settle::{self, Occasion};
 use super::worker::note;
 use super::{Repository, Shared};
+use crate::clock::Timestamp;
 use crate::git::{RemoteHeads, watch_local};
 use crate::model::CommitSha;
 use crate::store::{RefChange, RefHead, Seen, Source};
 
 /// One look in this many also asks for the default branch again, which can change and costs the server more.
 const LOOKS_PER_DEFAULT: u32 = 30;
+
+/// How long after a move a look that sees something else is not believed: servers answer with what they knew a
+/// moment ago, and a step back that never happened must not be deployed. The next look decides.
+const AFTERMATH: Duration = Duration::from_secs(10);
 
 type Hints = Pin<Box<dyn Stream<Item = ()> + Send>>;
 
@@ -146,19 +152,36 @@ async fn accept_moves(
     heads: &[RefHead],
     remote: &RemoteHeads,
 ) -> Result<Vec<String>, WorkError> {
-    let known: HashMap<&str, &RefHead> = heads.iter().map(|head| (head.git_ref.as_str(), head)).collect();
+    let local = repository.spec.remote.local_path().is_some();
+    let window = if local { Duration::ZERO } else { AFTERMATH.min(repository.spec.poll / 2) };
     let mut moved = Vec::new();
-    for (git_ref, commit) in &remote.refs {
-        let head = known.get(git_ref.as_str());
-        if head.and_then(|head| head.commit.as_ref()) != Some(commit) {
-            accept(shared, repository, source, git_ref, head.map_or(0, |head| head.seq), Some(commit)).await?;
-            moved.push(git_ref.clone());
-        }
-    }
-    for head in heads.iter().filter(|head| head.commit.is_some() && !remote.refs.contains_key(&head.git_ref)) {
-        accept(shared, repository, source, &head.git_ref, head.seq, None).await?;
+    for (git_ref, head_seq, new) in moves(heads, remote, shared.clock.now(), window) {
+        accept(shared, repository, source, git_ref, head_seq, new).await?;
+        moved.push(git_ref.to_owned());
     }
     Ok(moved)
+}
+
+/// The refs that stand elsewhere than the store last saw them, each with the number of that sight and the commit
+/// now. What the store saw move within `window` is left out.
+fn moves<'a>(
+    heads: &'a [RefHead],
+    remote: &'a RemoteHeads,
+    now: Timestamp,
+    window: Duration,
+) -> Vec<(&'a str, i64, Option<&'a CommitSha>)> {
+    let known: HashMap<&str, &RefHead> = heads.iter().map(|head| (head.git_ref.as_str(), head)).collect();
+    let settled_down = |head: &RefHead| now.since(head.seen_at) >= window;
+    let there = remote.refs.iter().filter_map(|(git_ref, commit)| match known.get(git_ref.as_str()) {
+        None => Some((git_ref.as_str(), 0, Some(commit))),
+        Some(head) if head.commit.as_ref() == Some(commit) || !settled_down(head) => None,
+        Some(head) => Some((git_ref.as_str(), head.seq, Some(commit))),
+    });
+    let gone = heads
+        .iter()
+        .filter(|head| head.commit.is_some() && !remote.refs.contains_key(&head.git_ref) && settled_down(head))
+        .map(|head| (head.git_ref.as_str(), head.seq, None));
+    there.chain(gone).collect()
 }
 
 async fn accept(
@@ -202,4 +225,47 @@ async fn publish_tracked(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn head(name: &str, commit: Option<u32>, seq: i64, seen_at: i64) -> RefHead {
+        RefHead {
+            repository: sample::repository("acme/shop"),
+            git_ref: format!("refs/heads/{name}"),
+            commit: commit.map(sample::sha),
+            seq,
+            seen_at: Timestamp::from_millis(seen_at),
+        }
+    }
+
+    #[test]
+    fn what_stands_elsewhere_has_moved_unless_it_moved_a_moment_ago() {
+        let heads = [
+            head("same", Some(1), 1, 0),
+            head("moved", Some(1), 2, 0),
+            head("gone", Some(1), 3, 0),
+            head("back", None, 4, 0),
+            head("gone-before", None, 5, 0),
+            head("fresh", Some(2), 6, 95_000),
+            head("fresh-and-gone", Some(2), 7, 95_000),
+        ];
+        let there = [("same", 1), ("moved", 2), ("back", 1), ("new", 1), ("fresh", 1)];
+        let refs = there.map(|(name, commit)| (format!("refs/heads/{name}"), sample::sha(commit)));
+        let remote = RemoteHeads { default_branch: None, refs: refs.into() };
+        let found = |window| {
+            let now = Timestamp::from_millis(100_000);
+            let found = moves(&heads, &remote, now, Duration::from_secs(window)).into_iter();
+            let mut found: Vec<_> =
+                found.map(|(name, seq, new)| (name.trim_start_matches("refs/heads/"), seq, new.is_some())).collect();
+            found.sort_by_key(|(_, seq, _)| *seq);
+            found
+        };
+        let calm = [("new", 0, true), ("moved", 2, true), ("gone", 3, false), ("back", 4, true)];
+        assert_eq!(found(10), calm);
+        assert_eq!(found(5), [calm.as_slice(), &[("fresh", 6, true), ("fresh-and-gone", 7, false)]].concat());
+    }
 }

@@ -147,11 +147,16 @@ async fn failed(shared: &Arc<Shared>, entry: &InboxEntry, error: WorkError) -> R
     Ok(())
 }
 
-/// Where the branch stands by now, if that is neither where it came from nor where it was to go.
+/// Where the branch stands by now, if it went on to another commit. What stands before the push, or before
+/// where the push came from, is a server that hasn't heard of the push yet.
 async fn moved_on(repository: &Repository, entry: &InboxEntry) -> Option<CommitSha> {
-    let heads = repository.read(crate::git::Mirror::heads).await.ok()?;
-    let now = heads.get(&entry.git_ref)?;
-    (Some(now) != entry.old.as_ref() && Some(now) != entry.new.as_ref()).then(|| now.clone())
+    let (git_ref, old) = (entry.git_ref.clone(), entry.old.clone());
+    let now = repository.read(move |mirror| {
+        let now = mirror.heads()?.remove(&git_ref);
+        let behind = |now: &CommitSha| old.as_ref().is_some_and(|old| mirror.contains(old, now).unwrap_or(false));
+        Ok(now.filter(|now| !behind(now)))
+    });
+    now.await.ok().flatten().filter(|now| Some(now) != entry.new.as_ref())
 }
 
 /// Tells the store how a repository stands, if that is news or the last word is old.

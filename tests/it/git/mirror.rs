@@ -197,3 +197,35 @@ async fn a_checkout_is_whole_and_has_nothing_of_git() {
     assert!(matches!(error, GitError::Local { .. }), "{error}");
     assert_eq!(fs::read_dir(state.path().join("work")).expect("read").flatten().count(), 1);
 }
+
+#[tokio::test]
+async fn a_tree_made_to_lead_out_of_a_checkout_doesn_t() {
+    let (repo, state) = (Repo::new(), folder());
+    let outside = state.path().join("outside");
+    fs::create_dir(&outside).expect("made");
+    repo.write("b", "evil").commit("One");
+    repo.write("link", outside.to_string_lossy().as_bytes());
+    let link = repo.git(&["hash-object", "-w", "link"]);
+    let blob = repo.commit_file_id("b");
+    let below = repo.tree(&[("100644", &blob, "b")]);
+    let mirror = mirror_of(&repo, &state).await;
+    // Git's own commands refuse to make the first two; a hostile client doesn't ask them.
+    let trees = [
+        repo.tree(&[("120000", &link, "a"), ("40000", &below, "a")]),
+        repo.tree(&[("40000", &below, ".git")]),
+        repo.tree(&[("40000", &below, "..")]),
+    ];
+    for (number, tree) in trees.into_iter().enumerate() {
+        let commit = repo.git(&["commit-tree", &tree, "-m", "Hostile"]);
+        repo.git(&["update-ref", &format!("refs/heads/hostile{number}"), &commit]);
+        mirror.fetch().await.expect("fetched");
+        let target = state.path().join(format!("work/{number}/dir"));
+        let commit = CommitSha::parse(&commit).expect("a commit");
+        let checkout = mirror.checkout(&commit, &target).await;
+        assert!(fs::read_dir(&outside).expect("read").next().is_none(), "{number}: {checkout:?}");
+        assert!(!state.path().join(format!("work/{number}/b")).exists(), "{number}: {checkout:?}");
+        assert!(!target.join(".git").exists(), "{number}: {checkout:?}");
+        let snapshot = mirror.snapshot(&commit).expect("there");
+        assert!(!matches!(snapshot.read("../b", 100), Ok(Some(_))), "{number}");
+    }
+}

@@ -72,6 +72,24 @@ impl Repo {
         CommitSha::parse(&self.git(&["rev-parse", &format!("{name}^{{commit}}")])).expect("a commit")
     }
 
+    /// The id of a file's content in the commit that is checked out.
+    pub fn commit_file_id(&self, path: &str) -> String {
+        self.git(&["rev-parse", &format!("HEAD:{path}")])
+    }
+
+    /// Writes a tree object, whether Git would make such a one or not, and yields its id. Entries are mode, id
+    /// and name.
+    pub fn tree(&self, entries: &[(&str, &str, &str)]) -> String {
+        let mut bytes = Vec::new();
+        for (mode, id, name) in entries {
+            bytes.extend_from_slice(format!("{mode} {name}\0").as_bytes());
+            bytes.extend(hex::decode(id).expect("an id"));
+        }
+        let file = self.root().join("tree");
+        fs::write(&file, bytes).expect("written");
+        self.git(&["hash-object", "-t", "tree", "-w", "--literally", &file.to_string_lossy()])
+    }
+
     /// Pushes everything to another repository, removing there what isn't here.
     pub fn push_to(&self, other: &Self) {
         let target = other.path();

@@ -129,6 +129,30 @@ async fn a_commit_that_was_forced_away_ends_with_a_word_about_what_took_its_plac
 }
 
 #[tokio::test]
+async fn a_server_that_lags_behind_a_webhook_is_waited_for() {
+    let remote = Remote::new().await;
+    let world = World::new(vec![follow("acme/shop", remote.url())]).await;
+    world.seen("acme/shop").await;
+    let one = remote.work.head();
+    let two = remote.commit("Two");
+    world.notice(push(MAIN, Some(&one), Some(&two))).await;
+    world.settled(&two).await;
+    // The forge speaks of a third commit, while its server still shows the first.
+    let three = remote.work.commit("Three");
+    remote.bare.git(&["update-ref", MAIN, one.as_str()]);
+    world.notice(push(MAIN, Some(&two), Some(&three))).await;
+    world
+        .until("it was tried", async |world| {
+            let due = world.store.next_inbox_due().await.expect("reads");
+            due.is_some_and(|due| due > world.clock.now())
+        })
+        .await;
+    remote.work.push_to(&remote.bare);
+    world.until_later("it has run", async |world| world.was_settled(&three).await).await;
+    assert_eq!(world.started().await.last(), Some(&("shop/deploy".to_owned(), three)));
+}
+
+#[tokio::test]
 async fn a_commit_that_never_comes_is_given_up() {
     let remote = Remote::new().await;
     let world = World::new(vec![follow("acme/shop", remote.url())]).await;
