@@ -218,6 +218,16 @@ impl Origin {
         }
     }
 
+    /// The innermost place in a file whose path starts with `prefix`: where the value is written, or the call of
+    /// a module that yields it. Without any such, [`Origin::place`].
+    pub(super) fn place_in(&self, prefix: &str) -> Place {
+        let call = self.chain().iter().rev().find(|link| link.file.starts_with(prefix));
+        match call.filter(|_| !self.file.starts_with(prefix)) {
+            Some(link) => Place::point(&link.file, link.line, link.column),
+            None => self.place(),
+        }
+    }
+
     /// The file of [`Origin::place`]: a path inside the repository, or a built-in module's full name.
     pub fn file(&self) -> &Arc<str> {
         &self.file

@@ -56,7 +56,7 @@ pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[A
     let mut pipelines = Vec::new();
     for item in items {
         let errors = sink.errors();
-        let read = pipeline::read(&item, application.as_ref(), environment.as_deref(), catalog, &mut sink);
+        let read = pipeline::read(&item, &file.path, application.as_ref(), environment.as_deref(), catalog, &mut sink);
         pipelines.extend(read.filter(|_| sink.errors() == errors));
     }
     Outcome { application, pipelines, findings: sink.into_findings() }

@@ -56,8 +56,17 @@ fn read(item: &Field<'_>, dialect: Dialect, sink: &mut Sink) -> Option<Parameter
         }
     }
     fields.finish(&KEYS, what, dialect, sink);
-    // With an unreadable type, complaints about values would be guesses.
-    let kind = declared.unwrap_or_else(|| Some(ParameterType::default()))?;
+    let Some(kind) = declared.unwrap_or_else(|| Some(ParameterType::default())) else {
+        // Complaints about values would be guesses. The name still counts: expressions use it.
+        return Some(Parameter {
+            name: name?,
+            kind: ParameterType::default(),
+            required,
+            default: None,
+            options: Vec::new(),
+            description,
+        });
+    };
     let reader = Values { kind, dialect };
     let options = options.map(|field| reader.options(&field, sink)).unwrap_or_default();
     let default = default.and_then(|field| {

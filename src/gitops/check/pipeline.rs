@@ -39,9 +39,10 @@ struct Head {
     timeout: Option<Span>,
 }
 
-/// Reads a pipeline. Something comes back even if findings were added; it is only good if none is an error.
+/// Reads a pipeline of the application file `file`. Something comes back even if findings were added; it is only good if none is an error.
 pub(super) fn read(
     item: &Field<'_>,
+    file: &str,
     application: Option<&ApplicationName>,
     environment: Option<&str>,
     catalog: &Catalog,
@@ -75,7 +76,7 @@ pub(super) fn read(
             .enumerate()
             .map(|(index, draft)| draft.finish(graph.needs(index)))
             .collect::<Option<_>>()?,
-        source: item.node.origin.place(),
+        source: item.node.origin.place_in(file),
     })
 }
 

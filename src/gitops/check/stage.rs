@@ -108,7 +108,7 @@ impl Draft<'_> {
             retry: self.retry,
             fields: self.own,
             raw: self.raw?,
-            source: self.field.node.origin.place(),
+            source: self.field.node.origin.place_in(".longboat/"),
         })
     }
 }

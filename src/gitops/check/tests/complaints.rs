@@ -125,6 +125,7 @@ fn parameters_are_typed() {
     insta::assert_snapshot!(said(&checked), @r#"
     LB0303 /parameters/0/nam: a parameter needs `name` (there is `nam`: was `name` meant?)
     LB0302 /parameters/1/default: `default` has to be a whole number, not a string
+    LB0306 /parameters/2: the parameter `a` is declared already, at line 14
     LB0305 /parameters/2/type: `type` is `strng`, which is none of `string`, `integer`, `number`, `boolean`, `list`, `object` (did you mean `string`?)
     LB0302 /parameters/3/default: `default` has to be a string, not an integer (put it in quotes: `"3"`)
     LB0302 /parameters/3/options/1: `options[1]` has to be a string, not an integer (put it in quotes: `"2"`)

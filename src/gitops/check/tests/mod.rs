@@ -4,6 +4,7 @@ mod commit;
 mod complaints;
 mod meaning;
 mod property;
+mod rendered;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
