@@ -36,12 +36,27 @@ pub fn stage_type<T: JsonSchema>(name: &'static str, description: &'static str) 
     let mut generator =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
     let mut schema = generator.root_schema_for::<T>().to_value();
+    join_lines(&mut schema);
     if let Some(object) = schema.as_object_mut().filter(|object| object.contains_key("properties")) {
         object.entry("additionalProperties").or_insert(Value::Bool(false));
     }
     let mut raw = Vec::new();
     raw_fields(&schema, "", &mut raw);
     StageType { name, description, schema, raw, outputs: &[], validator: Arc::default() }
+}
+
+/// Descriptions on one line: doc comments break theirs.
+pub(super) fn join_lines(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
+        Value::Object(map) => {
+            map.values_mut().for_each(join_lines);
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The pointers of all marked fields; `*` stands for any item of a list or value of an open mapping.

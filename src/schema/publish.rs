@@ -3,6 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::catalog::join_lines;
 use super::format::{ApplicationFile, ModuleCall, StageFile};
 use super::{Catalog, StageType};
 
@@ -15,7 +16,57 @@ pub fn files(catalog: &Catalog) -> Vec<(String, String)> {
 }
 
 fn text(schema: &Value) -> String {
-    format!("{schema:#}\n")
+    let mut schema = schema.clone();
+    join_lines(&mut schema);
+    simplify(&mut schema);
+    let Value::Object(rest) = schema else { return String::new() };
+    // What a reader looks for first stands first.
+    let first = ["$schema", "title", "description"];
+    let mut ordered: Map<_, _> =
+        first.iter().filter_map(|key| Some(((*key).to_owned(), rest.get(*key)?.clone()))).collect();
+    ordered.extend(rest);
+    format!("{:#}\n", Value::Object(ordered))
+}
+
+/// Takes out what editors only stumble over: null as an alternative (a key without a value counts as missing
+/// anyway), and alternatives inside alternatives.
+fn simplify(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        Value::Object(map) => {
+            map.values_mut().for_each(simplify);
+            map.retain(|key, value| key != "default" || !value.is_null());
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    map.insert("type".to_owned(), only);
+                }
+            }
+            flatten(map);
+        }
+        _ => {}
+    }
+}
+
+fn flatten(map: &mut Map<String, Value>) {
+    let Some(Value::Array(branches)) = map.get_mut("anyOf") else { return };
+    let is_null = |branch: &Value| branch.get("type").and_then(Value::as_str) == Some("null");
+    let mut flat = Vec::new();
+    for branch in std::mem::take(branches).into_iter().filter(|branch| !is_null(branch)) {
+        match branch.get("anyOf") {
+            Some(Value::Array(inner)) => flat.extend(inner.clone()),
+            _ => flat.push(branch),
+        }
+    }
+    if let [Value::Object(only)] = flat.as_slice() {
+        map.shift_remove("anyOf");
+        for (key, value) in only {
+            map.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    } else {
+        *branches = flat;
+    }
 }
 
 fn application(catalog: &Catalog) -> Value {

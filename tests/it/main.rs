@@ -4,6 +4,7 @@
 mod forge;
 mod git;
 mod notify;
+mod schema;
 mod stage;
 mod support;
 mod trigger;
