@@ -23,7 +23,7 @@ const RECHECK: Duration = Duration::from_millis(250);
 /// How old the word may be that a repository is well. Of one that is not, only the first word is kept: since then.
 const FRESH: Duration = Duration::from_secs(60);
 /// The pause after the store failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Works off entries until it is told to stop: of each repository one after the other, of several at a time.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -94,6 +94,8 @@ async fn handle(shared: Arc<Shared>, entry: InboxEntry) {
         && !error.ends_work()
     {
         tracing::error!(repository = %entry.repository, %error, "what became of an inbox entry can't be written");
+        // The entry is still due: without a pause it would be worked off again and again while the disk is full.
+        shared.clock.sleep(STORE_PAUSE).await;
     }
 }
 
