@@ -72,7 +72,8 @@ impl Variables<'_, '_> {
     }
 
     fn unreadable(&self, text: &str, mut error: ExpressionError) -> Diagnostic {
-        let mut message = format!("`{}`: {}", cut(text.trim()), error.message);
+        let place = if error.offset == 0 { String::new() } else { format!(", character {}", error.offset + 1) };
+        let mut message = format!("`{}`{place}: {}", excerpt(text, error.offset), error.message);
         if self.dialect == Dialect::Spinnaker && error.code == Code::ExpressionSyntax {
             message.push_str("; Longboat evaluates CEL, not SpEL");
             error.hint = error.hint.filter(|hint| !hint.contains("SpEL"));
@@ -127,8 +128,20 @@ impl Variables<'_, '_> {
             ("execution", [key, ..]) => unknown_key(key, "the execution", EXECUTION.into_iter(), None),
             ("parameters" | "stages" | "trigger" | "execution", []) => None,
             (root, _) => {
-                let near = nearest(root, Scope::NAMES).map(|near| format!("did you mean `{near}`?"));
-                Some((Code::UnknownVariable, format!("there is no variable `{}`", cut(root)), near))
+                let elsewhere = match root {
+                    "vars" => Some(format!(
+                        "`vars` exists while files are rendered: write `{{{{ {} }}}}`",
+                        reference.path.join(".")
+                    )),
+                    "branch" => {
+                        Some("write `trigger.branch`, or `{{ branch }}` for the branch of the definition".to_owned())
+                    }
+                    "repository" => Some("write `trigger.repository`".to_owned()),
+                    "outputs" => Some("write `stages.<id>.outputs`".to_owned()),
+                    _ => None,
+                };
+                let near = || nearest(root, Scope::NAMES).map(|near| format!("did you mean `{near}`?"));
+                Some((Code::UnknownVariable, format!("there is no variable `{}`", cut(root)), elsewhere.or_else(near)))
             }
         }
     }
@@ -167,6 +180,18 @@ impl Variables<'_, '_> {
         let context = (key == "context").then(|| "what a stage yields is under `outputs`".to_owned());
         unknown_key(key, &format!("the stage `{id}`"), STAGE.into_iter(), context)
     }
+}
+
+/// The part of a text around a character, on one line.
+fn excerpt(text: &str, offset: usize) -> String {
+    const BEFORE: usize = 40;
+    const LENGTH: usize = 70;
+    let start = offset.saturating_sub(BEFORE);
+    let flat = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let middle: String = text.chars().skip(start).take(LENGTH).map(flat).collect();
+    let (left, right) =
+        (if start > 0 { "…" } else { "" }, if text.chars().count() > start + LENGTH { "…" } else { "" });
+    format!("{left}{middle}{right}")
 }
 
 fn unknown_key<'k>(

@@ -306,6 +306,7 @@ fn expressions_name_what_exists_upstream() {
         env("${ trigger.brnach } ${ trigger.parameters.x } ${ execution.time }"),
         env("${ paramters.n }"),
         env("${HOME}"),
+        env("${ vars.region } ${ branch }"),
         env("${HOME:-x}"),
         env("${ 1 + }"),
         env("${ secret('token') }"),
@@ -350,16 +351,19 @@ fn expressions_name_what_exists_upstream() {
       LB0502 /stages/1/env/X: there is no variable `paramters` (did you mean `parameters`?)
     "${HOME}"
       LB0502 /stages/1/env/X: there is no variable `HOME` (for a shell's variable write `$${HOME}`)
+    "${ vars.region } ${ branch }"
+      LB0502 /stages/1/env/X: there is no variable `vars` (`vars` exists while files are rendered: write `{{ vars.region }}`)
+      LB0502 /stages/1/env/X: there is no variable `branch` (write `trigger.branch`, or `{{ branch }}` for the branch of the definition)
     "${HOME:-x}"
-      LB0501 /stages/1/env/X: `${HOME:-x}`: `:` is not expected here (write `$${` for a literal `${`)
+      LB0501 /stages/1/env/X: `${HOME:-x}`, character 7: `:` is not expected here (write `$${` for a literal `${`)
     "${ 1 + }"
-      LB0501 /stages/1/env/X: `${ 1 + }`: the expression ends too early
+      LB0501 /stages/1/env/X: `${ 1 + }`, character 7: the expression ends too early
     "${ secret('token') }"
-      LB0901 /stages/1/env/X: `${ secret('token') }`: `secret(...)` is not in this version of Longboat (let the script read it from its own environment or a file)
+      LB0901 /stages/1/env/X: `${ secret('token') }`, character 4: `secret(...)` is not in this version of Longboat (let the script read it from its own environment or a file)
     "$${HOME} is fine"
       nothing
     "stages.end.status == 'SUCCEEDED' &&"
-      LB0501 /stages/1/when: `stages.end.status == 'SUCCEEDED' &&`: the expression ends too early
+      LB0501 /stages/1/when: `stages.end.status == 'SUCCEEDED' &&`, character 36: the expression ends too early
     "${ parameters.n > 3 }"
       nothing
     "${ parameters.n > 3 } && ${ parameters.n < 5 }"
@@ -373,5 +377,5 @@ fn expressions_name_what_exists_upstream() {
     "#);
     let spinnaker =
         check_stages(json!([{"refId": "1", "type": "wait", "waitTime": "${ #stage('Build')['context'] }"}]));
-    insta::assert_snapshot!(said(&spinnaker), @"LB0501 /stages/0/waitTime: `${ #stage('Build')['context'] }`: `#` is not expected here; Longboat evaluates CEL, not SpEL");
+    insta::assert_snapshot!(said(&spinnaker), @"LB0501 /stages/0/waitTime: `${ #stage('Build')['context'] }`, character 4: `#` is not expected here; Longboat evaluates CEL, not SpEL");
 }

@@ -119,7 +119,7 @@ pipelines:
         })
         .map(|(name, place)| format!("{name} {}:{}", place.file, place.line))
         .collect();
-    insta::assert_snapshot!(format!("{}\n{}", places.join("\n"), super::said(&checked)), @"
+    insta::assert_snapshot!(format!("{}\n{}", places.join("\n"), said(&checked)), @"
     one .longboat/a.yaml:3
     script .longboat/modules/step.yaml:2
     two .longboat/a.yaml:5
