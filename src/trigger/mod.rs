@@ -24,6 +24,7 @@ mod repositories;
 #[cfg(test)]
 mod sample;
 mod settle;
+mod start;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -199,6 +199,15 @@ impl Repository {
         Ok(branch.into_iter().collect())
     }
 
+    /// Remembers that a tracked branch is published, and whether it has application files.
+    pub(super) fn note_published(&self, branch: &str, has_files: bool) {
+        let mut known = self.known();
+        known.has_files = Some(has_files);
+        if !known.published.iter().any(|name| name == branch) {
+            known.published.push(branch.to_owned());
+        }
+    }
+
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
