@@ -14,8 +14,9 @@ use crate::schema::Dynamic;
 /// The longest single argument that Linux passes to a program, its final zero included (`MAX_ARG_STRLEN`).
 const MAX_ARGUMENT: usize = 128 * 1024 - 1;
 
-/// The longest time between SIGTERM and SIGKILL.
-const MAX_GRACE: Duration = Duration::from_secs(5 * 60);
+/// The longest time between SIGTERM and SIGKILL: with what SIGKILL may take, it stays below the time for which the
+/// engine waits for a cancelled stage (`EngineOptions::cancel_deadline`).
+const MAX_GRACE: Duration = Duration::from_secs(30);
 
 /// The fields of a `script` stage.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,7 +46,7 @@ pub(in crate::stage) struct Fields {
     #[serde(default)]
     restartable: Option<Dynamic<bool>>,
     /// How long the script has to clean up after SIGTERM when it is cancelled or timed out, before SIGKILL; 5 s if
-    /// not given, 5 minutes at most.
+    /// not given, 30 s at most.
     #[serde(default)]
     grace: Option<Dynamic<Span>>,
 }
@@ -207,7 +208,7 @@ mod tests {
             read(json!({"command": "x", "runner": "host", "workspace": "fresh", "restartable": true, "grace": "1s"}));
         assert_eq!((full.restartable(), full.grace()), (Ok(true), Ok(Duration::from_secs(1))));
         assert_eq!(full.workspace, Workspace::Fresh);
-        assert!(read(json!({"command": "x", "grace": "6m"})).grace().is_err());
+        assert!(read(json!({"command": "x", "grace": "31s"})).grace().is_err());
         assert!(Fields::read(&json!({"command": "x", "runner": "moon"})).is_err());
     }
 }

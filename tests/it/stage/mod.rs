@@ -1,5 +1,6 @@
 //! Scripts as they really run: the handler of the library, the supervisor of the real binary, real processes.
 
+mod pipelines;
 mod recovery;
 mod results;
 mod tree;
@@ -81,13 +82,18 @@ impl World {
         self.state.path().join("work").join(self.execution.info.id.to_string()).join("shared")
     }
 
-    fn read_log(&self, path: &str, offset: u64, max: usize) -> LogChunk {
+    fn read_log(&self, path: &str, attempt: u32, offset: u64, max: usize) -> LogChunk {
         let path = StagePath::parse(path).expect("a path");
-        Logs::new(self.state.path()).read(self.execution.info.id, &path, 1, offset, max).expect("readable")
+        Logs::new(self.state.path()).read(self.execution.info.id, &path, attempt, offset, max).expect("readable")
     }
 
+    /// The log of a stage's first attempt.
     fn log(&self, path: &str) -> String {
-        String::from_utf8_lossy(&self.read_log(path, 0, usize::MAX).bytes).into_owned()
+        self.log_of(path, 1)
+    }
+
+    fn log_of(&self, path: &str, attempt: u32) -> String {
+        String::from_utf8_lossy(&self.read_log(path, attempt, 0, usize::MAX).bytes).into_owned()
     }
 
     /// The processes that belong to the execution by their environment, supervisors included.

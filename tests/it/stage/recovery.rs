@@ -161,7 +161,7 @@ async fn a_script_whose_files_are_gone_is_not_run_again() {
     let Outcome::Fail(failure) = stage.recover(Some(checkpoint)).await else { panic!("should fail") };
     assert!(failure.message.contains("files are gone"), "{}", failure.message);
     assert!(!world.workspace().exists(), "nothing ran");
-    assert!(world.read_log("script", 0, 10).end, "the log is kept, and complete");
+    assert!(world.read_log("script", 1, 0, 10).end, "the log is kept, and complete");
 }
 
 #[tokio::test]

@@ -105,14 +105,14 @@ async fn the_log_can_be_followed_while_it_grows() {
     let world = World::new();
     let command = "echo one; echo two >&2; until [ -e go ]; do sleep 0.01; done; echo three";
     let mut stage = world.stage("deploy/before/a log", json!({"command": command}));
-    assert_eq!(world.read_log("deploy/before/a log", 0, 100).bytes, b"");
+    assert_eq!(world.read_log("deploy/before/a log", 1, 0, 100).bytes, b"");
     let running = stage.start().await;
     until("the first lines are there", || world.log("deploy/before/a log") == "one\ntwo\n").await;
-    let chunk = world.read_log("deploy/before/a log", 0, 100);
+    let chunk = world.read_log("deploy/before/a log", 1, 0, 100);
     assert_eq!((chunk.next, chunk.end), (8, false));
     fs::write(world.workspace().join("go"), "").expect("written");
     outputs_of(stage.follow(running).await);
-    let chunk = world.read_log("deploy/before/a log", 8, 100);
+    let chunk = world.read_log("deploy/before/a log", 1, 8, 100);
     assert_eq!((chunk.bytes.as_slice(), chunk.end), (b"three\n".as_slice(), true));
 }
 

@@ -68,7 +68,7 @@ async fn a_cancelled_script_is_gone_with_its_whole_tree_when_cancel_returns() {
 async fn a_script_may_clean_up_before_it_ends() {
     let world = World::new();
     let command = "trap 'sh -c \"sleep 0.1; echo cleaned\"; exit 5' TERM; echo ready; while :; do sleep 0.01; done";
-    let stage = world.stage("script", json!({"command": command, "grace": "1m"}));
+    let stage = world.stage("script", json!({"command": command, "grace": "30s"}));
     stage.start_long().await;
     until("it is ready", || world.log("script") == "ready\n").await;
     stage.cancel().await;

@@ -1,0 +1,233 @@
+//! The stage types in the engine's hands: whole pipelines over a real store.
+
+use std::time::Duration;
+
+use longboat::clock::Clock;
+use longboat::diagnostic::Place;
+use longboat::engine::{Engine, EngineError, EngineOptions, Judgment, Verdict};
+use longboat::model::{
+    ExecutionId, ExecutionView, OnFailure, Retry, Span, Stage, StageId, StagePath, StageView, Status,
+};
+use longboat::stage::registry;
+use longboat::store::{Created, Store};
+use serde_json::{Value, json};
+
+use super::{World, eventually, processes_with, until};
+
+/// A stage of a pipeline, as its author writes it.
+fn stage(id: &str, kind: &str, needs: &[&str], fields: Value) -> Stage {
+    let Value::Object(fields) = fields else { panic!("fields are a map") };
+    let raw = if kind == "script" { vec!["/command".to_owned()] } else { Vec::new() };
+    Stage {
+        id: StageId::parse(id).expect("an id"),
+        name: id.to_owned(),
+        kind: kind.to_owned(),
+        needs: needs.iter().map(|need| StageId::parse(need).expect("an id")).collect(),
+        when: None,
+        on_failure: OnFailure::Halt,
+        timeout: None,
+        retry: None,
+        fields,
+        raw,
+        source: Place::point("deploy.yaml", 1, 1),
+    }
+}
+
+fn span(text: &str) -> Span {
+    Span::parse(text).expect("a span")
+}
+
+/// A store, and the engine over it.
+struct Running {
+    store: Store,
+    engine: Engine,
+}
+
+impl Running {
+    async fn start(world: &World) -> Self {
+        let store = Store::temporary(Clock::system()).await.expect("a store");
+        Self { engine: engine(world, &store).await, store }
+    }
+
+    /// The engine stops and another takes its place, as after a restart of Longboat.
+    async fn restart(self, world: &World) -> Self {
+        self.engine.shutdown().await;
+        Self { engine: engine(world, &self.store).await, store: self.store }
+    }
+
+    /// Runs a pipeline of these stages as the world's execution.
+    async fn submit(&self, world: &World, stages: Vec<Stage>) -> ExecutionId {
+        let mut info = world.execution.info.clone();
+        info.pipeline.stages = stages;
+        let id = info.id;
+        let created = self.store.create(info).await.expect("created");
+        let Created::New(key) = created else { panic!("should be new") };
+        self.engine.handle().submit(key).await;
+        id
+    }
+
+    async fn view(&self, id: ExecutionId) -> ExecutionView {
+        self.engine.handle().view(id).await.expect("readable").expect("is there")
+    }
+
+    async fn ended(&self, id: ExecutionId) -> ExecutionView {
+        eventually("the execution ends", || async {
+            let view = self.view(id).await;
+            view.status.is_complete().then_some(view)
+        })
+        .await
+    }
+
+    async fn until_stage(&self, id: ExecutionId, what: &str, condition: impl Fn(&StageView) -> bool) {
+        eventually(what, || async { self.view(id).await.stages.iter().any(&condition).then_some(()) }).await;
+    }
+}
+
+async fn engine(world: &World, store: &Store) -> Engine {
+    let registry = registry(world.deps.clone());
+    Engine::start(store.clone(), Clock::system(), registry, EngineOptions::default()).await.expect("an engine")
+}
+
+fn of<'a>(view: &'a ExecutionView, id: &str) -> &'a StageView {
+    view.stages.iter().find(|stage| stage.id.as_str() == id).expect("a stage")
+}
+
+#[tokio::test]
+async fn values_go_from_stage_to_stage_past_a_person() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let build =
+        stage("build", "script", &[], json!({"command": "echo image=shop:7 >> $LONGBOAT_OUTPUT; echo built > result"}));
+    let pause = stage("pause", "wait", &["build"], json!({"waitTime": "50ms"}));
+    let ask = stage("ask", "manualJudgment", &["pause"], json!({"instructions": "?", "judgmentInputs": ["eu", "us"]}));
+    let deploy = stage(
+        "deploy",
+        "script",
+        &["ask"],
+        json!({
+            "command": "cat result; echo \"$IMAGE in $REGION by $WHO\"",
+            "env": {
+                "IMAGE": "${ stages.build.outputs.image }",
+                "REGION": "${ stages.ask.outputs.judgmentInput }",
+                "WHO": "${ stages.ask.outputs.judgedBy }",
+            },
+        }),
+    );
+    let meet = stage("meet", "noop", &["deploy"], json!({}));
+    let id = running.submit(&world, vec![build, pause, ask, deploy, meet]).await;
+    running.until_stage(id, "it asks", |stage| stage.waiting_for.as_deref() == Some("approval: ask")).await;
+    assert_eq!(running.view(id).await.description, "Waiting for approval: ask");
+
+    let path = StagePath::parse("ask").expect("a path");
+    let judgment =
+        |input: &str| Judgment { verdict: Verdict::Continue, input: Some(input.to_owned()), by: "ann".into() };
+    let refused = running.engine.handle().judge(id, &path, judgment("mars")).await.expect_err("refused");
+    assert!(matches!(&refused, EngineError::Refused(why) if why.contains("choose one of `eu`, `us`")), "{refused}");
+    running.engine.handle().judge(id, &path, judgment("us")).await.expect("taken");
+
+    let view = running.ended(id).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!(world.log("deploy"), "built\nshop:7 in us by ann\n");
+    assert_eq!(Value::from(of(&view, "build").outputs.clone()), json!({"image": "shop:7", "exitCode": 0}));
+}
+
+#[tokio::test]
+async fn a_stage_that_is_out_of_time_is_gone_with_all_its_processes() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let token = format!("{}", 1_000_000 + fastrand::u32(..1_000_000_000));
+    let command = format!("trap '' TERM; setsid sleep {token} & touch begun; sleep {token}; sleep {token}");
+    let slow = stage("slow", "script", &[], json!({"command": command, "grace": "100ms"}));
+    let id = running.submit(&world, vec![Stage { timeout: Some(span("1s")), ..slow }]).await;
+    let view = running.ended(id).await;
+    assert_eq!(view.status, Status::Terminal);
+    let error = of(&view, "slow").error.clone().unwrap_or_default();
+    assert!(error.contains("timed out"), "{error}");
+    assert!(world.workspace().join("begun").exists(), "it did run");
+    assert_eq!(processes_with("cmdline", &token), [0; 0]);
+    assert_eq!(world.processes(), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_failure_ends_the_scripts_beside_it() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let long = stage("long", "script", &[], json!({"command": "touch begun; setsid sleep 1000 & sleep 1000"}));
+    let bad = stage("bad", "script", &[], json!({"command": "until [ -e begun ]; do sleep 0.01; done; exit 4"}));
+    let id = running.submit(&world, vec![long, bad]).await;
+    let view = running.ended(id).await;
+    assert_eq!((view.status, view.description.as_str()), (Status::Terminal, "Failed: bad, exit code 4"));
+    assert_eq!(of(&view, "long").status, Status::Canceled);
+    assert_eq!(world.processes(), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_script_goes_on_while_longboat_restarts() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let command = "echo run >> runs; until [ -e go ]; do sleep 0.01; done; echo word=kept > $LONGBOAT_OUTPUT";
+    let script = stage("script", "script", &[], json!({"command": command}));
+    let id = running.submit(&world, vec![script]).await;
+    until("it runs", || world.workspace().join("runs").exists()).await;
+    let running = running.restart(&world).await;
+    let running = running.restart(&world).await;
+    std::fs::write(world.workspace().join("go"), "").expect("written");
+    let view = running.ended(id).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    let script = of(&view, "script");
+    assert_eq!((script.attempt, &script.outputs["word"]), (1, &json!("kept")));
+    assert_eq!(std::fs::read_to_string(world.workspace().join("runs")).expect("written"), "run\n");
+}
+
+#[tokio::test]
+async fn a_restartable_script_begins_anew_after_a_restart() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let command = "echo run >> runs; until [ -e go ]; do sleep 0.01; done";
+    let script = stage("script", "script", &[], json!({"command": command, "restartable": true}));
+    let id = running.submit(&world, vec![script]).await;
+    let runs = || std::fs::read_to_string(world.workspace().join("runs")).map_or(0, |text| text.lines().count());
+    until("it runs", || runs() == 1).await;
+    let running = running.restart(&world).await;
+    until("it runs again", || runs() == 2).await;
+    std::fs::write(world.workspace().join("go"), "").expect("written");
+    let view = running.ended(id).await;
+    assert_eq!((view.status, of(&view, "script").attempt), (Status::Succeeded, 2), "{view:#?}");
+    assert_eq!(world.processes(), [0; 0]);
+}
+
+#[tokio::test]
+async fn each_attempt_has_its_log() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let command = "echo attempt $LONGBOAT_ATTEMPT; [ $LONGBOAT_ATTEMPT = 2 ]";
+    let script = stage("script", "script", &[], json!({"command": command}));
+    let retry = Some(Retry { attempts: 3, backoff: span("10ms") });
+    let id = running.submit(&world, vec![Stage { retry, ..script }]).await;
+    let view = running.ended(id).await;
+    assert_eq!((view.status, of(&view, "script").attempt), (Status::Succeeded, 2), "{view:#?}");
+    assert_eq!((world.log_of("script", 1), world.log_of("script", 2)), ("attempt 1\n".into(), "attempt 2\n".into()));
+}
+
+/// A hundred scripts at once: more than may run at once, none lost, none run twice.
+#[tokio::test]
+async fn many_scripts_at_once() {
+    let mut world = World::new();
+    world.deps.max_scripts = 8;
+    let running = Running::start(&world).await;
+    let stages = (0..100).map(|index| {
+        let fields = json!({"command": "echo $LONGBOAT_STAGE >> runs; echo n=$LONGBOAT_STAGE > $LONGBOAT_OUTPUT"});
+        stage(&format!("s{index}"), "script", &[], fields)
+    });
+    let id = running.submit(&world, stages.collect()).await;
+    let started = std::time::Instant::now();
+    let view = running.ended(id).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert!(view.stages.iter().all(|stage| stage.outputs["n"] == json!(stage.id.as_str())));
+    let mut runs: Vec<String> =
+        std::fs::read_to_string(world.workspace().join("runs")).expect("written").lines().map(str::to_owned).collect();
+    runs.sort();
+    runs.dedup();
+    assert_eq!(runs.len(), 100);
+    assert!(started.elapsed() < Duration::from_secs(60), "nobody waited for a periodic look");
+}
