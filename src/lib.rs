@@ -4,6 +4,8 @@
 //! `tests/tidy.rs` checks.
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod diagnostic;

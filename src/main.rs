@@ -1,4 +1,4 @@
-//! The `longboat` program.
+//! The `longboat` program: the command line, and the supervisor that scripts run under.
 
 use std::process::ExitCode;
 
@@ -8,5 +8,5 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|command| command == "supervise") {
         return longboat::stage::script::supervisor::main(args);
     }
-    ExitCode::SUCCESS
+    longboat::cli::main()
 }

@@ -17,6 +17,7 @@ mod network;
 mod remote;
 mod snapshot;
 mod watch;
+mod work_tree;
 
 pub use error::GitError;
 pub use history::{Changed, CommitInfo};
@@ -25,3 +26,4 @@ pub use network::RemoteHeads;
 pub use remote::{Credentials, Remote};
 pub use snapshot::{EntryKind, Snapshot, SnapshotEntry};
 pub use watch::watch_local;
+pub use work_tree::{WorkTreeError, WorkTreeFacts, first_commit, snapshot, work_tree};

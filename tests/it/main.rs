@@ -1,8 +1,11 @@
 //! Longboat from outside and across its rooms: real Git, real HTTP, the real binary. One binary for all of
 //! it, because each would be linked anew.
 
+mod cli;
+mod docs;
 mod forge;
 mod git;
+mod journey;
 mod notify;
 mod schema;
 mod stage;

@@ -111,6 +111,11 @@ const STACK: usize = 64 * 1024 * 1024;
 /// The most renderers of one commit.
 const MAX_RENDERERS: usize = 8;
 
+/// The text of a built-in module, by its full name (`std/approve`).
+pub fn built_in(name: &str) -> Option<String> {
+    module::built_in_bytes(name).and_then(|bytes| String::from_utf8(bytes).ok())
+}
+
 /// Renders every application file of the commit: `.longboat/*.{yaml,yml,json}`, except `settings.*`.
 ///
 /// Blocks until all are rendered, and uses several threads for it; async code calls it from a blocking task.

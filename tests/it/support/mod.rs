@@ -3,3 +3,5 @@
 pub mod fake_github;
 pub mod git_http;
 pub mod repo;
+pub mod server;
+pub mod wait;

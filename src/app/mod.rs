@@ -1,0 +1,202 @@
+//! The composition root: puts the rooms together, starts them in the right order, and stops them in the other.
+//!
+//! Up: store, engine (which goes on with what a former process left), forges and reporter, triggers, the listener.
+//! Down: the listener takes no more, triggers stop, the reporter finishes what is under way, the engine leaves its
+//! running scripts to the next start, and the store closes last.
+
+mod checkouts;
+mod core;
+mod forges;
+mod local;
+
+pub use local::Local;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures::FutureExt;
+use serde_json::Map;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, ApiState};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::{Handle, LogSource};
+use crate::git::GitOptions;
+use crate::notify::{Reporter, ReporterOptions};
+use crate::stage::Logs;
+use crate::store::{ExecutionFilter, StoreOptions};
+use crate::trigger::{
+    ManualStart, Notice, Reports, RepositorySet, RepositorySpec, TriggerDeps, TriggerOptions, Triggers,
+};
+use crate::ui::{self, UiState};
+use core::Core;
+
+/// How long requests that are under way may take when the server stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the configuration file doesn't say.
+#[derive(Debug, Clone)]
+pub struct AppOptions {
+    /// The time.
+    pub clock: Clock,
+    /// Whether what a repository holds at its first sight counts as pushed.
+    pub run_first: bool,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        Self { clock: Clock::system(), run_first: false }
+    }
+}
+
+/// A running Longboat.
+pub struct App {
+    core: Core,
+    triggers: Triggers,
+    reporter: Reporter,
+    address: SocketAddr,
+    stopping: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl App {
+    /// Starts everything that the configuration asks for; returns when the address answers.
+    ///
+    /// # Errors
+    /// If the address is taken, another process has the database, or a forge can't be set up.
+    pub async fn start(config: Config, options: AppOptions) -> anyhow::Result<Self> {
+        let AppOptions { clock, run_first } = options;
+        let state_dir = config.server.state_dir.clone();
+        std::fs::create_dir_all(&state_dir)
+            .with_context(|| format!("can't make the state folder {}", state_dir.display()))?;
+        // Before anything starts to run: a second server must not get further than this.
+        let listener = listen(config.server.listen).await?;
+        let address = listener.local_addr()?;
+
+        let specs = config.repositories.iter().map(RepositorySpec::from).collect();
+        let git_options = GitOptions { deadline: config.limits.git_deadline, ..GitOptions::default() };
+        let repositories = RepositorySet::new(specs, &state_dir.join("mirrors"), &git_options);
+        let store = StoreOptions {
+            url: config.database.url.clone(),
+            durable: config.database.durable,
+            owner: format!("process {}", std::process::id()),
+        };
+        let running = config.limits.running_stages;
+        let core = Core::start(store, &state_dir, &repositories, running, clock.clone()).await?;
+
+        let forges = forges::forges(&config, &clock)?;
+        let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };
+        let reporter = Reporter::start(core.store.clone(), clock.clone(), forges, reporting).await?;
+
+        let engine = core.engine();
+        let deps = TriggerDeps {
+            store: core.store.clone(),
+            clock: clock.clone(),
+            repositories,
+            catalog: Arc::new(crate::stage::catalog()),
+            submit: Arc::new(move |key| {
+                let engine = engine.clone();
+                async move { engine.submit(key).await }.boxed()
+            }),
+        };
+        let reports = Reports::new(config.status_prefix.clone());
+        let triggers = Triggers::start(deps, TriggerOptions { reports, run_first, ..TriggerOptions::default() }).await?;
+
+        let stopping = CancellationToken::new();
+        let router = router(config, &core, &triggers, &stopping);
+        let stop = stopping.clone();
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        });
+        tracing::info!(%address, "listening");
+        Ok(Self { core, triggers, reporter, address, stopping, server })
+    }
+
+    /// The address of its pages on this machine.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> Handle {
+        self.core.engine()
+    }
+
+    /// Commits as they are worked off.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.triggers.notices()
+    }
+
+    /// Starts the pipeline of the newest execution once more, by hand.
+    ///
+    /// # Errors
+    /// If there is no execution yet, or its pipeline can't be started.
+    pub async fn repeat_newest(&self) -> anyhow::Result<()> {
+        let newest = self.core.store.executions(ExecutionFilter { limit: 1, ..ExecutionFilter::default() }).await?;
+        let Some(newest) = newest.items.into_iter().next() else { bail!("nothing has run yet") };
+        let start = ManualStart {
+            application: newest.application,
+            pipeline: newest.pipeline,
+            parameters: Map::new(),
+            commit: None,
+            actor: None,
+            correlation_id: None,
+        };
+        self.triggers.start_pipeline(start).await?;
+        Ok(())
+    }
+
+    /// Stops in good order. Running scripts go on and are adopted at the next start.
+    pub async fn shutdown(self) {
+        self.stopping.cancel();
+        self.triggers.shutdown().await;
+        match tokio::time::timeout(GRACE, self.server).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the listener ended badly"),
+            Ok(Err(error)) => tracing::error!(%error, "the listener ended badly"),
+            Err(_) => tracing::warn!("some requests were cut off after {GRACE:?}"),
+        }
+        self.reporter.shutdown().await;
+        self.core.shutdown().await;
+    }
+}
+
+/// API and pages behind their guard.
+fn router(config: Config, core: &Core, triggers: &Triggers, stopping: &CancellationToken) -> axum::Router {
+    let config = Arc::new(config);
+    let logs: Arc<dyn LogSource> = Arc::new(Logs::new(&core.state_dir));
+    let api = ApiState {
+        config: Arc::clone(&config),
+        store: core.store.clone(),
+        engine: core.engine(),
+        triggers: triggers.clone(),
+        logs: Arc::clone(&logs),
+        clock: core.clock.clone(),
+        stopping: stopping.clone(),
+    };
+    let ui = UiState {
+        config: Arc::clone(&config),
+        store: core.store.clone(),
+        engine: core.engine(),
+        logs,
+        clock: core.clock.clone(),
+    };
+    api::guard(api::router(api).merge(ui::router(ui)), &config, core.clock.clone())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {} of {} is taken by another program (or another Longboat); stop it, or choose another port",
+            address.port(),
+            address.ip()
+        ),
+        _ => anyhow::anyhow!("can't listen on {address}: {error}"),
+    })
+}

@@ -1,0 +1,96 @@
+//! The command line: data on standard output, talk on standard error.
+//!
+//! Exit codes: 0 good, 1 the answer is no (findings, a failed run), 2 it could not be done.
+
+mod demo;
+mod examples;
+mod explain;
+mod findings;
+mod progress;
+mod render;
+mod run;
+mod serve;
+mod validate;
+mod work_tree;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use findings::{Format, Report, excerpt};
+
+/// Continuous delivery driven by Git, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "longboat", version, about, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole journey on a sample repository: a commit becomes a pipeline, an execution, a status
+    Demo(demo::Args),
+    /// Serve the repositories of a configuration file
+    Serve(serve::Args),
+    /// Check the pipeline files of a work tree
+    Validate(validate::Args),
+    /// Print a pipeline file as its templates and modules make it
+    Render(render::Args),
+    /// Say where a value of a rendered file comes from
+    Explain(explain::Args),
+    /// Run a pipeline here, with the files as they are, committed or not
+    Run(run::Args),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Good.
+    Yes,
+    /// The answer is no: findings, a failed run.
+    No,
+}
+
+/// Reads the command line, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo(args) => block_on(demo::run(args)),
+        Command::Serve(args) => block_on(serve::run(args)),
+        Command::Validate(args) => validate::run(&args),
+        Command::Render(args) => render::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Run(args) => block_on(run::run(args)),
+    };
+    match result {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("longboat: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<Answer>>) -> anyhow::Result<Answer> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // A thread that waits for a person's answer would keep the process alive for ever.
+    runtime.shutdown_background();
+    result
+}
+
+/// Whether standard output takes colours: a terminal, and nobody said no.
+fn color() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Writes data to standard output. A reader that closed its end early (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,40 @@
+//! `longboat validate`: checks the pipeline files of a work tree, as the server would on a push.
+
+use std::path::PathBuf;
+
+use super::work_tree::{Files, WorkTree};
+use super::{Answer, Format, Report};
+use crate::diagnostic::Diagnostic;
+use crate::gitops;
+
+/// Check the pipeline files of a work tree
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The work tree, or a folder or file in it
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// The branch that templates see, instead of the one that is checked out
+    #[arg(long)]
+    branch: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<Answer> {
+    let tree = WorkTree::find(&args.path)?;
+    let files = Files::new(&tree, args.branch.as_deref());
+    let checked = gitops::check(&files.request(), &crate::stage::catalog(), None);
+    let (_, summary) = gitops::summarize(&checked);
+    let valid = checked.applications.iter().filter(|application| application.valid);
+    let report = Report {
+        findings: &checked.findings,
+        summary: &summary,
+        files: checked.files,
+        pipelines: valid.map(|application| application.pipelines.len()).sum(),
+    };
+    super::print(&report.render(args.format, super::color(), &|path| files.read(path)))?;
+    let failed = checked.findings.iter().any(Diagnostic::is_error);
+    Ok(if failed { Answer::No } else { Answer::Yes })
+}

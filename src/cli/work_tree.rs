@@ -1,0 +1,157 @@
+//! The work tree a command is about: where it begins, what it is called, which branch it is on.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use serde_json::{Map, Value};
+
+use crate::gitops::{self, Checked, FolderSource, Limits, Rendered, Request, Source};
+use crate::model::RepositoryName;
+
+/// A folder with pipeline files, as `validate`, `render`, `explain` and `run` see it.
+#[derive(Debug)]
+pub struct WorkTree {
+    /// Its root: where `.longboat` or `.git` is.
+    pub root: PathBuf,
+    /// The name that templates see as `repository`: `owner/name` of its `origin`, or `local/<folder>`.
+    pub name: RepositoryName,
+    /// The branch that templates see; `main` if none is checked out.
+    pub branch: String,
+}
+
+impl WorkTree {
+    /// Finds the work tree that `path` (a file or folder) lies in, by walking up.
+    ///
+    /// # Errors
+    /// If the path doesn't exist, or no folder above it has `.longboat` or `.git`.
+    pub fn find(path: &Path) -> anyhow::Result<Self> {
+        let start = path.canonicalize().with_context(|| format!("can't find {}", path.display()))?;
+        let above = start.ancestors().filter(|folder| folder.is_dir());
+        let root = above
+            .clone()
+            .find(|folder| folder.join(".git").exists())
+            .or_else(|| above.clone().find(|folder| folder.join(".longboat").is_dir()));
+        let Some(root) = root else {
+            bail!(
+                "no repository at {}: neither it nor a folder above it has `.git` or `.longboat`; \
+                 start in a repository, or name one",
+                path.display()
+            );
+        };
+        let folder = root.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());
+        let facts = crate::git::work_tree(root);
+        let name = facts
+            .as_ref()
+            .and_then(|facts| facts.origin.as_deref())
+            .and_then(repository_of_url)
+            .or_else(|| RepositoryName::parse(&format!("local/{}", tame(&folder))).ok());
+        let Some(name) = name else { bail!("the folder name {folder:?} can't be made into a repository name") };
+        let branch = facts.and_then(|facts| facts.branch).unwrap_or_else(|| "main".to_owned());
+        Ok(Self { root: root.to_owned(), name, branch })
+    }
+
+    /// The path of `file` inside the work tree, with `/`.
+    ///
+    /// # Errors
+    /// If it doesn't exist or lies outside.
+    pub fn relative(&self, file: &Path) -> anyhow::Result<String> {
+        let full = file.canonicalize().with_context(|| format!("can't find {}", file.display()))?;
+        let inside = full
+            .strip_prefix(&self.root)
+            .with_context(|| format!("{} lies outside of {}", file.display(), self.root.display()))?;
+        let Some(text) = inside.to_str() else { bail!("the name of {} is not UTF-8", file.display()) };
+        Ok(text.to_owned())
+    }
+}
+
+/// The files of a work tree, and what rendering them may use.
+pub struct Files<'a> {
+    tree: &'a WorkTree,
+    branch: &'a str,
+    source: FolderSource,
+    globals: Map<String, Value>,
+    limits: Limits,
+}
+
+impl<'a> Files<'a> {
+    /// The files of `tree`; templates see `branch` if it is given, else the one that is checked out.
+    pub fn new(tree: &'a WorkTree, branch: Option<&'a str>) -> Self {
+        Self {
+            tree,
+            branch: branch.unwrap_or(&tree.branch),
+            source: FolderSource::new(&tree.root),
+            globals: Map::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// What to render.
+    pub fn request(&self) -> Request<'_> {
+        Request {
+            source: &self.source,
+            repository: &self.tree.name,
+            branch: self.branch,
+            globals: &self.globals,
+            limits: &self.limits,
+        }
+    }
+
+    /// Renders and checks one file.
+    pub fn check(&self, path: &str) -> Checked {
+        let file = gitops::render_file(&self.request(), path);
+        let rendered = Rendered { files: vec![file], findings: Vec::new() };
+        gitops::check_rendered(rendered, &crate::stage::catalog(), None)
+    }
+
+    /// The text of a file of the work tree or of a built-in module, for excerpts.
+    pub fn read(&self, path: &str) -> Option<String> {
+        if let Some(text) = gitops::built_in(path) {
+            return Some(text);
+        }
+        String::from_utf8(self.source.read(path).ok().flatten()?).ok()
+    }
+}
+
+/// `owner/name` of an address like `git@github.com:owner/name.git` or `https://github.com/owner/name`.
+fn repository_of_url(url: &str) -> Option<RepositoryName> {
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None => url.split_once(':')?.1,
+    };
+    RepositoryName::parse(path.trim_matches('/').trim_end_matches(".git")).ok()
+}
+
+/// A folder's name with everything replaced that a repository name can't hold.
+fn tame(folder: &str) -> String {
+    let word: String = folder
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.') { letter } else { '-' })
+        .collect();
+    let word = word.trim_start_matches(['-', '.']);
+    if word.is_empty() { "repository".to_owned() } else { word.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_the_usual_addresses() {
+        for url in [
+            "git@github.com:acme/shop.git",
+            "https://github.com/acme/shop",
+            "https://user@github.com/acme/shop.git",
+            "ssh://git@host:22/acme/shop.git",
+        ] {
+            assert_eq!(repository_of_url(url).expect(url).as_str(), "acme/shop", "{url}");
+        }
+        assert_eq!(repository_of_url("../shop"), None);
+    }
+
+    #[test]
+    fn odd_folder_names_are_tamed() {
+        assert_eq!(tame("My Shop (2)"), "My-Shop--2-");
+        assert_eq!(tame("..."), "repository");
+    }
+}

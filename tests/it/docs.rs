@@ -1,0 +1,186 @@
+//! Pages that repeat the code are made from it: the configuration, the stage types, the command line, the schemas.
+//! `UPDATE_DOCS=1 tests/run quick` writes them; without it a page that is out of step fails.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use longboat::config::Config;
+use longboat::{schema, stage};
+use serde_json::Value;
+
+#[test]
+fn the_schemas_are_in_step_with_the_types() {
+    for (path, text) in schema::files(&stage::catalog()) {
+        in_step(&path, &text);
+    }
+    in_step("schema/config.json", &pretty(&Config::json_schema()));
+}
+
+#[test]
+fn the_configuration_page_is_in_step_with_the_types() {
+    let schema = Config::json_schema();
+    let mut page = String::from(
+        "# The configuration\n\n\
+         `longboat serve --config longboat.yaml` reads one YAML file. Unknown keys are errors, and name the nearest key that \
+         exists. A secret is `{env: NAME}` or `{file: PATH}`, never the secret itself. Relative paths are relative to the \
+         file. `longboat serve --check` says whether a file is good and starts nothing. For completion in an editor, put \
+         `# yaml-language-server: $schema=` and the path of `schema/config.json` on the first line.\n\n\
+         This page is made from the program's types.\n",
+    );
+    section(&mut page, &schema, &schema, "", 0);
+    in_step("docs/configuration.md", &page);
+}
+
+#[test]
+fn the_page_of_stage_types_is_in_step_with_the_types() {
+    let mut page = String::from(
+        "# Stage types\n\n\
+         Every stage has `id`, `name`, `type`, `needs`, `when`, `onFailure`, `timeout` and `retry`, and the fields of its type. \
+         `${ }` is evaluated in all fields when the stage starts, except in those marked *raw*. This page is made from the \
+         program's types, like the schemas in `schema/stages/`.\n",
+    );
+    for kind in stage::catalog().iter() {
+        let _ = writeln!(page, "\n## `{}`\n\n{}", kind.name, kind.description);
+        table(&mut page, &kind.schema, &kind.schema);
+        if !kind.outputs.is_empty() {
+            let outputs = kind.outputs.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let _ = writeln!(page, "\nOutputs: {outputs}.");
+        }
+    }
+    in_step("docs/stages.md", &page);
+}
+
+#[test]
+fn the_page_of_commands_is_in_step_with_the_program() {
+    let mut page = String::from(
+        "# Commands\n\n\
+         Exit codes: 0 good, 1 the answer is no (findings, a failed run), 2 it could not be done. Data goes to standard output, \
+         talk to standard error. `NO_COLOR` is obeyed. This page is what the program itself says.\n",
+    );
+    for command in ["", "demo", "serve", "validate", "render", "explain", "run"] {
+        let mut words: Vec<&str> = command.split_whitespace().collect();
+        words.push("--help");
+        let output = Command::new(env!("CARGO_BIN_EXE_longboat")).args(&words).output().expect("the binary runs");
+        let help = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "longboat {words:?}");
+        let title = format!("longboat {command}");
+        let _ = writeln!(page, "\n## {}\n\n```text\n{}\n```", title.trim(), help.trim_end());
+    }
+    in_step("docs/commands.md", &page);
+}
+
+/// The keys of an object and, below it, of each object that it holds.
+fn section(page: &mut String, root: &Value, schema: &Value, path: &str, depth: usize) {
+    if depth > 4 {
+        return;
+    }
+    if !path.is_empty() {
+        let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(page, "\n## `{path}`\n\n{about}");
+    }
+    table(page, root, schema);
+    for (name, key) in properties(schema) {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let key = follow(root, key);
+        let (target, below) = match (key.get("items"), key.get("additionalProperties")) {
+            (Some(items), _) => (follow(root, items), format!("{below}[]")),
+            (None, Some(values)) if values.is_object() => (follow(root, values), format!("{below}.<name>")),
+            _ => (key, below),
+        };
+        if target.get("x-longboat-secret").is_none() && properties(target).next().is_some() {
+            section(page, root, target, &below, depth + 1);
+        }
+    }
+}
+
+fn table(page: &mut String, root: &Value, schema: &Value) {
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let mut rows = String::new();
+    for (name, key) in properties(schema) {
+        let target = follow(root, key);
+        let about = key.get("description").or_else(|| target.get("description")).and_then(Value::as_str).unwrap_or_default();
+        let mut notes = vec![kind(root, key)];
+        if required.contains(&name.as_str()) {
+            notes.push("required".to_owned());
+        }
+        if key.get("x-longboat-raw").is_some() {
+            notes.push("*raw*".to_owned());
+        }
+        let _ = writeln!(rows, "| `{name}` | {} | {} |", notes.join(", "), about.replace('\n', " ").replace('|', "\\|"));
+    }
+    if !rows.is_empty() {
+        let _ = write!(page, "\n| key | type | what it is |\n|---|---|---|\n{rows}");
+    }
+}
+
+/// What kind of value a schema takes, in a word or two.
+fn kind(root: &Value, schema: &Value) -> String {
+    let target = follow(root, schema);
+    if target.get("x-longboat-secret").is_some() {
+        return "secret".to_owned();
+    }
+    if let Some(words) = target.get("enum").and_then(Value::as_array) {
+        return words.iter().map(|word| format!("`{}`", word.as_str().unwrap_or_default())).collect::<Vec<_>>().join(" or ");
+    }
+    for choice in ["anyOf", "oneOf"] {
+        if let Some(choices) = target.get(choice).and_then(Value::as_array) {
+            let mut words: Vec<String> = choices
+                .iter()
+                .map(|choice| match choice.get("const").and_then(Value::as_str) {
+                    Some(word) => format!("`{word}`"),
+                    None => kind(root, choice),
+                })
+                .filter(|word| word != "null")
+                .collect();
+            words.dedup();
+            return words.join(" or ");
+        }
+    }
+    match target.get("type") {
+        Some(Value::String(word)) if word == "array" => {
+            format!("list of {}", target.get("items").map_or_else(|| "any".to_owned(), |items| kind(root, items)))
+        }
+        Some(Value::String(word)) => word.clone(),
+        Some(Value::Array(words)) => {
+            words.iter().filter_map(Value::as_str).filter(|word| *word != "null").collect::<Vec<_>>().join(" or ")
+        }
+        _ => "any".to_owned(),
+    }
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+}
+
+/// The definition that a `$ref` names, through an `anyOf` with null.
+fn follow<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    let reference = schema.get("$ref").and_then(Value::as_str).or_else(|| {
+        let choices = schema.get("anyOf").and_then(Value::as_array)?;
+        let mut others = choices.iter().filter(|choice| choice.get("type").and_then(Value::as_str) != Some("null"));
+        let only = others.next().filter(|_| choices.len() == 2)?;
+        only.get("$ref").and_then(Value::as_str)
+    });
+    match reference.and_then(|reference| root.pointer(reference.trim_start_matches('#'))) {
+        Some(target) => target,
+        None => schema,
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).expect("JSON"))
+}
+
+fn in_step(path: &str, text: &str) {
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::create_dir_all(full.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&full, text).expect("the page is written");
+    }
+    let there = std::fs::read_to_string(&full).unwrap_or_default();
+    assert!(there == text, "{path} is out of step with the program; `UPDATE_DOCS=1 tests/run quick` writes it");
+}

@@ -1,0 +1,6 @@
+//! The whole journey with the real binary, real Git over HTTP and a GitHub that refuses what GitHub refuses.
+
+mod bad;
+mod commit;
+mod kill;
+pub mod world;
