@@ -72,6 +72,7 @@ impl World {
     }
 
     /// The address of a repository over HTTP.
+    #[allow(dead_code, reason = "a benchmark asks for it")]
     pub fn served(&self, path: &str) -> String {
         self.git.url(path)
     }

@@ -51,7 +51,7 @@ impl Server {
         // Later lines on stdout must not block the server.
         std::thread::spawn(move || {
             let mut rest = Vec::new();
-            let _ = out.read_to_end(&mut rest);
+            drop(out.read_to_end(&mut rest));
         });
         Self { child, url, log }
     }
@@ -104,8 +104,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Nothing to do if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
