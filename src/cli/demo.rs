@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::progress::{Paint, Progress};
+use super::serve::Stop;
 use super::{Answer, examples};
 use crate::app::{App, AppOptions};
 use crate::clock::Clock;
@@ -39,6 +40,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let started = Instant::now();
+    let mut stop = Stop::listen()?;
     let again = prepare(&args.dir)?;
     let dir = args.dir.canonicalize().with_context(|| format!("can't find {}", args.dir.display()))?;
     let repository = dir.join(REPOSITORY);
@@ -62,8 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     } else {
         tokio::select! {
             answer = demo.follow(&app, false) => answer,
-            stopped = super::serve::stopped() => {
-                stopped?;
+            () = stop.wait() => {
                 demo.progress.say("\nThe demo has stopped. `longboat demo` goes on with it; delete its folder to start afresh.");
                 Ok(Answer::Yes)
             }

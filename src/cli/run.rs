@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::progress::{Paint, Progress};
+use super::serve::Stop;
 use super::work_tree::{Files, WorkTree};
 use super::{Answer, excerpt};
 use crate::app::Local;
@@ -41,6 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let Some(pipeline) = choose(&args, &tree)? else { return Ok(Answer::No) };
     let parameters = parameters(&args.params, &pipeline)?;
 
+    let stop = Stop::listen()?;
     let state = tempfile::Builder::new().prefix("longboat-run-").tempdir().context("can't make a folder to work in")?;
     let bare = state.path().join("snapshot.git");
     std::fs::create_dir_all(&bare)?;
@@ -69,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         })
         .await?;
 
-    let mut session = Session { progress: Progress::new(), clock: Clock::system(), cancelled: false };
+    let mut session = Session { progress: Progress::new(), clock: Clock::system(), stop, cancelled: false };
     let view = loop {
         let view = local.engine().view(id).await?.context("the execution has vanished from its database")?;
         session.progress.show(&view, session.clock.now());
@@ -85,8 +87,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => bail!("the engine stopped before the pipeline ended"),
             },
-            stopped = super::serve::stopped() => {
-                stopped?;
+            () = session.stop.wait() => {
                 if session.cancelled {
                     bail!("stopped before the pipeline had ended");
                 }
@@ -154,12 +155,13 @@ fn asks(stage: &StageView) -> bool {
 struct Session {
     progress: Progress,
     clock: Clock,
+    stop: Stop,
     cancelled: bool,
 }
 
 impl Session {
     /// Asks the person for a judgment and hands it on.
-    async fn ask(&self, local: &Local, view: &ExecutionView, stage: &StageView) -> anyhow::Result<()> {
+    async fn ask(&mut self, local: &Local, view: &ExecutionView, stage: &StageView) -> anyhow::Result<()> {
         let instructions = stage.context.get("instructions").and_then(Value::as_str).unwrap_or(&stage.name).to_owned();
         let choices: Vec<String> = stage
             .context
@@ -173,8 +175,7 @@ impl Session {
         });
         let answer = tokio::select! {
             answer = asked => answer??,
-            stopped = super::serve::stopped() => {
-                stopped?;
+            () = self.stop.wait() => {
                 local.engine().cancel(view.id, "you", Some("interrupted")).await?;
                 return Ok(());
             }

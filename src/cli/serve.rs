@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Answer, excerpt};
 use crate::app::{App, AppOptions};
@@ -44,23 +45,37 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         super::print(&format!("{} is good: {count} {plural}\n", args.config.display()))?;
         return Ok(Answer::Yes);
     }
+    let mut stop = Stop::listen()?;
     telemetry::start(&config.logging).map_err(|error| anyhow::anyhow!("can't set up the log: {error}"))?;
     let app = App::start(config, AppOptions::default()).await?;
     super::print(&format!("{}\n", app.url()))?;
-    stopped().await.context("can't listen for signals")?;
+    stop.wait().await;
     tracing::info!("stopping: running scripts go on and are adopted at the next start");
     app.shutdown().await;
     Ok(Answer::Yes)
 }
 
-/// Returns when somebody wants the process to end: Ctrl-C, or a service manager's TERM.
-pub async fn stopped() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Somebody's wish that the process ends: Ctrl-C, or a service manager's TERM.
+pub struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Listens from now on; until then such a signal ends the process at once.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub fn listen() -> anyhow::Result<Self> {
+        let open = |kind| signal(kind).context("can't listen for signals");
+        Ok(Self { terminate: open(SignalKind::terminate())?, interrupt: open(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Returns when the wish comes.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Pages that repeat the code are made from it: the configuration, the stage types, the command line, the schemas.
+//! Pages that repeat the code are made from it: the configuration, the stage types, the command line.
 //! `UPDATE_DOCS=1 tests/run quick` writes them; without it a page that is out of step fails.
 
 use std::fmt::Write as _;
@@ -6,16 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use longboat::config::Config;
-use longboat::{schema, stage};
+use longboat::stage;
 use serde_json::Value;
-
-#[test]
-fn the_schemas_are_in_step_with_the_types() {
-    for (path, text) in schema::files(&stage::catalog()) {
-        in_step(&path, &text);
-    }
-    in_step("schema/config.json", &pretty(&Config::json_schema()));
-}
 
 #[test]
 fn the_configuration_page_is_in_step_with_the_types() {
@@ -169,10 +161,6 @@ fn follow<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
         Some(target) => target,
         None => schema,
     }
-}
-
-fn pretty(value: &Value) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).expect("JSON"))
 }
 
 fn in_step(path: &str, text: &str) {
