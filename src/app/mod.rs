@@ -106,14 +106,16 @@ impl App {
             }),
         };
         let reports = Reports::new(config.status_prefix.clone());
-        let triggers = Triggers::start(deps, TriggerOptions { reports, run_first, ..TriggerOptions::default() }).await?;
+        let triggers =
+            Triggers::start(deps, TriggerOptions { reports, run_first, ..TriggerOptions::default() }).await?;
 
         let stopping = CancellationToken::new();
         let router = router(config, &core, &triggers, &stopping);
         let stop = stopping.clone();
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
-        });
+        let server =
+            tokio::spawn(
+                async move { axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await },
+            );
         tracing::info!(%address, "listening");
         Ok(Self { core, triggers, reporter, address, stopping, server })
     }

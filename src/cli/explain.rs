@@ -70,7 +70,8 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
 /// A line that names a place, and the line of text that stands there.
 fn step(what: &str, place: &Place, read: &dyn Fn(&str) -> Option<String>) -> String {
     let mut text = format!("{what} {}:{}:{}\n", place.file, place.line, place.column);
-    let line = read(&place.file).and_then(|file| file.lines().nth(place.line.saturating_sub(1) as usize).map(str::to_owned));
+    let line =
+        read(&place.file).and_then(|file| file.lines().nth(place.line.saturating_sub(1) as usize).map(str::to_owned));
     if let Some(line) = line {
         text.push_str(&format!("    {}\n", line.trim_end()));
     }

@@ -77,10 +77,8 @@ impl Report<'_> {
         let mut codes: Vec<Code> = self.findings.iter().map(|finding| finding.code).collect();
         codes.sort();
         codes.dedup();
-        let rules: Vec<Value> = codes
-            .iter()
-            .map(|code| json!({"id": code.as_str(), "shortDescription": {"text": code.title()}}))
-            .collect();
+        let rules: Vec<Value> =
+            codes.iter().map(|code| json!({"id": code.as_str(), "shortDescription": {"text": code.title()}})).collect();
         json!({
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
             "version": "2.1.0",
@@ -220,11 +218,16 @@ mod tests {
     use crate::diagnostic::{ChainLink, Place};
 
     fn finding() -> Diagnostic {
-        let place =
-            Place { file: ".longboat/a.yaml".to_owned(), line: 2, column: 7, end_line: 2, end_column: 13 };
-        Diagnostic::error(Code::UnknownStageType, "unknown stage type `scirpt`").at(place).hint("did you mean `script`?").chain(
-            vec![ChainLink { file: ".longboat/b.yaml".to_owned(), line: 9, column: 3, module: "deploy".to_owned() }],
-        )
+        let place = Place { file: ".longboat/a.yaml".to_owned(), line: 2, column: 7, end_line: 2, end_column: 13 };
+        Diagnostic::error(Code::UnknownStageType, "unknown stage type `scirpt`")
+            .at(place)
+            .hint("did you mean `script`?")
+            .chain(vec![ChainLink {
+                file: ".longboat/b.yaml".to_owned(),
+                line: 9,
+                column: 3,
+                module: "deploy".to_owned(),
+            }])
     }
 
     fn report(findings: &[Diagnostic]) -> Report<'_> {

@@ -28,10 +28,7 @@ impl Progress {
     pub fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let lines = if terminal {
-            Lines::Live {
-                area: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
-                bars: HashMap::new(),
-            }
+            Lines::Live { area: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()), bars: HashMap::new() }
         } else {
             Lines::Plain { shown: HashMap::new() }
         };

@@ -167,12 +167,17 @@ impl Session {
             .context
             .get("judgmentInputs")
             .and_then(Value::as_array)
-            .map(|inputs| inputs.iter().filter_map(|input| input.get("value").unwrap_or(input).as_str()).map(str::to_owned).collect())
+            .map(|inputs| {
+                inputs
+                    .iter()
+                    .filter_map(|input| input.get("value").unwrap_or(input).as_str())
+                    .map(str::to_owned)
+                    .collect()
+            })
             .unwrap_or_default();
         let name = stage.name.clone();
-        let asked = self.progress.suspend(|| {
-            tokio::task::spawn_blocking(move || question(&name, &instructions, &choices))
-        });
+        let asked =
+            self.progress.suspend(|| tokio::task::spawn_blocking(move || question(&name, &instructions, &choices)));
         let answer = tokio::select! {
             answer = asked => answer??,
             () = self.stop.wait() => {

@@ -18,4 +18,6 @@ pub use render::{Explanation, Rendered, RenderedFile, Request, built_in, explain
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, check_path};
 
 /// TEMP
-pub fn to_yaml(value: &serde_json::Value) -> anyhow::Result<String> { Ok(serde_saphyr::to_string(value)?) }
+pub fn to_yaml(value: &serde_json::Value) -> anyhow::Result<String> {
+    Ok(serde_saphyr::to_string(value)?)
+}

@@ -95,7 +95,8 @@ fn table(page: &mut String, root: &Value, schema: &Value) {
     let mut rows = String::new();
     for (name, key) in properties(schema) {
         let target = follow(root, key);
-        let about = key.get("description").or_else(|| target.get("description")).and_then(Value::as_str).unwrap_or_default();
+        let about =
+            key.get("description").or_else(|| target.get("description")).and_then(Value::as_str).unwrap_or_default();
         let mut notes = vec![kind(root, key)];
         if required.contains(&name.as_str()) {
             notes.push("required".to_owned());
@@ -103,7 +104,8 @@ fn table(page: &mut String, root: &Value, schema: &Value) {
         if key.get("x-longboat-raw").is_some() {
             notes.push("*raw*".to_owned());
         }
-        let _ = writeln!(rows, "| `{name}` | {} | {} |", notes.join(", "), about.replace('\n', " ").replace('|', "\\|"));
+        let _ =
+            writeln!(rows, "| `{name}` | {} | {} |", notes.join(", "), about.replace('\n', " ").replace('|', "\\|"));
     }
     if !rows.is_empty() {
         let _ = write!(page, "\n| key | type | what it is |\n|---|---|---|\n{rows}");
@@ -117,7 +119,11 @@ fn kind(root: &Value, schema: &Value) -> String {
         return "secret".to_owned();
     }
     if let Some(words) = target.get("enum").and_then(Value::as_array) {
-        return words.iter().map(|word| format!("`{}`", word.as_str().unwrap_or_default())).collect::<Vec<_>>().join(" or ");
+        return words
+            .iter()
+            .map(|word| format!("`{}`", word.as_str().unwrap_or_default()))
+            .collect::<Vec<_>>()
+            .join(" or ");
     }
     for choice in ["anyOf", "oneOf"] {
         if let Some(choices) = target.get(choice).and_then(Value::as_array) {

@@ -16,9 +16,18 @@ fn it_shows_a_commit_become_a_status_and_ends() {
     let output = longboat(folder.path(), &["demo", "--exit", "--port", "0"]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
-    for part in ["The boat shop opens", "std/test", "package", "2 pipelines valid", "✓ unit", "✓ package-large", "✓ verify",
-        "✓ longboat/shop/deliver: Succeeded in", "page  http://127.0.0.1:", "Try next"]
-    {
+    for part in [
+        "The boat shop opens",
+        "std/test",
+        "package",
+        "2 pipelines valid",
+        "✓ unit",
+        "✓ package-large",
+        "✓ verify",
+        "✓ longboat/shop/deliver: Succeeded in",
+        "page  http://127.0.0.1:",
+        "Try next",
+    ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
     assert!(!text.contains('\u{1b}'), "no colours when piped");

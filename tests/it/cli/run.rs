@@ -48,7 +48,9 @@ fn what_cannot_be_run_is_said() {
 #[test]
 fn a_judgment_is_asked_on_the_terminal() {
     let folder = tree(&[(".longboat/shop.yaml", PIPELINE)]);
-    for (answer, code, text) in [("continue\n", 0, "Succeeded"), ("what\nstop\n", 1, "Failed: approve"), ("", 1, "Cancelled")] {
+    for (answer, code, text) in
+        [("continue\n", 0, "Succeeded"), ("what\nstop\n", 1, "Failed: approve"), ("", 1, "Cancelled")]
+    {
         let mut child = Command::new(env!("CARGO_BIN_EXE_longboat"))
             .args(["run", ".longboat/shop.yaml", "--pipeline", "ask"])
             .current_dir(folder.path())

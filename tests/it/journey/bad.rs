@@ -45,34 +45,40 @@ async fn bad_repositories_say_what_is_wrong_and_the_good_one_goes_on() {
     assert_eq!(world.webhook(&server, &first, &second).await, 202);
     world.settled(&second, "longboat/shop/deploy").await;
 
-    let states = world.until("every bad repository says so", || async {
-        let list = server.get("/api/v1/repositories").await;
-        let items = list["items"].as_array().expect("a list").clone();
-        let error = |name: &str| {
-            let item = items.iter().find(|item| item["name"] == name);
-            item.and_then(|item| item["error"].as_str().or(item["lastError"].as_str())).map(str::to_owned)
-        };
-        // Hanging and dripping servers are given up only after the deadline for a look.
-        error("bad/missing").map(|missing| (missing, items.len()))
-    }).await;
+    let states = world
+        .until("every bad repository says so", || async {
+            let list = server.get("/api/v1/repositories").await;
+            let items = list["items"].as_array().expect("a list").clone();
+            let error = |name: &str| {
+                let item = items.iter().find(|item| item["name"] == name);
+                item.and_then(|item| item["error"].as_str().or(item["lastError"].as_str())).map(str::to_owned)
+            };
+            // Hanging and dripping servers are given up only after the deadline for a look.
+            error("bad/missing").map(|missing| (missing, items.len()))
+        })
+        .await;
     assert_eq!(states.1, 6);
     assert!(states.0.contains("nothing-here"), "{}", states.0);
 
     let head = git_in(&broken.path(), &["rev-parse", "HEAD"]);
-    let findings = world.until("the findings of the broken repository", || async {
-        let path = format!("/api/v1/diagnostics?repository=bad/broken&commit={head}");
-        let answer = reqwest::get(format!("{}{path}", server.url)).await.ok()?;
-        if !answer.status().is_success() {
-            return None;
-        }
-        let findings: serde_json::Value = answer.json().await.ok()?;
-        let items = findings.get("items").or(findings.get("findings"))?.as_array()?.clone();
-        (!items.is_empty()).then_some(items)
-    }).await;
+    let findings = world
+        .until("the findings of the broken repository", || async {
+            let path = format!("/api/v1/diagnostics?repository=bad/broken&commit={head}");
+            let answer = reqwest::get(format!("{}{path}", server.url)).await.ok()?;
+            if !answer.status().is_success() {
+                return None;
+            }
+            let findings: serde_json::Value = answer.json().await.ok()?;
+            let items = findings.get("items").or(findings.get("findings"))?.as_array()?.clone();
+            (!items.is_empty()).then_some(items)
+        })
+        .await;
     for (name, _) in broken_files() {
         let file = format!(".longboat/{name}.yaml");
         // A mistake inside a module is found there, with the call that led to it.
-        let about = |finding: &&serde_json::Value| finding["file"] == file.as_str() || finding["chain"][0]["file"] == file.as_str();
+        let about = |finding: &&serde_json::Value| {
+            finding["file"] == file.as_str() || finding["chain"][0]["file"] == file.as_str()
+        };
         let own: Vec<_> = findings.iter().filter(about).collect();
         assert!(own.iter().any(|finding| finding["severity"] == "error"), "{file} has an error: {findings:#?}");
         for finding in own {
@@ -86,7 +92,8 @@ async fn bad_repositories_say_what_is_wrong_and_the_good_one_goes_on() {
 /// One file per kind of mistake.
 fn broken_files() -> Vec<(&'static str, Vec<u8>)> {
     let mut bomb = String::from("a: &a [1,1,1,1,1,1,1,1,1,1]\n");
-    for (this, before) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+    for (this, before) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"])
+    {
         let aliases = vec![format!("*{before}"); 10].join(",");
         bomb.push_str(&format!("{this}: &{this} [{aliases}]\n"));
     }

@@ -67,8 +67,10 @@ async fn a_broken_file_shows_failure_with_file_and_line_and_the_good_revision_st
     assert_eq!(world.webhook(&server, &first, &commit).await, 202);
     let validate = world.finished(&commit, "longboat/validate").await;
     let last = validate.last().expect("a status");
-    assert_eq!((last.state.as_str(), last.description.as_str()),
-        ("failure", "Failed: 1 error, shop.yaml:9 unknown stage type scirpt"));
+    assert_eq!(
+        (last.state.as_str(), last.description.as_str()),
+        ("failure", "Failed: 1 error, shop.yaml:9 unknown stage type scirpt")
+    );
     let findings = server.get(&format!("/api/v1/diagnostics?repository=acme/shop&commit={commit}")).await;
     let text = findings.to_string();
     assert!(text.contains("LB0304") && text.contains("did you mean `script`?"), "{findings:#}");
@@ -112,20 +114,24 @@ pipelines:
     assert_eq!(status, 201, "{created:#}");
     let id = created["id"].as_str().expect("an id").to_owned();
     let path = format!("/api/v1/executions/{id}");
-    world.until(&format!("{path} waits"), || async {
-        let view = server.get(&path).await;
-        view["stages"][0]["waitingFor"].is_string().then_some(())
-    }).await;
+    world
+        .until(&format!("{path} waits"), || async {
+            let view = server.get(&path).await;
+            view["stages"][0]["waitingFor"].is_string().then_some(())
+        })
+        .await;
 
     let judge = format!("{path}/stages/ask/judge");
     let (status, problem) = server.post(&judge, serde_json::json!({"verdict": "continue", "input": "red"})).await;
     assert_eq!(status, 422, "{problem:#}");
     let (status, answer) = server.post(&judge, serde_json::json!({"verdict": "continue", "input": "blue"})).await;
     assert!((200..300).contains(&status), "{status} {answer:#}");
-    let view = world.until("the end", || async {
-        let view = server.get(&path).await;
-        (view["status"] == "SUCCEEDED").then_some(view)
-    }).await;
+    let view = world
+        .until("the end", || async {
+            let view = server.get(&path).await;
+            (view["status"] == "SUCCEEDED").then_some(view)
+        })
+        .await;
     assert_eq!(view["stages"][1]["outputs"]["v"], "1.2", "{view:#}");
     let log = reqwest::get(format!("{}{path}/stages/say/log", server.url)).await.expect("a log");
     assert!(log.status().is_success());

@@ -73,11 +73,13 @@ async fn fifty_kills_lose_nothing_and_repeat_nothing() {
     let server = world.serve();
     let newest = commits.last().expect("a commit").clone();
     world.finished(&newest, "longboat/shop/deploy").await;
-    let list = world.until("every execution has ended", || async {
-        let list = server.get("/api/v1/executions?limit=100").await;
-        let items = list["items"].as_array().expect("a list").clone();
-        items.iter().all(|item| matches!(item["status"].as_str(), Some("SUCCEEDED" | "TERMINAL"))).then_some(items)
-    }).await;
+    let list = world
+        .until("every execution has ended", || async {
+            let list = server.get("/api/v1/executions?limit=100").await;
+            let items = list["items"].as_array().expect("a list").clone();
+            items.iter().all(|item| matches!(item["status"].as_str(), Some("SUCCEEDED" | "TERMINAL"))).then_some(items)
+        })
+        .await;
     assert!(list.len() >= PUSHES / 2, "most pushes were noticed one by one: {}", list.len());
 
     for item in &list {
