@@ -16,8 +16,8 @@ pub enum Trigger {
     Other(Value),
 }
 
-/// Starts the pipeline when a branch or tag moves. Empty lists match everything of their kind; tags start
-/// a pipeline only if `tags` says so.
+/// Starts the pipeline when a branch or tag moves. A trigger that names neither is for all branches; one that
+/// names tags and no branches is for tags alone; tags start a pipeline only if `tags` says so.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GitTrigger {
