@@ -99,9 +99,8 @@ pub(super) async fn insert(tx: &mut Tx, encoded: &[&Encoded]) -> Result<(), Stor
 }
 
 async fn journal(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
-    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        chunk::texts("INSERT INTO journal (execution, seq, at, body) VALUES ", 4, |first| chunk::row(first, 4), "")
-    });
+    static TEXTS: LazyLock<Vec<String>> =
+        LazyLock::new(|| chunk::texts("INSERT INTO journal (execution, seq, at, body) VALUES ", "(?, ?, ?, ?)", ""));
     for piece in chunk::pieces(rows) {
         let mut query = sqlx::query(chunk::text(&TEXTS, piece.len()));
         for row in piece {
@@ -130,7 +129,7 @@ fn summary_texts(end: &str) -> Vec<String> {
          ended_at = v.column6{end} FROM (VALUES "
     );
     let tail = ") AS v WHERE execution.id = v.column1 AND execution.seq < v.column3 AND execution.live = 1";
-    chunk::texts(&head, 6, |first| chunk::row(first, 6), tail)
+    chunk::texts(&head, "(?, ?, ?, ?, ?, ?)", tail)
 }
 
 /// Updates one summary per row; each row's execution must be there, live, and behind the row.

@@ -212,12 +212,9 @@ impl NewEntry {
 /// Adds rows, in their order.
 pub(super) async fn insert(tx: &mut Tx, entries: &[&NewEntry]) -> Result<(), StoreError> {
     static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let row = |first: usize| {
-            let [id, order_key, execution, now, document] = std::array::from_fn(|place| first + place);
-            format!("(${id}, ${order_key}, ${execution}, 'pending', 0, ${now}, ${now}, ${document})")
-        };
         let columns = "id, order_key, execution, state, attempts, created_at, due_at, document";
-        chunk::texts(&format!("INSERT INTO outbox ({columns}) VALUES "), 5, row, "")
+        let row = "(?, ?, ?, 'pending', 0, ?, ?, ?)";
+        chunk::texts(&format!("INSERT INTO outbox ({columns}) VALUES "), row, "")
     });
     if entries.is_empty() {
         return Ok(());
@@ -230,6 +227,7 @@ pub(super) async fn insert(tx: &mut Tx, entries: &[&NewEntry]) -> Result<(), Sto
                 .bind(id)
                 .bind(entry.order_key.as_str())
                 .bind(entry.execution.map(|key| key.0))
+                .bind(tx.now.as_millis())
                 .bind(tx.now.as_millis())
                 .bind(entry.document.as_str());
             id += 1;
