@@ -9,9 +9,13 @@ use uuid::Uuid;
 /// The content type of problems.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// One problem, as it goes to the client.
+/// One problem. Boxed, because it is the rare half of most results.
+#[derive(Debug, Clone)]
+pub(super) struct Problem(Box<Details>);
+
+/// As it goes to the client.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Problem {
+struct Details {
     /// What kind of problem it is; a word that scripts can rely on.
     code: &'static str,
     /// The same in a few words.
@@ -32,7 +36,8 @@ pub(super) struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, title, status, detail: detail.into(), errors: Vec::new(), id: None, headers: Vec::new() }
+        let detail = detail.into();
+        Self(Box::new(Details { code, title, status, detail, errors: Vec::new(), id: None, headers: Vec::new() }))
     }
 
     /// 400: the request itself is wrong.
@@ -111,7 +116,7 @@ impl Problem {
         tracing::error!(%id, %cause, "a request failed");
         let detail = "something failed inside Longboat; its log says what, under this id";
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Longboat failed", detail);
-        problem.id = Some(id);
+        problem.0.id = Some(id);
         problem
     }
 
@@ -129,12 +134,12 @@ impl Problem {
 
     /// Adds the single faults.
     pub(super) fn with_errors(mut self, errors: Vec<Value>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
-        self.headers.push((name, HeaderValue::from_static(value)));
+        self.0.headers.push((name, HeaderValue::from_static(value)));
         self
     }
 }
@@ -154,11 +159,11 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // A struct of texts and numbers always serialises.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.status, body).into_response();
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let mut response = (self.0.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        for (name, value) in self.headers {
+        for (name, value) in self.0.headers {
             headers.insert(name, value);
         }
         response

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -261,7 +262,30 @@ impl JsonSchema for Later {
 
 /// The JSON Schema of [`File`].
 pub(super) fn schema() -> Value {
-    let settings =
-        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<File>().to_value()
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<File>().to_value();
+    tidy(&mut schema);
+    schema
+}
+
+/// "Absent by default" goes without saying, and what the file is comes first.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(entries) => {
+            entries.retain(|key, value| key != "default" || !value.is_null());
+            for (place, key) in ["$schema", "title", "description"]
+                .into_iter()
+                .filter(|key| entries.contains_key(*key))
+                .enumerate()
+                .collect::<Vec<_>>()
+            {
+                if let Some(value) = entries.shift_remove(key) {
+                    entries.shift_insert(place, key.to_owned(), value);
+                }
+            }
+            entries.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
 }

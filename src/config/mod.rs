@@ -224,7 +224,7 @@ impl Config {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let shown = path.display().to_string();
-        let tree = tree::Tree::parse(&shown, text).map_err(|finding| vec![finding])?;
+        let tree = tree::Tree::parse(&shown, text).map_err(|finding| vec![*finding])?;
         let (sound, findings) = shape::check(&shown, &tree, &file::schema());
         let written: file::File = serde_json::from_value(sound).map_err(|error| {
             vec![Diagnostic::error(Code::WrongShape, format!("the configuration {shown}: {error}"))]

@@ -41,27 +41,14 @@ pub(super) struct Key {
 
 impl Tree {
     /// Parses the text of a file; an empty file is an empty mapping.
-    pub(super) fn parse(file: &str, text: &str) -> Result<Self, Diagnostic> {
+    pub(super) fn parse(file: &str, text: &str) -> Result<Self, Box<Diagnostic>> {
         if text.len() > MAX_BYTES {
-            return Err(Diagnostic::error(Code::FileTooLarge, "the configuration is larger than 1 MiB")
-                .at(Place::point(file, 1, 1))
-                .hint("this is probably another file"));
+            let finding = Diagnostic::error(Code::FileTooLarge, "the configuration is larger than 1 MiB");
+            return Err(Box::new(finding.at(Place::point(file, 1, 1)).hint("this is probably another file")));
         }
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-        serde_saphyr::from_str_with_options::<Self>(text, options).map_err(|error| {
-            let place = point(file, error.location().unwrap_or(Location::UNKNOWN));
-            let message = error.without_snippet().to_string();
-            let message = message.lines().next().unwrap_or_default();
-            // The place is the finding's own; the library's advice is for programmers.
-            let message = message.split(" at line ").next().unwrap_or_default();
-            if let Some(key) = message.strip_prefix("duplicate mapping key: ") {
-                let key = key.split(',').next().unwrap_or_default();
-                return Diagnostic::error(Code::DuplicateKey, format!("the key `{key}` stands twice"))
-                    .at(place)
-                    .hint("join the two, or remove one");
-            }
-            Diagnostic::error(Code::YamlSyntax, format!("the configuration is not valid YAML: {message}")).at(place)
-        })
+        let parsed = serde_saphyr::from_str_with_options::<Self>(text, options);
+        parsed.map_err(|error| Box::new(refusal(file, &error)))
     }
 
     /// Where the value stands.
@@ -106,6 +93,23 @@ impl Tree {
             Data::Map(entries) => Value::Object(
                 entries.iter().map(|(key, value)| (key.name.clone(), value.to_json())).collect::<Map<_, _>>(),
             ),
+        }
+    }
+}
+
+/// What the library says, without its advice for programmers; the place is the finding's own.
+fn refusal(file: &str, error: &serde_saphyr::Error) -> Diagnostic {
+    let place = point(file, error.location().unwrap_or(Location::UNKNOWN));
+    let message = error.without_snippet().to_string();
+    let message = message.lines().next().unwrap_or_default().split(" at line ").next().unwrap_or_default();
+    match message.strip_prefix("duplicate mapping key: ") {
+        Some(key) => {
+            let key = key.split(',').next().unwrap_or_default();
+            let finding = Diagnostic::error(Code::DuplicateKey, format!("the key `{key}` stands twice"));
+            finding.at(place).hint("join the two, or remove one")
+        }
+        None => {
+            Diagnostic::error(Code::YamlSyntax, format!("the configuration is not valid YAML: {message}")).at(place)
         }
     }
 }

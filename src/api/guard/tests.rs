@@ -116,12 +116,15 @@ async fn a_foreign_page_changes_nothing() {
     }
 }
 
+/// A path, headers, and what comes of them.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], StatusCode);
+
 #[tokio::test]
 async fn off_loopback_a_token_opens_api_and_pages() {
     let config = config("0.0.0.0:8084", &["first-token", "second-token"], None);
     let session = Access::new(&config).open_session("second-token", Clock::system().now()).expect("a session");
     let cookie = format!("other=1; {SESSION_COOKIE}={session}");
-    let cases: &[(&str, &[(&str, &str)], StatusCode)] = &[
+    let cases: &[Case<'_>] = &[
         ("/api/v1/executions", &[], StatusCode::UNAUTHORIZED),
         ("/api/v1/executions", &[("accept", "text/html")], StatusCode::UNAUTHORIZED),
         ("/api/v1/executions", &[("authorization", "Bearer first-token")], StatusCode::OK),

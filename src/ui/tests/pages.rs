@@ -66,7 +66,8 @@ impl World {
 fn pipeline(name: &str, description: &str) -> Pipeline {
     let (application, pipeline) = ("shop".parse().expect("a name"), name.parse().expect("a name"));
     let source = json!({"file": ".longboat/shop.yaml", "line": 3, "column": 5, "endLine": 3, "endColumn": 5});
-    let stage = json!({"id": "wait", "name": "wait", "type": "wait", "needs": [], "fields": {"duration": "5m"}, "source": source});
+    let stage = |id: &str, needs: &[&str]| json!({"id": id, "name": id, "type": "wait", "needs": needs, "fields": {}, "source": source});
+    let stages = [stage("wait", &[]), stage("check", &["wait"])];
     let json = json!({
         "application": "shop", "name": name, "id": pipeline_id(&application, &pipeline), "description": description,
         "parameters": [
@@ -76,7 +77,7 @@ fn pipeline(name: &str, description: &str) -> Pipeline {
             {"name": "features", "type": "list"},
         ],
         "triggers": [{"type": "git", "branches": ["main", "release/*"]}, {"type": "cron", "schedule": "0 9 * * *"}],
-        "stages": [stage, stage], "source": source,
+        "stages": stages, "source": source,
     });
     serde_json::from_value(json).expect("a pipeline")
 }
@@ -185,6 +186,19 @@ async fn lists_show_what_there_is_and_escape_it() {
         }
         assert!(!html.contains("<script>alert") && !html.contains("<img"), "{path}: {html}");
     }
+}
+
+#[tokio::test]
+async fn an_execution_has_a_page_and_a_part_that_lives() {
+    let world = World::new(&[]).await;
+    seed(&world).await;
+    let id = "018f6b2e-4a57-7c3e-9d8f-000000000002";
+    let html = World::shown(world.get(&format!("/executions/{id}")).await);
+    assert!(html.contains(&format!("data-fragment=\"/fragments/executions/{id}\"")), "{html}");
+    assert!(html.contains("id=\"stage-wait\""), "{html}");
+    let fragment = World::shown(world.get(&format!("/fragments/executions/{id}")).await);
+    assert!(html.contains(fragment.trim()), "the page holds what the fragment holds");
+    assert!(!fragment.contains("<html") && !fragment.contains("<script"), "{fragment}");
 }
 
 #[tokio::test]

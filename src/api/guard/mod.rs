@@ -102,23 +102,37 @@ async fn admit(State(Guard(rules)): State<Guard>, mut request: Request, next: Ne
             request.extensions_mut().insert(actor);
             next.run(request).await
         }
-        Err(refusal) => refusal,
+        Err(Refusal::Problem(problem)) => problem.into_response(),
+        Err(Refusal::SignIn(target)) => Redirect::to(&target).into_response(),
+    }
+}
+
+/// Why a request goes no further.
+enum Refusal {
+    Problem(Problem),
+    /// A person with a browser, who can sign in there.
+    SignIn(String),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
     }
 }
 
 impl Rules {
-    fn check_host(&self, request: &Request) -> Result<(), Response> {
+    fn check_host(&self, request: &Request) -> Result<(), Refusal> {
         let Some(hosts) = &self.hosts else { return Ok(()) };
         let named = authority(request).map(|authority| authority.host().to_ascii_lowercase());
         if named.is_some_and(|host| hosts.contains(&host)) {
             return Ok(());
         }
         let detail = "the Host header names another server; if this is its address, set `server.publicUrl`";
-        Err(Problem::forbidden("wrong-host", detail).into_response())
+        Err(Problem::forbidden("wrong-host", detail).into())
     }
 
     /// For what may change something: not from a foreign page, and no form.
-    fn check_origin(&self, request: &Request) -> Result<(), Response> {
+    fn check_origin(&self, request: &Request) -> Result<(), Refusal> {
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
         }
@@ -127,12 +141,12 @@ impl Rules {
         let foreign_origin = headers.get_all(header::ORIGIN).iter().any(|origin| !self.is_own_origin(origin, request));
         if foreign_page || foreign_origin {
             let detail = "the request comes from a page of another origin";
-            return Err(Problem::forbidden("wrong-origin", detail).into_response());
+            return Err(Problem::forbidden("wrong-origin", detail).into());
         }
         // The form on which people sign in works without scripts; its origin has just been checked.
         if request.uri().path() != LOGIN && !is_json(headers) {
             let problem = Problem::unsupported_media_type("send `Content-Type: application/json`, also without a body");
-            return Err(problem.into_response());
+            return Err(problem.into());
         }
         Ok(())
     }
@@ -145,7 +159,7 @@ impl Rules {
             || self.public_origin.as_ref() == Some(&origin)
     }
 
-    fn identify(&self, request: &Request) -> Result<Actor, Response> {
+    fn identify(&self, request: &Request) -> Result<Actor, Refusal> {
         if self.access.is_open() {
             return Ok(Actor(self.local_actor.clone()));
         }
@@ -172,9 +186,9 @@ impl Rules {
                 .is_some_and(|value| value.contains("text/html"));
         Err(if wants_page {
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            Redirect::to(&format!("{LOGIN}?next={}", escape(target))).into_response()
+            Refusal::SignIn(format!("{LOGIN}?next={}", escape(target)))
         } else {
-            Problem::unauthorized("send a configured token as `Authorization: Bearer ...`").into_response()
+            Problem::unauthorized("send a configured token as `Authorization: Bearer ...`").into()
         })
     }
 }

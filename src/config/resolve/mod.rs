@@ -1,0 +1,268 @@
+//! From the author's form to decided values: defaults, absolute paths, fetched secrets, and the checks that
+//! look at more than one key.
+
+mod repositories;
+mod values;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use http::Uri;
+use indexmap::IndexMap;
+use secrecy::SecretString;
+
+use super::file::{self, File, ForgeSection, ForgeWord};
+use super::tree::{Data, Tree};
+use super::{Config, DEFAULT_PREFIX, Database, Forge, ForgeKind, Limits, LogFormat, Logging, Server, default_database};
+use crate::diagnostic::{Code, Diagnostic};
+
+/// Decides everything; `findings` are those that the shape of the file already had.
+pub(super) fn resolve(
+    path: &Path,
+    tree: &Tree,
+    written: File,
+    findings: Vec<Diagnostic>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Diagnostic>> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let base = absolute.parent().map_or_else(PathBuf::new, Path::to_owned);
+    let mut work = Work { file: path.display().to_string(), base, tree, environment, findings, warnings: Vec::new() };
+
+    let server = work.server(written.server);
+    let database = work.database(written.database, &server.state_dir);
+    let forges: IndexMap<String, Forge> =
+        written.forges.into_iter().map(|(name, section)| (name.clone(), work.forge(&name, section))).collect();
+    let repositories = work.repositories(written.repositories, &forges);
+    let status_prefix = work.prefix(written.statuses);
+    let limits = work.limits(written.limits);
+    let logging = work.logging(written.logging);
+    for (key, section) in
+        [("modules", &written.modules), ("secrets", &written.secrets), ("accounts", &written.accounts)]
+    {
+        if !section.0.is_empty() {
+            work.warn(
+                &format!("/{key}"),
+                Code::NotInThisVersion,
+                format!("`{key}` is part of the format, but this version doesn't act on it"),
+                "what uses it will fail; leave it out until a version says that it has it",
+            );
+        }
+    }
+
+    let Work { mut findings, warnings, .. } = work;
+    if findings.is_empty() {
+        return Ok(Config {
+            path: absolute,
+            server,
+            database,
+            forges,
+            repositories,
+            status_prefix,
+            limits,
+            logging,
+            warnings,
+        });
+    }
+    findings.extend(warnings);
+    findings.sort_by_key(|finding| finding.place.as_ref().map(|place| (place.line, place.column)));
+    Err(findings)
+}
+
+struct Work<'a> {
+    file: String,
+    base: PathBuf,
+    tree: &'a Tree,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    findings: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Work<'_> {
+    fn server(&mut self, section: file::ServerSection) -> Server {
+        let listen = self.listen(section.listen.as_deref());
+        let public_url = section.public_url.and_then(|url| self.address(&url, "/server/publicUrl", &["http", "https"]));
+        let tokens: Vec<SecretString> = section
+            .tokens
+            .iter()
+            .enumerate()
+            .filter_map(|(index, source)| self.secret(source, &format!("/server/tokens/{index}")))
+            .collect();
+        // Counted as written: a token that can't be read has been reported for itself.
+        let wants_token = self
+            .tree
+            .at("/server/tokens")
+            .is_some_and(|tokens| matches!(&tokens.data, Data::List(list) if !list.is_empty()));
+        if !wants_token && !listen.ip().is_loopback() {
+            self.error(
+                "/server/listen",
+                Code::TokenRequired,
+                format!("the server would listen on {listen}, where others can reach it, without a token"),
+                "add `tokens: [{env: LONGBOAT_TOKEN}]` to `server`, or listen on 127.0.0.1",
+            );
+        } else if !wants_token && public_url.as_deref().is_some_and(|url| !is_local_address(url)) {
+            self.warn(
+                "/server/publicUrl",
+                Code::TokenRequired,
+                "the server has a public address, but no token: whoever reaches that address can use it".to_owned(),
+                "add `tokens: [{env: LONGBOAT_TOKEN}]` to `server`",
+            );
+        }
+        let state_dir = self.base.join(section.state_dir.as_deref().unwrap_or("state"));
+        Server { listen, public_url, tokens, state_dir }
+    }
+
+    fn listen(&mut self, text: Option<&str>) -> SocketAddr {
+        let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8084);
+        let Some(text) = text else { return default };
+        let parsed = text.parse().ok().or_else(|| {
+            let port = text.strip_prefix("localhost:")?.parse().ok()?;
+            Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+        });
+        parsed.unwrap_or_else(|| {
+            self.error(
+                "/server/listen",
+                Code::WrongType,
+                format!("`{text}` is not an address to listen on"),
+                "write an IP address and a port, like `127.0.0.1:8084` or `[::1]:8084`",
+            );
+            default
+        })
+    }
+
+    fn database(&mut self, section: file::DatabaseSection, state_dir: &Path) -> Database {
+        let durable = !matches!(section.sync, Some(file::SyncWord::Normal));
+        let Some(url) = section.url else { return Database { url: default_database(state_dir), durable } };
+        let pointer = "/database/url";
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            self.error(
+                pointer,
+                Code::NotInThisVersion,
+                "this version keeps executions in SQLite only".to_owned(),
+                "write `sqlite:PATH`, or leave `database` out",
+            );
+        } else if let Some(path) = url.strip_prefix("sqlite:") {
+            // `sqlite://path` is sqlx's spelling for the same.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.contains(['?', '#']) || path.starts_with(":memory:") {
+                self.error(
+                    pointer,
+                    Code::ValueNotAllowed,
+                    format!("`{url}` doesn't name a database file"),
+                    "write `sqlite:` and the path of a file",
+                );
+            } else {
+                return Database { url: format!("sqlite:{}", self.base.join(path).display()), durable };
+            }
+        } else {
+            let shown = url.split(':').next().unwrap_or_default().to_owned();
+            self.error(
+                pointer,
+                Code::ValueNotAllowed,
+                format!("`{shown}:` is not a kind of database that Longboat knows"),
+                "write `sqlite:PATH`",
+            );
+        }
+        Database { url: default_database(state_dir), durable }
+    }
+
+    fn forge(&mut self, name: &str, section: ForgeSection) -> Forge {
+        let pointer = format!("/forges/{}", name.replace('~', "~0").replace('/', "~1"));
+        let kind = match section.kind {
+            Some(ForgeWord::GitHub) | None => ForgeKind::GitHub,
+        };
+        let url = section
+            .url
+            .and_then(|url| self.address(&url, &format!("{pointer}/url"), &["http", "https"]))
+            .unwrap_or_else(|| "https://github.com".to_owned());
+        let api_url = section
+            .api_url
+            .and_then(|url| self.address(&url, &format!("{pointer}/apiUrl"), &["http", "https"]))
+            .unwrap_or_else(|| {
+                if url == "https://github.com" { "https://api.github.com".to_owned() } else { format!("{url}/api/v3") }
+            });
+        let token = section.token.and_then(|source| self.secret(&source, &format!("{pointer}/token")));
+        let has_secret = self.tree.at(&format!("{pointer}/webhookSecret")).is_some();
+        let webhook_secret =
+            section.webhook_secret.and_then(|source| self.secret(&source, &format!("{pointer}/webhookSecret")));
+        if !has_secret {
+            self.warn(
+                &pointer,
+                Code::MissingKey,
+                format!("the forge `{name}` has no `webhookSecret`: its webhooks are refused, its repositories polled"),
+                "add `webhookSecret: {env: NAME}` to hear of a push at once",
+            );
+        }
+        Forge { kind, url, api_url, token, webhook_secret }
+    }
+
+    fn prefix(&mut self, section: file::StatusesSection) -> String {
+        let prefix = section.prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+        if prefix.is_empty() || prefix.len() > 50 || !prefix.bytes().all(legal) {
+            self.error(
+                "/statuses/prefix",
+                Code::BadIdentifier,
+                format!("`{prefix}` can't begin a status context"),
+                "write 1 to 50 letters, digits, `-`, `_`, `.` and `/`",
+            );
+        }
+        prefix
+    }
+
+    fn limits(&mut self, section: file::LimitsSection) -> Limits {
+        let default = Limits::default();
+        let count = |given: Option<u32>, default: usize| given.map_or(default, |count| count as usize);
+        Limits {
+            webhook_body: self.size(section.webhook_body, "/limits/webhookBody", default.webhook_body),
+            git_deadline: self.duration(section.git_deadline, "/limits/gitDeadline", default.git_deadline),
+            running_stages: count(section.running_stages, default.running_stages),
+            requests: count(section.requests, default.requests),
+        }
+    }
+
+    fn logging(&mut self, section: file::LoggingSection) -> Logging {
+        let default = Logging::default();
+        let format = match section.format {
+            Some(file::LogFormatWord::Json) => LogFormat::Json,
+            Some(file::LogFormatWord::Text) | None => LogFormat::Text,
+        };
+        let filter = section.filter.unwrap_or(default.filter);
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
+            self.error(
+                "/logging/filter",
+                Code::BadPattern,
+                format!("`{filter}` is not a filter for logs: {error}"),
+                "write a level (`error`, `warn`, `info`, `debug`, `trace`) or `level,target=level`",
+            );
+        }
+        Logging { format, filter }
+    }
+
+    fn error(&mut self, pointer: &str, code: Code, message: String, hint: &str) {
+        let finding = self.finding(Diagnostic::error(code, message), pointer, hint);
+        self.findings.push(finding);
+    }
+
+    fn warn(&mut self, pointer: &str, code: Code, message: String, hint: &str) {
+        let finding = self.finding(Diagnostic::warning(code, message), pointer, hint);
+        self.warnings.push(finding);
+    }
+
+    fn finding(&self, finding: Diagnostic, pointer: &str, hint: &str) -> Diagnostic {
+        // A value that isn't written (a default) is placed at the nearest thing that is.
+        let mut written = pointer;
+        let place = loop {
+            if let Some(tree) = self.tree.at(written) {
+                break tree.place(&self.file);
+            }
+            written = written.rsplit_once('/').map_or("", |(above, _)| above);
+        };
+        finding.at(place).hint(hint).pointer(pointer)
+    }
+}
+
+fn is_local_address(url: &str) -> bool {
+    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+}
