@@ -1,4 +1,8 @@
 //! Ending a script: by its supervisor, and where that is gone, by the marks that its processes carry.
+//!
+//! The supervisor finds everything that the script started. Without it (somebody killed it with SIGKILL), what hangs
+//! together with the command is found, and whatever still has the script's environment. A process that threw that away
+//! and moved away from the command can then not be told from a stranger's, and is left alone.
 
 use std::io;
 use std::time::Duration;

@@ -6,6 +6,9 @@
 //! which are the script's, and answers through the files of the attempt; on its standard output it says one
 //! word, so that Longboat needn't look for the claim.
 //!
+//! A service manager that ends a service with all its processes (systemd does, unless the unit says
+//! `KillMode=process`) reaches supervisors as well: each then ends its script, whose stage fails and says so.
+//!
 //! It adopts every process below it (`PR_SET_CHILD_SUBREAPER`), so none can leave its tree by `setsid`, `nohup` or a
 //! second fork; while it has a child, something of the script is there. Where the system has no such thing (not
 //! Linux), only what still hangs together is found.
