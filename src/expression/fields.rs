@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{ExpressionError, Scope, Template, has_expression};
+use crate::diagnostic::pointer_step;
 
 /// A field whose expression failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +34,7 @@ impl FieldError {
 pub fn resolve(fields: &Map<String, Value>, raw: &[String], scope: &Scope) -> Result<Map<String, Value>, FieldError> {
     let mut resolved = Map::new();
     for (key, value) in fields {
-        resolved.insert(key.clone(), resolve_value(value, &format!("/{}", escape(key)), raw, scope)?);
+        resolved.insert(key.clone(), resolve_value(value, &format!("/{}", pointer_step(key)), raw, scope)?);
     }
     Ok(resolved)
 }
@@ -52,7 +53,7 @@ fn resolve_value(value: &Value, pointer: &str, raw: &[String], scope: &Scope) ->
         }
         Value::Object(map) => {
             let entry = |(key, item): (&String, &Value)| {
-                Ok((key.clone(), resolve_value(item, &format!("{pointer}/{}", escape(key)), raw, scope)?))
+                Ok((key.clone(), resolve_value(item, &format!("{pointer}/{}", pointer_step(key)), raw, scope)?))
             };
             map.iter().map(entry).collect::<Result<_, _>>().map(Value::Object)
         }
@@ -76,7 +77,8 @@ fn texts<'a>(value: &'a Value, pointer: &str, raw: &[String]) -> Vec<(String, &'
             items.iter().enumerate().flat_map(item).collect()
         }
         Value::Object(map) => {
-            let entry = |(key, item): (&String, &'a Value)| texts(item, &format!("{pointer}/{}", escape(key)), raw);
+            let entry =
+                |(key, item): (&String, &'a Value)| texts(item, &format!("{pointer}/{}", pointer_step(key)), raw);
             map.iter().flat_map(entry).collect()
         }
         _ => Vec::new(),
@@ -93,11 +95,6 @@ fn is_raw(pointer: &str, raw: &[String]) -> bool {
         equal && segments.next().is_none()
     };
     raw.iter().any(covers)
-}
-
-/// A key as a segment of a JSON pointer (RFC 6901).
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Evaluation is pure: no clock, no randomness, no I/O, and a bounded amount of work.
 
 mod budget;
+mod cache;
 mod cel_value;
 mod evaluate;
 mod fields;

@@ -6,7 +6,7 @@ use cel::IdedExpr;
 
 use super::lex::{Piece, pieces};
 use super::reference::Reference;
-use super::{ExpressionError, budget, language, reference, syntax_error};
+use super::{ExpressionError, budget, cache, language, reference, syntax_error};
 
 /// The deepest nesting of brackets.
 const MAX_NESTING: usize = 32;
@@ -61,11 +61,17 @@ impl Expression {
             let message = format!("the expression is longer than {} bytes", Self::MAX_LENGTH);
             return Err(ExpressionError::new(message, 0));
         }
-        let (body, references) = match plain_path(text) {
-            Some((path, offset)) => (Body::Path(path.clone()), vec![Reference { path, offset }]),
-            None => compile(text)?,
-        };
-        Ok(Self(Arc::new(Parsed { text: text.to_owned(), body, references })))
+        let parsed = |body, references| Self(Arc::new(Parsed { text: text.to_owned(), body, references }));
+        if let Some((path, offset)) = plain_path(text) {
+            return Ok(parsed(Body::Path(path.clone()), vec![Reference { path, offset }]));
+        }
+        if let Some(known) = cache::find(text) {
+            return Ok(known);
+        }
+        let (body, references) = compile(text)?;
+        let expression = parsed(body, references);
+        cache::keep(&expression);
+        Ok(expression)
     }
 
     /// The text that was read.

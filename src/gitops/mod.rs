@@ -13,7 +13,7 @@ mod source;
 
 pub use check::{Checked, CheckedApplication, check, check_rendered, summarize};
 pub use limits::Limits;
-pub use node::{Key, Node, NodeValue, Origin, Position, pointer_step};
+pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use render::{Explanation, Rendered, RenderedFile, Request, built_in, explain, render_all, render_file};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, check_path};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::diagnostic::{ChainLink, Diagnostic, Place};
+use crate::diagnostic::{ChainLink, Diagnostic, Place, pointer_key};
 
 /// A value and where it came from.
 #[derive(Debug, Clone)]
@@ -144,12 +144,7 @@ pub(super) fn steps(pointer: &str) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let steps = pointer.strip_prefix('/')?.split('/');
-    Some(steps.map(|step| step.replace("~1", "/").replace("~0", "~")).collect())
-}
-
-/// A key or index as a step of a JSON pointer, escaped.
-pub fn pointer_step(step: &str) -> String {
-    step.replace('~', "~0").replace('/', "~1")
+    Some(steps.map(pointer_key).collect())
 }
 
 /// Where a value came from. Cheap to clone.

@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use super::SchemaFinding;
 use super::finding::Speaker;
-use super::words::pointer_step;
+use crate::diagnostic::pointer_step;
 
 /// What a schema says of a field whose expressions are never evaluated.
 const RAW_MARK: &str = "x-longboat-raw";
+
+/// The most errors of one stage that are put into words.
+const MAX_ERRORS: usize = 50;
 
 /// A type of stage, as its author's files see it.
 #[derive(Debug, Clone)]
@@ -104,7 +107,8 @@ impl StageType {
         };
         let subject = format!("a `{}` stage", self.name);
         let speaker = Speaker { schema: &self.schema, subject: &subject };
-        let mut findings: Vec<_> = validator.iter_errors(fields).flat_map(|error| speaker.findings(&error)).collect();
+        let mut findings: Vec<_> =
+            validator.iter_errors(fields).take(MAX_ERRORS).flat_map(|error| speaker.findings(&error)).collect();
         let misspelt: Vec<_> = findings.iter().filter_map(SchemaFinding::meant).collect();
         findings.retain(|finding| !misspelt.contains(&finding.place_of_missing()));
         findings

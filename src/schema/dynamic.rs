@@ -45,9 +45,13 @@ impl<T: Default> Default for Dynamic<T> {
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Dynamic<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Not `untagged`, so that a wrong value gets T's own message.
-        match Value::deserialize(deserializer)? {
-            Value::String(text) if text.contains("${") => Ok(Self::Expression(text)),
-            value => serde_json::from_value(value).map(Self::Value).map_err(serde::de::Error::custom),
+        let value = Value::deserialize(deserializer)?;
+        match serde_json::from_value(value.clone()) {
+            Ok(value) => Ok(Self::Value(value)),
+            Err(error) => match value {
+                Value::String(text) if text.contains("${") => Ok(Self::Expression(text)),
+                _ => Err(serde::de::Error::custom(error)),
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
 use super::words::{self, listed};
-use crate::diagnostic::nearest;
+use crate::diagnostic::{nearest, pointer_step};
 use crate::model::Span;
 
 /// One thing that is wrong with a value.
@@ -57,17 +57,20 @@ impl SchemaFinding {
     pub(super) fn meant(&self) -> Option<String> {
         let SchemaFindingKind::UnknownKey { nearest: Some(near), .. } = &self.kind else { return None };
         let (parent, _) = self.pointer.rsplit_once('/')?;
-        Some(format!("{parent}/{}", words::pointer_step(near)))
+        Some(format!("{parent}/{}", pointer_step(near)))
     }
 
     /// Of a missing key, the pointer where it should be; else the place itself.
     pub(super) fn place_of_missing(&self) -> String {
         match &self.kind {
-            SchemaFindingKind::Missing { key } => format!("{}/{}", self.pointer, words::pointer_step(key)),
+            SchemaFindingKind::Missing { key } => format!("{}/{}", self.pointer, pointer_step(key)),
             _ => self.pointer.clone(),
         }
     }
 }
+
+/// The most unknown keys of one mapping that are put into words.
+const MAX_KEYS: usize = 50;
 
 /// Turns the validator's errors into findings.
 pub(super) struct Speaker<'a> {
@@ -86,7 +89,7 @@ impl Speaker<'_> {
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected }
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-                unexpected.iter().map(|key| self.unknown_key(error, &pointer, key)).collect()
+                unexpected.iter().take(MAX_KEYS).map(|key| self.unknown_key(error, &pointer, key)).collect()
             }
             ValidationErrorKind::Required { property } => {
                 let key = property.as_str().unwrap_or_default().to_owned();
@@ -129,7 +132,7 @@ impl Speaker<'_> {
             None => Some(format!("known here: {}", listed(known.iter().map(|key| format!("`{key}`")), "and"))),
         };
         let message = format!("{} has no field `{key}`", self.thing(pointer));
-        let pointer = format!("{pointer}/{}", words::pointer_step(key));
+        let pointer = format!("{pointer}/{}", pointer_step(key));
         SchemaFinding {
             pointer,
             kind: SchemaFindingKind::UnknownKey { key: key.to_owned(), nearest: near },

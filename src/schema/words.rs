@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::diagnostic::pointer_key;
+
 /// What a schema of durations says of itself.
 pub(super) const DURATION_MARK: &str = "x-longboat-duration";
 /// The pattern of the alternative that lets an expression stand for a value.
@@ -63,7 +65,7 @@ pub(super) fn listed(items: impl IntoIterator<Item = String>, last: &str) -> Str
 /// A JSON pointer as people write a path: `files.save[0]`.
 pub(super) fn dotted(pointer: &str) -> String {
     let mut path = String::new();
-    for step in pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")) {
+    for step in pointer.split('/').skip(1).map(pointer_key) {
         if !path.is_empty() && !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
             path.extend(["[", &step, "]"]);
         } else if path.is_empty() {
@@ -73,11 +75,6 @@ pub(super) fn dotted(pointer: &str) -> String {
         }
     }
     path
-}
-
-/// A key as a step of a JSON pointer (RFC 6901).
-pub(super) fn pointer_step(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 pub(super) fn is_duration(schema: &Value) -> bool {

@@ -17,6 +17,8 @@ static TRIGGER: LazyLock<Vec<String>> = LazyLock::new(|| {
     let cause = serde_json::to_value(Cause::default()).unwrap_or_default();
     cause.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect()
 });
+/// The most texts of a pipeline that hold expressions: each costs tens of microseconds.
+const MAX_TEXTS: usize = 20_000;
 /// What they see under `execution`, and of each stage.
 const EXECUTION: [&str; 4] = ["id", "application", "pipeline", "createdTime"];
 const STAGE: [&str; 2] = ["status", "outputs"];
@@ -36,6 +38,7 @@ type Fault = (Code, String, Option<String>);
 impl Variables<'_, '_> {
     /// Checks all expressions of all stages.
     pub(super) fn check(&self, sink: &mut Sink) {
+        let mut count = 0;
         for (at, draft) in self.drafts.iter().enumerate() {
             if let Some((field, text)) = &draft.when {
                 self.condition(at, field, text, sink);
@@ -44,6 +47,14 @@ impl Variables<'_, '_> {
             let Some(raw) = &draft.raw else { continue };
             let own = Value::Object(draft.own.clone());
             for (pointer, text) in scan_expressions(&own, raw) {
+                count += 1;
+                if count > MAX_TEXTS {
+                    let message = format!("the pipeline has more than {MAX_TEXTS} texts with expressions");
+                    return draft.field.say(sink, Diagnostic::error(Code::TooManyNodes, message));
+                }
+                if sink.is_full() {
+                    return;
+                }
                 let origin = draft.field.node.at(&pointer).map_or(&draft.field.node.origin, |node| &node.origin);
                 for finding in self.template(at, text) {
                     sink.add(origin, &format!("{}{pointer}", draft.field.pointer), finding);

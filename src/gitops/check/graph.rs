@@ -83,23 +83,32 @@ impl Graph {
             let place = needs.into_iter().find(|(_, id)| Some(id) == second).map_or(&draft.field, |(field, _)| field);
             place.say(sink, Diagnostic::error(Code::StageCycle, message).hint("take one of these `needs` out"));
             circle.iter().for_each(|at| open[*at] = false);
+            if sink.is_full() {
+                return;
+            }
         }
     }
 
-    /// Closes the stages that are on no circle: again and again those that need nothing open, or that nothing
-    /// open needs.
+    /// Closes the stages that neither are on a circle nor wait for one: again and again those whose needs are all
+    /// closed. Following open needs from any stage that is left leads into a circle.
     fn trim(&self, open: &mut [bool]) {
-        loop {
-            let mut needed = vec![false; open.len()];
-            for at in (0..open.len()).filter(|at| open[*at]) {
-                self.needs[at].iter().for_each(|need| needed[*need] = true);
+        let mut waiting = vec![0_usize; open.len()];
+        let mut needed_by = vec![Vec::new(); open.len()];
+        for at in (0..open.len()).filter(|at| open[*at]) {
+            for need in self.needs[at].iter().filter(|need| open[**need]) {
+                waiting[at] += 1;
+                needed_by[*need].push(at);
             }
-            let stuck = |at: usize| needed[at] && self.needs[at].iter().any(|need| open[*need]);
-            let closed: Vec<_> = (0..open.len()).filter(|at| open[*at] && !stuck(*at)).collect();
-            if closed.is_empty() {
-                return;
+        }
+        let mut free: Vec<_> = (0..open.len()).filter(|at| open[*at] && waiting[*at] == 0).collect();
+        while let Some(at) = free.pop() {
+            open[at] = false;
+            for waiter in &needed_by[at] {
+                waiting[*waiter] -= 1;
+                if waiting[*waiter] == 0 {
+                    free.push(*waiter);
+                }
             }
-            closed.into_iter().for_each(|at| open[at] = false);
         }
     }
 
@@ -165,6 +174,9 @@ fn index<'d>(drafts: &'d [Draft<'_>], sink: &mut Sink) -> HashMap<&'d StageId, u
 fn resolve(draft: &Draft<'_>, at: usize, index: &HashMap<&StageId, usize>, sink: &mut Sink) -> Vec<usize> {
     let mut needs = Vec::new();
     for (field, id) in draft.needs.iter().flatten() {
+        if sink.is_full() {
+            break;
+        }
         match index.get(id) {
             Some(same) if *same == at => {
                 field.say(sink, Diagnostic::error(Code::StageCycle, format!("the stage `{id}` needs itself")));

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::gitops::{Key, Node, NodeValue, Origin, pointer_step};
+use crate::diagnostic::{Code, Diagnostic, nearest, pointer_step};
+use crate::gitops::{Key, Node, NodeValue, Origin};
 use crate::model::{Dialect, IdError, Span};
 
 /// Where findings go.
@@ -29,6 +29,11 @@ impl Sink {
         if self.findings.len() < MAX_FINDINGS || (finding.is_error() && self.errors == 1) {
             self.findings.push(origin.locate(finding).pointer(pointer));
         }
+    }
+
+    /// Whether further findings would be dropped, so that looking for near names is not worth it.
+    pub(super) fn is_full(&self) -> bool {
+        self.findings.len() >= MAX_FINDINGS && self.errors > 0
     }
 
     /// How many errors there were so far.
@@ -321,6 +326,9 @@ impl<'a> Fields<'a> {
     /// Names the keys that nobody took: in Spinnaker's dialect as warnings, as Spinnaker keeps such keys too.
     pub(super) fn finish(&self, known: &[String], what: &str, dialect: Dialect, sink: &mut Sink) {
         for (key, field) in self.untaken() {
+            if sink.is_full() {
+                return;
+            }
             sink.add(&key.origin, &field.pointer, unknown_key(&key.name, known, what, dialect));
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::reader::{Field, Fields, Sink, cut, hinted, unknown_key};
 use super::spinnaker::{self, FailureFlags};
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, nearest, pointer_key};
 use crate::expression::Template;
 use crate::gitops::{Node, NodeValue, Origin};
 use crate::model::{Dialect, OnFailure, Retry, Span, Stage, StageId};
@@ -312,14 +312,13 @@ fn diagnostic(finding: SchemaFinding, kind: &StageType, dialect: Dialect) -> Dia
 
 fn key_origin<'a>(stage: &'a Node, pointer: &str) -> Option<&'a Origin> {
     let (parent, key) = pointer.rsplit_once('/')?;
-    let key = key.replace("~1", "/").replace("~0", "~");
-    stage.at(parent)?.entry(&key).map(|(key, _)| &key.origin)
+    stage.at(parent)?.entry(&pointer_key(key)).map(|(key, _)| &key.origin)
 }
 
 fn remove(value: &mut Value, pointer: &str) {
     let Some((parent, key)) = pointer.rsplit_once('/') else { return };
     if let Some(map) = value.pointer_mut(parent).and_then(Value::as_object_mut) {
-        map.shift_remove(&key.replace("~1", "/").replace("~0", "~"));
+        map.shift_remove(&pointer_key(key));
     }
 }
 

@@ -60,8 +60,8 @@ enum Command {
     Program(#[schemars(length(min = 1))] Vec<String>),
 }
 
-/// A variable's value: text, or a number or truth value that becomes text. Only the schema needs it: what an
-/// expression yields is any value, and is refused in words of our own.
+/// A variable's value: text, or a number or truth value that becomes text.
+// Only the schema needs it: what an expression yields is any value, and is refused in words of our own.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "it's there for its schema")]
