@@ -80,7 +80,7 @@ impl App {
         let address = listener.local_addr()?;
 
         let specs = config.repositories.iter().map(RepositorySpec::from).collect();
-        let git_options = GitOptions { deadline: config.limits.git_deadline, ..GitOptions::default() };
+        let git_options = GitOptions::within(config.limits.git_deadline);
         let repositories = RepositorySet::new(specs, &state_dir.join("mirrors"), &git_options);
         let store = StoreOptions {
             url: config.database.url.clone(),

@@ -51,7 +51,7 @@ async fn bad_repositories_say_what_is_wrong_and_the_good_one_goes_on() {
             let items = list["items"].as_array().expect("a list").clone();
             let error = |name: &str| {
                 let item = items.iter().find(|item| item["name"] == name);
-                item.and_then(|item| item["error"].as_str().or(item["lastError"].as_str())).map(str::to_owned)
+                item.and_then(|item| item["error"].as_str()).map(str::to_owned)
             };
             // Hanging and dripping servers are given up only after the deadline for a look.
             error("bad/missing").map(|missing| (missing, items.len()))
@@ -69,7 +69,7 @@ async fn bad_repositories_say_what_is_wrong_and_the_good_one_goes_on() {
                 return None;
             }
             let findings: serde_json::Value = answer.json().await.ok()?;
-            let items = findings.get("items").or(findings.get("findings"))?.as_array()?.clone();
+            let items = findings.get("findings")?.as_array()?.clone();
             (!items.is_empty()).then_some(items)
         })
         .await;

@@ -181,8 +181,8 @@ fn push_of(git_ref: &str, before: &str, after: &str) -> Delivery {
     Delivery::push(&PushOf {
         repository: REPOSITORY,
         git_ref,
-        before: Some(before).filter(|commit| commit.trim_matches('0') != ""),
-        after: Some(after).filter(|commit| commit.trim_matches('0') != ""),
+        before: Some(before).filter(|commit| !commit.trim_matches('0').is_empty()),
+        after: Some(after).filter(|commit| !commit.trim_matches('0').is_empty()),
         actor: "ann",
         forced: false,
     })

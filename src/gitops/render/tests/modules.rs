@@ -119,7 +119,7 @@ g: {{ module(name='notify') }}
     assert!(file.root.is_none());
     // The last of them is an error of the template itself, which keeps the rest from being read.
     let file = render(&[
-        ("a", &text.replace("g: {{", "# ").replace("}}\n", "}}\n").replace("# module(name='notify') }}\n", "")),
+        ("a", &text.replace("g: {{", "# ").replace("# module(name='notify') }}\n", "")),
         ("m/notify", NOTIFY),
     ]);
     let found: Vec<String> =
