@@ -4,7 +4,7 @@
 //! whoever puts the program together fills a [`Registry`] with them.
 //!
 //! - `decide` is the pure heart: from a state, an event and the time follow journal entries and calls of handlers.
-//! - `state` is the fold of the journal, with every legal transition spelt out; `entry` is how a row is written,
+//! - `state` is the fold of the journal, `legal` spells out every legal transition, `entry` is how a row is written,
 //!   `plan` the graph, `evaluate` the expressions, `limits` the bounds.
 //! - `shell` is what makes it durable: one loop that decides, commits, and only then calls handlers. [`Engine`] is
 //!   its owner, [`Handle`] the way to speak to it.
@@ -15,6 +15,7 @@ mod entry;
 mod evaluate;
 mod handle;
 mod handler;
+mod legal;
 mod limits;
 mod logs;
 mod plan;

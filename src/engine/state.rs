@@ -1,8 +1,7 @@
 //! How an execution stands: the fold of its journal.
 //!
 //! [`State::apply`] is the only place where an execution changes. It takes an entry only if the entry is legal
-//! in the present state, so that a journal that was damaged, or written by a faulty program, is an error with a
-//! name and never a state that can't be.
+//! in the present state (see `legal`).
 //!
 //! Beside what the journal says, a state knows which handler calls are out. That knowledge is not in the
 //! journal, and is gone after a restart, as the calls are.
@@ -12,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::entry::Entry;
+use super::legal::IllegalEntry;
 use super::plan::{Plan, PlanError};
 use super::registry::Kinds;
 use crate::clock::Timestamp;
@@ -37,7 +37,7 @@ pub struct State {
     /// The stages, by index.
     pub stages: Vec<StageState>,
     /// How many stages have begun and not ended.
-    active: u32,
+    pub(super) active: u32,
     /// Numbers the calls of handlers, so that a late answer is known as such.
     calls: u64,
 }
@@ -136,16 +136,6 @@ pub struct Call {
     pub took_signal: bool,
 }
 
-/// An entry that is not legal where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the entry {entry} is not legal here: {reason}")]
-pub struct IllegalEntry {
-    /// The entry.
-    pub entry: String,
-    /// Why not.
-    pub reason: String,
-}
-
 impl State {
     /// The state of an execution without a journal.
     ///
@@ -173,7 +163,7 @@ impl State {
     /// # Errors
     /// If the entry isn't legal in this state; the state is then unchanged.
     pub fn apply(&mut self, entry: &Entry, at: Timestamp) -> Result<(), IllegalEntry> {
-        self.check(entry).map_err(|reason| IllegalEntry { entry: shorten(entry), reason })?;
+        self.check(entry).map_err(|reason| IllegalEntry::new(entry, reason))?;
         if !matches!(entry, Entry::End { .. }) {
             self.trouble = None;
         }
@@ -247,103 +237,9 @@ impl State {
         Ok(())
     }
 
-    /// Whether an entry is legal now, and if not, why.
-    fn check(&self, entry: &Entry) -> Result<(), String> {
-        if self.status.is_complete() {
-            return Err(format!("the execution has ended as {}", self.status));
-        }
-        let begun = self.status == Status::Running;
-        match entry {
-            Entry::Begin if begun => Err("the execution has begun already".to_owned()),
-            Entry::Begin | Entry::Trouble { .. } => Ok(()),
-            Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
-            Entry::Timeout if self.stop.is_none() && begun => Ok(()),
-            Entry::Cancel { .. } | Entry::Timeout => Err("the execution stops already, or hasn't begun".to_owned()),
-            Entry::End { status } if !status.is_complete() => Err(format!("{status} is no end")),
-            Entry::End { .. } if self.active > 0 => Err(format!("{} stages are still active", self.active)),
-            Entry::End { .. } => Ok(()),
-            Entry::AddStages { stages } => Plan::clone(&self.plan).add(stages).map_err(|error| error.to_string()),
-            _ if !begun => Err("the execution hasn't begun".to_owned()),
-            Entry::Start { stage, attempt, .. } => {
-                let found = self.stage(*stage)?;
-                if *attempt != found.attempt + 1 {
-                    return Err(format!("attempt {attempt} doesn't follow attempt {}", found.attempt));
-                }
-                match found.phase {
-                    Phase::Idle | Phase::Backoff { .. } => self.check_may_start(*stage),
-                    Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => found.refuse("is running"),
-                    Phase::Cancelling { .. } => found.refuse("is being cancelled"),
-                    Phase::Ended(_) => found.refuse("has ended"),
-                }
-            }
-            Entry::Skip { stage } => {
-                let found = self.stage(*stage)?;
-                match found.phase {
-                    Phase::Idle => self.check_may_start(*stage),
-                    Phase::InFlight
-                    | Phase::Waiting { .. }
-                    | Phase::Polling { .. }
-                    | Phase::Backoff { .. }
-                    | Phase::Cancelling { .. } => found.refuse("has begun"),
-                    Phase::Ended(_) => found.refuse("has ended"),
-                }
-            }
-            Entry::Wait { stage, .. }
-            | Entry::Poll { stage, .. }
-            | Entry::Done { stage, .. }
-            | Entry::Retry { stage, .. }
-            | Entry::Cancelling { stage, .. } => self.stage(*stage)?.check_running(),
-            Entry::Signal { stage, .. } => {
-                let found = self.stage(*stage)?;
-                if found.signal.is_some() { found.refuse("has a signal already") } else { found.check_running() }
-            }
-            Entry::Fail { stage, status, .. } => {
-                let found = self.stage(*stage)?;
-                if !matches!(status, Status::Terminal | Status::Stopped | Status::FailedContinue) {
-                    return Err(format!("{status} is no failure"));
-                }
-                match found.phase {
-                    Phase::Idle => self.check_may_start(*stage),
-                    Phase::InFlight
-                    | Phase::Waiting { .. }
-                    | Phase::Polling { .. }
-                    | Phase::Backoff { .. }
-                    | Phase::Cancelling { .. } => Ok(()),
-                    Phase::Ended(_) => found.refuse("has ended"),
-                }
-            }
-            Entry::Canceled { stage, .. } => {
-                let found = self.stage(*stage)?;
-                if self.stop.is_none() {
-                    return found.refuse("isn't cancelled, for the execution doesn't stop");
-                }
-                match found.phase {
-                    Phase::InFlight
-                    | Phase::Waiting { .. }
-                    | Phase::Polling { .. }
-                    | Phase::Backoff { .. }
-                    | Phase::Cancelling { .. } => Ok(()),
-                    Phase::Idle => found.refuse("hasn't begun"),
-                    Phase::Ended(_) => found.refuse("has ended"),
-                }
-            }
-        }
-    }
-
     /// Whether a stage that hasn't begun may: the execution goes on, and all that it needs ended well.
     pub fn may_start(&self, stage: u32) -> bool {
         self.check_may_start(stage).is_ok()
-    }
-
-    fn check_may_start(&self, stage: u32) -> Result<(), String> {
-        if self.stop.is_some() {
-            return Err("the execution stops".to_owned());
-        }
-        let needs = &self.plan.stages()[stage as usize].needs;
-        match needs.iter().find(|need| !self.stages[**need as usize].status().lets_downstream_start()) {
-            Some(need) => Err(format!("stage {need}, which it needs, has not ended well")),
-            None => Ok(()),
-        }
     }
 
     /// The definition of a stage.
@@ -452,10 +348,6 @@ impl State {
         })
     }
 
-    fn stage(&self, stage: u32) -> Result<&StageState, String> {
-        self.stages.get(stage as usize).ok_or_else(|| format!("there is no stage {stage}"))
-    }
-
     fn enter(&mut self, stage: u32, phase: Phase) -> &mut StageState {
         let stage = &mut self.stages[stage as usize];
         match (stage.phase.is_active(), phase.is_active()) {
@@ -520,32 +412,10 @@ impl StageState {
             self.signal = None;
         }
     }
-
-    fn check_running(&self) -> Result<(), String> {
-        match self.phase {
-            Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => Ok(()),
-            Phase::Idle => self.refuse("hasn't begun"),
-            Phase::Backoff { .. } => self.refuse("is between two attempts"),
-            Phase::Cancelling { .. } => self.refuse("is being cancelled"),
-            Phase::Ended(_) => self.refuse("has ended"),
-        }
-    }
-
-    fn refuse<T>(&self, what: &str) -> Result<T, String> {
-        Err(format!("the stage {what} (attempt {}, {})", self.attempt, self.status()))
-    }
 }
 
 impl Phase {
     const fn is_active(&self) -> bool {
         !matches!(self, Self::Idle | Self::Ended(_))
     }
-}
-
-fn shorten(entry: &Entry) -> String {
-    let mut text = serde_json::to_string(entry).unwrap_or_else(|_| format!("{entry:?}"));
-    if let Some((cut, _)) = text.char_indices().nth(200) {
-        text.truncate(cut);
-    }
-    text
 }

@@ -11,6 +11,7 @@
 
 mod calls;
 mod commit;
+mod engine;
 mod fair;
 mod load;
 mod slot;
@@ -25,14 +26,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Action, Event};
-use super::handle::{Command, Handle, Reply, Request};
+use super::handle::{Command, Reply, Request};
 use super::{Changed, EngineError, Outcome, Registry, SentSignal, Signals};
 use crate::clock::{Clock, Timestamp};
-use crate::model::{ExecutionKey, Status};
+use crate::model::ExecutionKey;
 use crate::store::{Store, StoreError};
 use commit::{Committed, Committer, Verdict};
 use fair::Fair;
@@ -40,7 +40,9 @@ use load::Loaded;
 use slot::{Incoming, Slot, What};
 use timers::Timers;
 
+#[cfg(test)]
 pub(super) use commit::Ledger;
+pub use engine::{Engine, EngineOptions};
 
 /// Rows in one batch: bounds how long a commit takes.
 const BATCH_ROWS: usize = 2000;
@@ -54,132 +56,6 @@ const QUEUE: usize = 1024;
 const CHANGES: usize = 8192;
 /// The pause before an execution that couldn't be read is read again.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
-
-/// What an operator may want to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineOptions {
-    /// Handlers' calls with an effect that run at once; more wait, and executions take turns.
-    pub max_running_effects: usize,
-    /// Executions in memory at once; more wait. Those that wait for a time or a person aren't in memory.
-    pub max_live: usize,
-    /// How long a handler may take to cancel before the engine goes on without it.
-    pub cancel_deadline: Duration,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self { max_running_effects: 256, max_live: 10_000, cancel_deadline: Duration::from_secs(60) }
-    }
-}
-
-/// A running engine.
-#[derive(Debug)]
-pub struct Engine {
-    handle: Handle,
-    signals: Signals,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Engine {
-    /// Starts the engine: executions that were created begin, those that ran go on.
-    ///
-    /// # Errors
-    /// If the store can't say which executions there are.
-    pub async fn start(
-        store: Store,
-        clock: Clock,
-        registry: Registry,
-        options: EngineOptions,
-    ) -> Result<Self, EngineError> {
-        let ledger = Arc::new(store.clone());
-        Self::start_with(store, ledger, clock, registry, options).await
-    }
-
-    /// As [`Engine::start`], with something else between the engine and the store's writer.
-    pub(super) async fn start_with(
-        store: Store,
-        ledger: Arc<dyn Ledger>,
-        clock: Clock,
-        registry: Registry,
-        options: EngineOptions,
-    ) -> Result<Self, EngineError> {
-        let live = store.live().await?;
-        let (requests, requested) = mpsc::channel(QUEUE);
-        let (signals, signalled) = Signals::channel(QUEUE);
-        let (internal, answered) = mpsc::unbounded_channel();
-        let changed = broadcast::Sender::new(CHANGES);
-        let (ready, watched) = watch::channel(true);
-        let stop = CancellationToken::new();
-        let kinds = Arc::clone(registry.kinds());
-        let in_memory = Arc::new(AtomicUsize::new(0));
-        let handle = Handle {
-            store: store.clone(),
-            requests,
-            changed: changed.clone(),
-            ready: watched,
-            kinds,
-            in_memory: Arc::clone(&in_memory),
-        };
-        let committer = Committer { ledger, store: store.clone(), clock: clock.clone(), stop: stop.clone() };
-        let mut shell = Shell {
-            store,
-            clock,
-            registry,
-            options,
-            committer,
-            signals,
-            internal,
-            changed,
-            in_memory,
-            slots: HashMap::new(),
-            ready: VecDeque::new(),
-            commits: FuturesUnordered::new(),
-            timers: Timers::default(),
-            loads: VecDeque::new(),
-            loading: 0,
-            effects: Fair::default(),
-            running: 0,
-            stopping: false,
-            lost: false,
-        };
-        for execution in live {
-            match execution.status {
-                Status::NotStarted => shell.request_load(execution.key, false),
-                _ => shell.timers.arm(execution.key, execution.due_at),
-            }
-        }
-        let inputs = Inputs { requested, signalled, answered, stop: stop.clone(), ready };
-        let signals = shell.signals.clone();
-        let task = tokio::spawn(shell.run(inputs));
-        Ok(Self { handle, signals, stop, task })
-    }
-
-    /// The way by which handlers' own tasks wake their stages; each handler finds it in its context, too.
-    pub fn signals(&self) -> Signals {
-        self.signals.clone()
-    }
-
-    /// A way to speak to it.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Stops taking anything on, lets what is being written be written, and ends. What handlers started outside is
-    /// left alone: they are asked about it at the next start.
-    pub async fn shutdown(mut self) {
-        self.stop.cancel();
-        if (&mut self.task).await.is_err() {
-            tracing::error!("the engine broke down while it was stopping; what was committed is safe");
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
 
 /// What comes to the loop.
 struct Inputs {

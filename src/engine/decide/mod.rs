@@ -4,6 +4,8 @@
 //! handlers are to be called once they are on disk. There is no I/O, no clock and no chance in it, so that it
 //! can be replayed and run through millions of schedules.
 //!
+//! `answers` is what follows from what handlers say, `ending` how stages end other than well.
+//!
 //! The rules are Spinnaker's where it has them. Three that it doesn't have, or has differently:
 //! - A stage's timeout counts from its first attempt and spans all of them, pauses included; running out of
 //!   time is never retried. So the number that an author writes is how long the stage can take.
@@ -15,13 +17,17 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value};
 
+mod answers;
+mod ending;
+
 use super::entry::Entry;
 use super::evaluate;
+use super::legal::IllegalEntry;
 use super::limits::{self, Bound};
-use super::state::{IllegalEntry, Phase, State, Stop};
-use super::{CancelReason, Effect, Failure, Outcome, Wake};
+use super::state::{Phase, State};
+use super::{CancelReason, Outcome, Wake};
 use crate::clock::Timestamp;
-use crate::model::{OnFailure, StagePath, Status};
+use crate::model::{StagePath, Status};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,121 +222,6 @@ impl Step<'_> {
         }
     }
 
-    fn answered(&mut self, stage: u32, call: u64, outcome: Outcome) -> Done {
-        let Some(took_signal) = self.take_call(stage, call) else { return Ok(()) };
-        let signal_kept = !took_signal && self.state.stages[stage as usize].signal.is_some();
-        match outcome {
-            Outcome::Done { outputs } => match limits::check(Bound::Outputs, &outputs) {
-                Ok(()) => self.record(Entry::Done { stage, outputs })?,
-                Err(message) => return self.fail(stage, message, Map::new()),
-            },
-            Outcome::Wait { until, waiting_for, checkpoint } => {
-                if let Err(message) = limits::check(Bound::Checkpoint, &checkpoint) {
-                    return self.fail(stage, message, Map::new());
-                }
-                let waiting_for = limits::clip(waiting_for);
-                self.record(Entry::Wait { stage, until, waiting_for, checkpoint, signal_kept })?;
-                return self.go_on(stage);
-            }
-            Outcome::Poll { after, checkpoint } => {
-                if let Err(message) = limits::check(Bound::Checkpoint, &checkpoint) {
-                    return self.fail(stage, message, Map::new());
-                }
-                let next = self.now.plus(after.max(limits::SHORTEST_POLL));
-                // A look that saw nothing new is not worth a row.
-                let found = &mut self.state.stages[stage as usize];
-                match &mut found.phase {
-                    Phase::Polling { until, checkpoint: known } if !took_signal && *known == checkpoint => {
-                        *until = next
-                    }
-                    _ => self.record(Entry::Poll { stage, until: next, checkpoint, signal_kept })?,
-                }
-                return self.go_on(stage);
-            }
-            Outcome::Fail(failure) => return self.attempt_failed(stage, failure),
-            Outcome::Restart { reason } => {
-                let reason = limits::clip(reason);
-                if self.state.stages[stage as usize].lost >= limits::LOST_ATTEMPTS {
-                    let message = format!("{reason}; it was lost {} times before", limits::LOST_ATTEMPTS);
-                    return self.fail(stage, message, Map::new());
-                }
-                self.record(Entry::Retry { stage, message: reason, until: self.now, lost: true })?;
-                return self.start(stage);
-            }
-        }
-        self.ended(stage);
-        Ok(())
-    }
-
-    /// After a handler answered that it isn't done: the next wake may be there already.
-    fn go_on(&mut self, stage: u32) -> Done {
-        self.give_signal(stage);
-        if self.state.stages[stage as usize].call.is_none() { self.wake_if_due(stage) } else { Ok(()) }
-    }
-
-    fn attempt_failed(&mut self, stage: u32, failure: Failure) -> Done {
-        let Failure { message, retryable, outputs } = failure;
-        let message = limits::clip(message);
-        let found = &self.state.stages[stage as usize];
-        let tried = found.attempt.saturating_sub(found.lost);
-        match &self.state.definition(stage).retry {
-            Some(retry) if retryable && tried < retry.attempts => {
-                let pause = limits::backoff(retry.backoff.as_duration(), tried);
-                let until = self.now.plus(pause);
-                self.record(Entry::Retry { stage, message, until, lost: false })?;
-                self.wake_if_due(stage)
-            }
-            _ => match limits::check(Bound::Outputs, &outputs) {
-                Ok(()) => self.fail(stage, message, outputs),
-                Err(_) => self.fail(stage, message, Map::new()),
-            },
-        }
-    }
-
-    fn cancelled(&mut self, stage: u32, call: u64, overdue: bool) -> Done {
-        let Phase::Cancelling { timed_out, .. } = self.state.stages[stage as usize].phase else { return Ok(()) };
-        if self.take_call(stage, call).is_none() {
-            return Ok(());
-        }
-        let note = overdue.then_some("ending what it had started took too long and was given up: it may still run");
-        if timed_out {
-            let message = self.stage_timeout_message(stage, note);
-            self.fail(stage, message, Map::new())
-        } else {
-            self.stopped(stage, note)
-        }
-    }
-
-    fn signal(&mut self, path: &StagePath, attempt: Option<u32>, payload: Value) -> Done {
-        let refusal = match self.state.plan.find(path) {
-            None => Refusal::NoSuchStage,
-            Some(stage) => {
-                let found = &self.state.stages[stage as usize];
-                let judged = self.state.plan.stages()[stage as usize].kind.is_some_and(|kind| kind.takes_judgments);
-                let listens = match found.phase {
-                    Phase::Waiting { .. } => attempt.map_or(judged, |attempt| attempt == found.attempt),
-                    Phase::InFlight | Phase::Polling { .. } => attempt == Some(found.attempt),
-                    Phase::Idle | Phase::Backoff { .. } | Phase::Cancelling { .. } | Phase::Ended(_) => false,
-                };
-                if !listens {
-                    Refusal::NotWaiting
-                } else if found.signal.is_some() {
-                    Refusal::AlreadySignalled
-                } else if limits::check(Bound::Signal, &payload).is_err() {
-                    Refusal::TooLarge
-                } else {
-                    self.record(Entry::Signal { stage, payload })?;
-                    if self.state.stages[stage as usize].call.is_none() {
-                        self.give_signal(stage);
-                    }
-                    return Ok(());
-                }
-            }
-        };
-        self.decision.refused = Some(refusal);
-        Ok(())
-    }
-
     fn cancel(&mut self, by: String, reason: Option<String>) -> Done {
         // Whatever stops it already ends it, and asking twice is no fault.
         if self.state.stop.is_some() {
@@ -391,116 +282,6 @@ impl Step<'_> {
         self.record(Entry::Start { stage, attempt, fields })?;
         self.ask(stage, Ask::Start);
         Ok(())
-    }
-
-    /// Ends a stage that failed, by its `onFailure`.
-    fn fail(&mut self, stage: u32, message: String, outputs: Map<String, Value>) -> Done {
-        let status = match self.state.definition(stage).on_failure {
-            OnFailure::Halt => Status::Terminal,
-            OnFailure::HaltBranch | OnFailure::HaltBranchThenFail => Status::Stopped,
-            OnFailure::Ignore => Status::FailedContinue,
-        };
-        self.record(Entry::Fail { stage, status, message: limits::clip(message), outputs })?;
-        self.ended(stage);
-        Ok(())
-    }
-
-    /// A stage ran for too long.
-    fn time_out(&mut self, stage: u32) -> Done {
-        match self.state.stages[stage as usize].phase {
-            Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => {
-                if self.leaves_something(stage) {
-                    self.record(Entry::Cancelling { stage, timed_out: true })?;
-                    self.ask(stage, Ask::Cancel(CancelReason::TimedOut));
-                    return Ok(());
-                }
-                let message = self.stage_timeout_message(stage, None);
-                self.fail(stage, message, Map::new())
-            }
-            Phase::Backoff { .. } => {
-                let message = self.stage_timeout_message(stage, None);
-                self.fail(stage, message, Map::new())
-            }
-            Phase::Idle | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
-        }
-    }
-
-    /// Stops a stage because the execution stops.
-    fn stop(&mut self, stage: u32) -> Done {
-        match self.state.stages[stage as usize].phase {
-            Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => {
-                if self.leaves_something(stage) {
-                    self.record(Entry::Cancelling { stage, timed_out: false })?;
-                    let reason = self.cancel_reason(false);
-                    self.ask(stage, Ask::Cancel(reason));
-                    return Ok(());
-                }
-                self.stopped(stage, None)
-            }
-            Phase::Backoff { .. } => self.stopped(stage, None),
-            Phase::Idle | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
-        }
-    }
-
-    /// Ends a stage whose effect is gone because the execution stops.
-    fn stopped(&mut self, stage: u32, note: Option<&str>) -> Done {
-        match (&self.state.stop, self.state.execution.info.pipeline.timeout) {
-            (Some(Stop::TimedOut), Some(timeout)) => {
-                let mut message = format!("the pipeline timed out after {timeout}");
-                if let Some(note) = note {
-                    message = format!("{message}; {note}");
-                }
-                self.record(Entry::Fail { stage, status: Status::Terminal, message, outputs: Map::new() })
-            }
-            _ => self.record(Entry::Canceled { stage, message: note.map(str::to_owned) }),
-        }
-    }
-
-    /// Whether a stage's attempt may have something outside, or a call that is out. Takes back a start that this
-    /// very decision asked for, and that nobody has seen.
-    fn leaves_something(&mut self, stage: u32) -> bool {
-        let asked = self.decision.actions.iter().position(|action| action.stage == stage);
-        if let Some(position) = asked {
-            let action = self.decision.actions.remove(position);
-            self.state.stages[stage as usize].call = None;
-            if action.ask == Ask::Start {
-                return false;
-            }
-        }
-        let found = &self.state.stages[stage as usize];
-        let effect = self.state.plan.stages()[stage as usize].kind.map(|kind| kind.effect);
-        found.call.is_some() || effect.is_some_and(|effect| effect != Effect::None)
-    }
-
-    fn stage_timeout_message(&self, stage: u32, note: Option<&str>) -> String {
-        let found = &self.state.stages[stage as usize];
-        let definition = self.state.definition(stage);
-        let mut message = match definition.timeout {
-            Some(timeout) => format!("timed out after {timeout}"),
-            None => "timed out".to_owned(),
-        };
-        if let Some(error) = &found.error {
-            message = format!("{message}; the attempt before failed: {error}");
-        }
-        if let Some(note) = note {
-            message = format!("{message}; {note}");
-        }
-        message
-    }
-
-    fn cancel_reason(&self, stage_timed_out: bool) -> CancelReason {
-        match self.state.stop {
-            _ if stage_timed_out => CancelReason::TimedOut,
-            Some(Stop::TimedOut) => CancelReason::TimedOut,
-            Some(Stop::Halted { .. } | Stop::Canceled { .. }) | None => CancelReason::Canceled,
-        }
-    }
-
-    /// Hands a signal that came to the handler.
-    fn give_signal(&mut self, stage: u32) {
-        if let Some(payload) = self.state.stages[stage as usize].signal.clone() {
-            self.ask(stage, Ask::Resume(Wake::Signal(payload)));
-        }
     }
 
     fn ask(&mut self, stage: u32, ask: Ask) {

@@ -1,0 +1,145 @@
+//! Which entry is legal when, spelt out: every transition that is not written here is refused.
+//!
+//! So a journal that was damaged, or written by a faulty program, is an error with a name and never a state that
+//! can't be; and a decision that contradicts the rules can't be recorded.
+
+use super::entry::Entry;
+use super::plan::Plan;
+use super::state::{Phase, StageState, State};
+use crate::model::Status;
+
+/// An entry that is not legal where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the entry {entry} is not legal here: {reason}")]
+pub struct IllegalEntry {
+    /// The entry.
+    pub entry: String,
+    /// Why not.
+    pub reason: String,
+}
+
+impl IllegalEntry {
+    pub(super) fn new(entry: &Entry, reason: String) -> Self {
+        let mut text = serde_json::to_string(entry).unwrap_or_else(|_| format!("{entry:?}"));
+        if let Some((cut, _)) = text.char_indices().nth(200) {
+            text.truncate(cut);
+        }
+        Self { entry: text, reason }
+    }
+}
+
+impl State {
+    /// Whether an entry is legal now, and if not, why.
+    pub(super) fn check(&self, entry: &Entry) -> Result<(), String> {
+        if self.status.is_complete() {
+            return Err(format!("the execution has ended as {}", self.status));
+        }
+        let begun = self.status == Status::Running;
+        match entry {
+            Entry::Begin if begun => Err("the execution has begun already".to_owned()),
+            Entry::Begin | Entry::Trouble { .. } => Ok(()),
+            Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
+            Entry::Timeout if self.stop.is_none() && begun => Ok(()),
+            Entry::Cancel { .. } | Entry::Timeout => Err("the execution stops already, or hasn't begun".to_owned()),
+            Entry::End { status } if !status.is_complete() => Err(format!("{status} is no end")),
+            Entry::End { .. } if self.active > 0 => Err(format!("{} stages are still active", self.active)),
+            Entry::End { .. } => Ok(()),
+            Entry::AddStages { stages } => Plan::clone(&self.plan).add(stages).map_err(|error| error.to_string()),
+            _ if !begun => Err("the execution hasn't begun".to_owned()),
+            Entry::Start { stage, attempt, .. } => {
+                let found = self.stage(*stage)?;
+                if *attempt != found.attempt + 1 {
+                    return Err(format!("attempt {attempt} doesn't follow attempt {}", found.attempt));
+                }
+                match found.phase {
+                    Phase::Idle | Phase::Backoff { .. } => self.check_may_start(*stage),
+                    Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => found.refuse("is running"),
+                    Phase::Cancelling { .. } => found.refuse("is being cancelled"),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+            Entry::Skip { stage } => {
+                let found = self.stage(*stage)?;
+                match found.phase {
+                    Phase::Idle => self.check_may_start(*stage),
+                    Phase::InFlight
+                    | Phase::Waiting { .. }
+                    | Phase::Polling { .. }
+                    | Phase::Backoff { .. }
+                    | Phase::Cancelling { .. } => found.refuse("has begun"),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+            Entry::Wait { stage, .. }
+            | Entry::Poll { stage, .. }
+            | Entry::Done { stage, .. }
+            | Entry::Retry { stage, .. }
+            | Entry::Cancelling { stage, .. } => self.stage(*stage)?.check_running(),
+            Entry::Signal { stage, .. } => {
+                let found = self.stage(*stage)?;
+                if found.signal.is_some() { found.refuse("has a signal already") } else { found.check_running() }
+            }
+            Entry::Fail { stage, status, .. } => {
+                let found = self.stage(*stage)?;
+                if !matches!(status, Status::Terminal | Status::Stopped | Status::FailedContinue) {
+                    return Err(format!("{status} is no failure"));
+                }
+                match found.phase {
+                    Phase::Idle => self.check_may_start(*stage),
+                    Phase::InFlight
+                    | Phase::Waiting { .. }
+                    | Phase::Polling { .. }
+                    | Phase::Backoff { .. }
+                    | Phase::Cancelling { .. } => Ok(()),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+            Entry::Canceled { stage, .. } => {
+                let found = self.stage(*stage)?;
+                if self.stop.is_none() {
+                    return found.refuse("isn't cancelled, for the execution doesn't stop");
+                }
+                match found.phase {
+                    Phase::InFlight
+                    | Phase::Waiting { .. }
+                    | Phase::Polling { .. }
+                    | Phase::Backoff { .. }
+                    | Phase::Cancelling { .. } => Ok(()),
+                    Phase::Idle => found.refuse("hasn't begun"),
+                    Phase::Ended(_) => found.refuse("has ended"),
+                }
+            }
+        }
+    }
+
+    pub(super) fn check_may_start(&self, stage: u32) -> Result<(), String> {
+        if self.stop.is_some() {
+            return Err("the execution stops".to_owned());
+        }
+        let needs = &self.plan.stages()[stage as usize].needs;
+        match needs.iter().find(|need| !self.stages[**need as usize].status().lets_downstream_start()) {
+            Some(need) => Err(format!("stage {need}, which it needs, has not ended well")),
+            None => Ok(()),
+        }
+    }
+
+    fn stage(&self, stage: u32) -> Result<&StageState, String> {
+        self.stages.get(stage as usize).ok_or_else(|| format!("there is no stage {stage}"))
+    }
+}
+
+impl StageState {
+    fn check_running(&self) -> Result<(), String> {
+        match self.phase {
+            Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => Ok(()),
+            Phase::Idle => self.refuse("hasn't begun"),
+            Phase::Backoff { .. } => self.refuse("is between two attempts"),
+            Phase::Cancelling { .. } => self.refuse("is being cancelled"),
+            Phase::Ended(_) => self.refuse("has ended"),
+        }
+    }
+
+    fn refuse<T>(&self, what: &str) -> Result<T, String> {
+        Err(format!("the stage {what} (attempt {}, {})", self.attempt, self.status()))
+    }
+}
