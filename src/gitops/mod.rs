@@ -10,14 +10,11 @@ mod limits;
 mod node;
 mod render;
 mod source;
+mod writer;
 
 pub use check::{Checked, CheckedApplication, check, check_rendered, summarize};
 pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use render::{Explanation, Rendered, RenderedFile, Request, built_in, explain, render_all, render_file};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, check_path};
-
-/// TEMP
-pub fn to_yaml(value: &serde_json::Value) -> anyhow::Result<String> {
-    Ok(serde_saphyr::to_string(value)?)
-}
+pub use writer::{YamlError, to_yaml};

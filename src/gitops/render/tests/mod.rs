@@ -3,6 +3,7 @@
 mod limits;
 mod modules;
 mod origins;
+mod properties;
 mod values;
 mod variables;
 
