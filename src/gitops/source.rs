@@ -197,3 +197,64 @@ impl Source for FolderSource {
 fn unreadable(path: &str, error: &io::Error) -> SourceError {
     SourceError::Unreadable { path: path.to_owned(), message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        for bad in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "a\0", "a\nb"] {
+            assert!(matches!(check_path(bad), Err(SourceError::BadPath(_))), "{bad:?}");
+        }
+        for good in ["a", ".longboat/a.yaml", "a..b/..c", "é x"] {
+            assert!(check_path(good).is_ok(), "{good}");
+        }
+    }
+
+    fn listed(source: &dyn Source, dir: &str) -> Vec<String> {
+        source.list(dir).expect("listed").into_iter().map(|file| file.path).collect()
+    }
+
+    #[test]
+    fn a_map_lists_what_is_below_a_folder() {
+        let source = MemorySource::new([("a/x", "1"), ("a/b/y", "2"), ("ab", "3"), ("b", "4")]);
+        assert_eq!(listed(&source, "a"), ["a/b/y", "a/x"]);
+        assert_eq!(source.read("ab").expect("read"), Some(b"3".to_vec()));
+        assert_eq!(source.read("no").expect("read"), None);
+        assert!(source.read("a/../b").is_err());
+    }
+
+    #[test]
+    fn a_folder_is_read_without_following_links() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| root.path().join(name);
+        fs::create_dir_all(path("work/a/deep")).expect("folders");
+        fs::write(path("secret"), "secret").expect("a file outside");
+        fs::write(path("work/a/x.yaml"), "x: 1").expect("a file");
+        fs::write(path("work/a/deep/y.yaml"), "y: 1").expect("a file");
+        fs::write(path("work/other"), "").expect("a file");
+        std::os::unix::fs::symlink(path("secret"), path("work/a/link.yaml")).expect("a link");
+        std::os::unix::fs::symlink(root.path(), path("work/out")).expect("a link to a folder");
+        let source = FolderSource::new(path("work"));
+        assert_eq!(listed(&source, "a"), ["a/deep/y.yaml", "a/link.yaml", "a/x.yaml"]);
+        assert_eq!(listed(&source, "nothing"), [""; 0]);
+        assert_eq!(source.read("a/x.yaml").expect("read"), Some(b"x: 1".to_vec()));
+        assert_eq!(source.read("a/no.yaml").expect("read"), None);
+        assert_eq!(source.read("a/x.yaml/z").expect("read"), None);
+        assert_eq!(source.read("a").expect("read"), None);
+        for link in ["a/link.yaml", "out/secret"] {
+            assert!(matches!(source.read(link), Err(SourceError::SymbolicLink(_))), "{link}");
+        }
+        assert!(matches!(source.list("out"), Err(SourceError::SymbolicLink(_))));
+        assert!(matches!(source.read("../secret"), Err(SourceError::BadPath(_))));
+    }
+
+    #[test]
+    fn a_large_file_is_not_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        fs::File::create(root.path().join("big")).and_then(|file| file.set_len(MAX_BYTES + 1)).expect("a large file");
+        let source = FolderSource::new(root.path());
+        assert!(matches!(source.read("big"), Err(SourceError::TooLarge { .. })));
+    }
+}

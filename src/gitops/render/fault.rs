@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use minijinja::{Error, ErrorKind};
 
-use super::prepass::{Template, VARS};
+use super::prepass::VARS;
 use super::reserved;
+use super::template::Template;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 
 /// An error of a function or of the formatter, on its way through the engine.

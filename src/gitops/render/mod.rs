@@ -26,6 +26,7 @@ mod reserved;
 pub(super) mod scalar;
 mod scan;
 mod session;
+mod template;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -42,8 +43,8 @@ use serde_json::{Map, Value};
 
 use self::file::File;
 use self::frame::{Frame, Work};
-use self::prepass::Template;
 use self::session::{Session, connect, lock};
+use self::template::Template;
 use self::variables::{Trouble, Variables};
 use super::node::steps;
 use super::{Limits, Node, NodeValue, Source};

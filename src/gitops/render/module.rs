@@ -7,7 +7,7 @@ use rust_embed::RustEmbed;
 use super::budget::Budget;
 use super::fault::Fault;
 use super::file::File;
-use super::prepass::Template;
+use super::template::Template;
 use super::yaml;
 use super::yaml::{Input, Places};
 use crate::diagnostic::{Code, Diagnostic, nearest};

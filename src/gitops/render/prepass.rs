@@ -12,185 +12,46 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
-use minijinja::machinery::{Token, tokenize};
+use minijinja::machinery::Token;
 
 use super::expression::{Expression, Spanned, follows_dot};
 use super::file::File;
-use super::scan::Scan;
-use super::{engine, fault, reserved};
+use super::reserved;
+use super::template::{Call, Tag, Template};
 use crate::diagnostic::{Code, Diagnostic};
-
-/// A template, ready to be rendered.
-#[derive(Debug)]
-pub(super) struct Template {
-    /// The file that it stands in.
-    pub(super) file: Arc<File>,
-    /// Where in the file it starts.
-    pub(super) base: usize,
-    /// The rewritten text; nothing if the template has no tags, and yields its own text.
-    pub(super) marked: Option<String>,
-    /// The stretches that were copied: where they stand in the rewritten text, and where in the file.
-    copies: Vec<(usize, Range<usize>)>,
-    /// For each line mark, where in the file it stands.
-    pub(super) marks: Vec<usize>,
-    /// The `{{ }}` tags.
-    pub(super) tags: Vec<Tag>,
-    /// The calls of `module(...)`.
-    pub(super) calls: Vec<Call>,
-    /// Names that the template gives a value itself; what they hold is not known without running it.
-    pub(super) assigned: BTreeSet<Box<str>>,
-}
-
-/// A `{{ }}` tag.
-#[derive(Debug)]
-pub(super) struct Tag {
-    /// Where it starts in the file.
-    pub(super) start: usize,
-    /// Where it ends.
-    pub(super) end: usize,
-    /// What it holds.
-    pub(super) expression: Expression,
-}
-
-/// A call of `module(...)`.
-#[derive(Debug)]
-pub(super) struct Call {
-    /// Where it starts in the file.
-    pub(super) start: usize,
-    /// Where it ends.
-    pub(super) end: usize,
-    /// Its keyword arguments.
-    pub(super) arguments: Vec<(Box<str>, Expression)>,
-}
 
 /// The name of a region's variables, before its number.
 pub(super) const VARS: &str = "__vars";
-/// The most tags of a template: each may nest a value one deeper, and values are freed by recursion.
-const MAX_TAGS: usize = 10_000;
-/// The most tokens of one tag: the engine compiles a chain of filters by recursion.
-const MAX_TOKENS: usize = 5_000;
-
-impl Template {
-    /// A text that is no template.
-    pub(super) fn plain(file: Arc<File>, base: usize) -> Self {
-        Self {
-            file,
-            base,
-            marked: None,
-            copies: Vec::new(),
-            marks: Vec::new(),
-            tags: Vec::new(),
-            calls: Vec::new(),
-            assigned: BTreeSet::new(),
-        }
-    }
-
-    /// Reads the template that stands in the file from `base` on. `regions` are the parts of the file that see other
-    /// variables than the rest.
-    pub(super) fn new(file: Arc<File>, base: usize, regions: &[Range<usize>]) -> Result<Self, Vec<Diagnostic>> {
-        let Scan { body, left_out } = Scan::new(&file, base)?;
-        let mut template = Self::plain(file, base);
-        let (tokens, complete) = template.tokens(&body)?;
-        let whole = |token: &Token<'_>| matches!(token, Token::TemplateData(text) if text.len() == body.len());
-        if complete && tokens.iter().all(|(token, _)| whole(token)) && body == template.file.text[base..] {
-            return Ok(template);
-        }
-        let mut pass = Pass::new(&template, &body, &left_out, regions);
-        pass.run(&tokens);
-        let Pass { out, findings, copies, marks, tags, calls, assigned, open, .. } = pass;
-        if !findings.is_empty() {
-            return Err(findings);
-        }
-        // The engine judges the original text: its errors then speak of true places and of the author's words.
-        let syntax = engine::syntax();
-        if let Err(error) = minijinja::machinery::parse(&body, &template.file.name, syntax) {
-            return Err(vec![fault::syntax(&template, &error, open.last())]);
-        }
-        template = Self { marked: Some(out), copies, marks, tags, calls, assigned, ..template };
-        if template.marks.len().max(template.tags.len()) >= reserved::NUMBERS as usize {
-            let message = "the file has more lines and tags than can be told apart";
-            return Err(vec![Diagnostic::error(Code::FileTooLarge, message).at(template.file.place(base, base))]);
-        }
-        Ok(template)
-    }
-
-    /// All tokens up to the first error. That error is left to the engine's parser, which words it.
-    fn tokens<'a>(&self, body: &'a str) -> Result<(Vec<Spanned<'a>>, bool), Vec<Diagnostic>> {
-        let mut tokens: Vec<Spanned<'a>> = Vec::new();
-        let (mut tags, mut start) = (0, 0);
-        for token in tokenize(body, false, engine::syntax()) {
-            let Ok(token) = token else { return Ok((tokens, false)) };
-            if matches!(token.0, Token::VariableStart | Token::BlockStart) {
-                (tags, start) = (tags + 1, tokens.len());
-            }
-            if tags > MAX_TAGS || (tags > 0 && tokens.len() - start > MAX_TOKENS) {
-                let at = self.base + token.1.start_offset as usize;
-                let message = if tags > MAX_TAGS {
-                    format!("the template has more than {MAX_TAGS} tags")
-                } else {
-                    format!("a tag has more than {MAX_TOKENS} words and signs")
-                };
-                let finding = Diagnostic::error(Code::TemplateSyntax, message).at(self.file.place(at, at));
-                return Err(vec![finding.hint("move parts of it into modules or variables")]);
-            }
-            tokens.push(token);
-        }
-        Ok((tokens, true))
-    }
-
-    /// The stretch of the file that a stretch of the rewritten text stands for, white space at its ends left out.
-    pub(super) fn original(&self, marked: Range<usize>) -> Range<usize> {
-        let text = &self.file.text;
-        let after = self.copies.partition_point(|(at, _)| *at <= marked.start);
-        let held = after.checked_sub(1).map(|last| &self.copies[last]);
-        let start = match (held, self.copies.get(after)) {
-            (Some((at, range)), _) if marked.start < at + range.len() => range.start + marked.start - at,
-            (_, Some((_, next))) => next.start,
-            (Some((_, range)), None) => range.end,
-            (None, None) => self.base,
-        };
-        let before = self.copies.partition_point(|(at, _)| *at < marked.end);
-        let end = before.checked_sub(1).map_or(start, |last| {
-            let (at, range) = &self.copies[last];
-            range.end.min(range.start + marked.end - at)
-        });
-        let held = text.get(start..end.max(start)).unwrap_or_default();
-        let lead = held.len() - held.trim_start().len();
-        start + lead..start + lead.max(held.trim_end().len())
-    }
-
-    /// The start of a line of the rewritten text, for errors that know no more.
-    pub(super) fn original_line(&self, line: usize) -> usize {
-        let marked = self.marked.as_deref().unwrap_or_default();
-        let at = marked.match_indices('\n').nth(line.saturating_sub(2)).map_or(0, |(at, _)| at + 1);
-        self.original(if line <= 1 { 0..0 } else { at..at }).start
-    }
-}
 
 /// What the pass over the tokens gathers.
-struct Pass<'a> {
+pub(super) struct Pass<'a> {
     left_out: &'a [Range<usize>],
     regions: &'a [Range<usize>],
     file: &'a File,
     base: usize,
     body: &'a str,
-    out: String,
-    copies: Vec<(usize, Range<usize>)>,
-    marks: Vec<usize>,
-    tags: Vec<Tag>,
-    calls: Vec<Call>,
-    assigned: BTreeSet<Box<str>>,
+    pub(super) out: String,
+    pub(super) copies: Vec<(usize, Range<usize>)>,
+    pub(super) marks: Vec<usize>,
+    pub(super) tags: Vec<Tag>,
+    pub(super) calls: Vec<Call>,
+    pub(super) assigned: BTreeSet<Box<str>>,
     /// The captured blocks that are open, outermost first.
     captured: Vec<&'static str>,
     /// All blocks that are open, and where they start.
-    open: Vec<(Box<str>, Range<usize>)>,
-    findings: Vec<Diagnostic>,
+    pub(super) open: Vec<(Box<str>, Range<usize>)>,
+    pub(super) findings: Vec<Diagnostic>,
 }
 
 impl<'a> Pass<'a> {
-    fn new(template: &'a Template, body: &'a str, left_out: &'a [Range<usize>], regions: &'a [Range<usize>]) -> Self {
+    /// Nothing gathered yet.
+    pub(super) fn new(
+        template: &'a Template,
+        body: &'a str,
+        left_out: &'a [Range<usize>],
+        regions: &'a [Range<usize>],
+    ) -> Self {
         Self {
             left_out,
             regions,
@@ -209,7 +70,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn run(&mut self, tokens: &[Spanned<'_>]) {
+    /// Goes over the tokens.
+    pub(super) fn run(&mut self, tokens: &[Spanned<'_>]) {
         let mut at = 0;
         while let Some((token, open)) = tokens.get(at) {
             let closes: fn(&Token<'_>) -> bool = match token {

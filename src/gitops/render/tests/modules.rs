@@ -89,6 +89,13 @@ fn modules_call_modules_and_parameters_may_be_calls() {
     assert_eq!(good(&files).to_json(), json!({"x": {"got": {"v": 1}, "own": {"w": 2}}}));
 }
 
+/// Places and messages of all findings.
+fn found(text: &str) -> Vec<String> {
+    let file = render(&[("a", text), ("m/notify", NOTIFY)]);
+    assert!(file.root.is_none());
+    file.findings.iter().map(|finding| format!("{} {}", at(finding), finding.message)).collect()
+}
+
 #[test]
 fn wrong_calls_are_reported_all_at_once_and_where_they_are() {
     let text = "\
@@ -102,37 +109,27 @@ d:
     tekst: y
 e: {use: notify, with: {channel: x}, wiht: 1, name: z}
 f: {use: [notify]}
-g: {{ module(name='notify') }}
 ";
-    let file = render(&[("a", text), ("m/notify", NOTIFY)]);
-    let found: Vec<String> =
-        file.findings.iter().map(|finding| format!("{} {}", at(finding), finding.message)).collect();
-    assert_eq!(
-        found,
-        [
-            "a.yaml:1:7 there is no module `notfy`",
-            "a.yaml:2:7 the module `notify` needs the parameter `channel`",
-            "a.yaml:3:31 the module `notify` has no parameter `chanel`",
-            "a.yaml:11:7 `module` gets the module's name and then arguments by name",
-        ]
-    );
-    assert!(file.root.is_none());
-    // The last of them is an error of the template itself, which keeps the rest from being read.
-    let file = render(&[
-        ("a", &text.replace("g: {{", "# ").replace("# module(name='notify') }}\n", "")),
-        ("m/notify", NOTIFY),
-    ]);
-    let found: Vec<String> =
-        file.findings.iter().map(|finding| format!("{} {}", at(finding), finding.message)).collect();
-    assert_eq!(
-        found[3..],
-        [
-            "a.yaml:8:12 the module `notify` has no parameter `tekst`",
-            "a.yaml:9:38 `wiht` can't stand beside `use`",
-            "a.yaml:9:47 `name` can't stand beside `use`",
-            "a.yaml:10:10 `use` names a module; this is a list",
-        ]
-    );
+    let wrong = [
+        "a.yaml:1:7 there is no module `notfy`",
+        "a.yaml:2:7 the module `notify` needs the parameter `channel`",
+        "a.yaml:3:31 the module `notify` has no parameter `chanel`",
+        "a.yaml:8:12 the module `notify` has no parameter `tekst`",
+        "a.yaml:9:38 `wiht` can't stand beside `use`",
+        "a.yaml:9:47 `name` can't stand beside `use`",
+        "a.yaml:10:10 `use` names a module; this is a list",
+    ];
+    assert_eq!(found(text), wrong);
+    // An error of the template itself keeps the rest from being read as YAML.
+    let broken = found(&format!("{text}g: {{{{ module(name='notify') }}}}\n"));
+    assert_eq!(broken[..3], wrong[..3]);
+    assert_eq!(broken[3..], ["a.yaml:11:7 `module` gets the module's name and then arguments by name"]);
+}
+
+#[test]
+fn only_a_written_key_is_a_call() {
+    let json = good(&[("a", "x: {{ {'use': 'y'} }}\n{{ 'use' }}: z\nv: {'{{ 'use' }}': 1}\n")]).to_json();
+    assert_eq!(json, json!({"x": {"use": "y"}, "use": "z", "v": {"use": 1}}));
 }
 
 #[test]

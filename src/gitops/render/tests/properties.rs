@@ -8,10 +8,10 @@ use crate::diagnostic::Place;
 use crate::gitops::render::engine;
 use crate::gitops::render::file::File;
 use crate::gitops::render::frame::{Frame, Work};
-use crate::gitops::render::prepass::Template;
 use crate::gitops::render::reserved::{self, Piece};
 use crate::gitops::render::scan::Scan;
 use crate::gitops::render::session::{Session, connect};
+use crate::gitops::render::template::Template;
 use crate::gitops::render::variables::Variables;
 use crate::gitops::render::{module, scalar};
 use crate::gitops::{NodeValue, to_yaml};
@@ -363,7 +363,7 @@ const START: &str = "{% set s = 'str' %}{% set n = 2 %}{% set l = [1, 'two'] %}{
 fn both(text: &str) -> Result<(String, String), TestCaseError> {
     let fail = |message: String| TestCaseError::fail(format!("{message}\n{text}"));
     let text = format!("{START}{text}");
-    let file = Arc::new(File::new("a", text.clone().into_bytes(), &Limits::default()).expect("good text"));
+    let file = Arc::new(File::new("a", text.into_bytes(), &Limits::default()).expect("good text"));
     let Scan { mut body, left_out } = Scan::new(&file, 0).map_err(|findings| fail(format!("{findings:?}")))?;
     left_out.into_iter().rev().for_each(|range| body.replace_range(range, ""));
     let mut environment = minijinja::Environment::new();
