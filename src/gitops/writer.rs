@@ -57,6 +57,9 @@ mod tests {
     fn documents_are_written_in_block_style() {
         let value = serde_json::json!({"stages": [{"id": "a", "needs": [], "command": "x\ny\n"}, "1.10"], "on": null});
         let text = to_yaml(&value).expect("written");
-        assert_eq!(text, "stages:\n  - id: a\n    needs: []\n    command: |\n      x\n      y\n  - \"1.10\"\n\"on\": null\n");
+        assert_eq!(
+            text,
+            "stages:\n  - id: a\n    needs: []\n    command: |\n      x\n      y\n  - \"1.10\"\n\"on\": null\n"
+        );
     }
 }
