@@ -8,7 +8,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-const BOX_WIDTH: f32 = 144.0;
+/// Boxes are as wide as the page has room for, within these bounds.
+const NARROWEST: f32 = 144.0;
+const WIDEST: f32 = 208.0;
+/// The room on a wide page, without its margins.
+const PAGE_WIDTH: f32 = 1040.0;
 const BOX_HEIGHT: f32 = 46.0;
 const COLUMN_GAP: f32 = 34.0;
 const ROW_GAP: f32 = 14.0;
@@ -207,6 +211,8 @@ fn place(columns: &[Vec<Item>], edges: &[(usize, usize)], depths: &[usize]) -> G
     let column_height = |column: &Vec<Item>| {
         column.iter().map(height_of).sum::<f32>() + ROW_GAP * column.len().saturating_sub(1) as f32
     };
+    let box_width = box_width(columns.len());
+    let column_x = |column: usize| MARGIN + column as f32 * (box_width + COLUMN_GAP);
     let inner = columns.iter().map(column_height).fold(0.0_f32, f32::max);
     let mut middles: HashMap<(usize, Item), f32> = HashMap::new();
     let mut boxes = Vec::new();
@@ -215,7 +221,7 @@ fn place(columns: &[Vec<Item>], edges: &[(usize, usize)], depths: &[usize]) -> G
         for item in column {
             middles.insert((index, *item), y + height_of(item) / 2.0);
             if let Item::Stage(stage) = item {
-                boxes.push(GraphBox { stage: *stage, x: column_x(index), y, width: BOX_WIDTH, height: BOX_HEIGHT });
+                boxes.push(GraphBox { stage: *stage, x: column_x(index), y, width: box_width, height: BOX_HEIGHT });
             }
             y += height_of(item) + ROW_GAP;
         }
@@ -227,11 +233,11 @@ fn place(columns: &[Vec<Item>], edges: &[(usize, usize)], depths: &[usize]) -> G
         .map(|(index, &(from, to))| {
             let middle = |column: usize, item: Item| middles.get(&(column, item)).copied().unwrap_or(MARGIN);
             let mut y = middle(depths[from], Item::Stage(from));
-            let mut path = format!("M{} {y}", column_x(depths[from]) + BOX_WIDTH);
+            let mut path = format!("M{} {y}", column_x(depths[from]) + box_width);
             for column in depths[from] + 1..depths[to] {
                 let next = middle(column, Item::Pass(index));
                 curve(&mut path, column_x(column) - COLUMN_GAP, y, column_x(column), next);
-                path.push_str(&format!("H{}", column_x(column) + BOX_WIDTH));
+                path.push_str(&format!("H{}", column_x(column) + box_width));
                 y = next;
             }
             let end = column_x(depths[to]);
@@ -239,12 +245,13 @@ fn place(columns: &[Vec<Item>], edges: &[(usize, usize)], depths: &[usize]) -> G
             Line { from, to, path }
         })
         .collect();
-    let width = if columns.is_empty() { 0.0 } else { column_x(columns.len() - 1) + BOX_WIDTH + MARGIN };
+    let width = if columns.is_empty() { 0.0 } else { column_x(columns.len() - 1) + box_width + MARGIN };
     Graph { width, height: inner + 2.0 * MARGIN, boxes, lines }
 }
 
-fn column_x(column: usize) -> f32 {
-    MARGIN + column as f32 * (BOX_WIDTH + COLUMN_GAP)
+fn box_width(columns: usize) -> f32 {
+    let columns = columns.max(1) as f32;
+    ((PAGE_WIDTH + COLUMN_GAP) / columns - COLUMN_GAP).floor().clamp(NARROWEST, WIDEST)
 }
 
 fn curve(path: &mut String, x1: f32, y1: f32, x2: f32, y2: f32) {
@@ -267,7 +274,7 @@ mod tests {
         let graph = lay_out(&[vec![], vec![0], vec![0], vec![1, 2, 0]]);
         assert_eq!(lines(&graph), [(0, 1), (0, 2), (1, 3), (2, 3)]);
         let x: Vec<f32> = graph.boxes.iter().map(|placed| placed.x).collect();
-        assert_eq!(x, [4.0, 182.0, 182.0, 360.0]);
+        assert_eq!(x, [4.0, 246.0, 246.0, 488.0]);
         assert_eq!(graph.boxes[0].y, graph.boxes[3].y, "both ends stand in the middle");
     }
 

@@ -11,8 +11,9 @@ use super::{CommitLink, Links, Moment, Named, Pill, escape_part, named};
 use crate::clock::Timestamp;
 use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize};
 
-/// Characters that fit into a box of the picture.
-const BOX_LETTERS: usize = 18;
+/// The width of a letter in a box of the picture, about, and of what stands beside the text.
+const LETTER_WIDTH: f32 = 7.4;
+const BESIDE_TEXT: f32 = 42.0;
 
 /// Everything that the page shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -204,7 +205,7 @@ impl StageCard {
             clock: Elapsed::between(stage.start_time, stage.end_time, now, stage.status),
             error: stage.error.clone(),
             waiting_for: is_waiting(stage).then(|| stage.waiting_for.clone()).flatten(),
-            outputs: named(&stage.outputs),
+            outputs: outputs(stage),
             file: source.file.clone(),
             line: source.line,
             source_url: links.line(view.repository.as_ref(), source.commit.as_ref(), &source.file, source.line),
@@ -222,6 +223,15 @@ impl StageCard {
             }),
         }
     }
+}
+
+/// What the stage yielded. That a script which succeeded ended with 0 goes without saying.
+fn outputs(stage: &StageView) -> Vec<Named> {
+    let mut outputs = stage.outputs.clone();
+    if stage.status == Status::Succeeded && outputs.get("exitCode") == Some(&Value::from(0)) {
+        outputs.shift_remove("exitCode");
+    }
+    named(&outputs)
 }
 
 fn is_waiting(stage: &StageView) -> bool {
@@ -267,12 +277,13 @@ fn picture(view: &ExecutionView, now: Timestamp) -> GraphPicture {
         let pill = Pill::new(stage.status, is_waiting(stage));
         let clock = Elapsed::between(stage.start_time, stage.end_time, now, stage.status);
         let note = clock.filter(|clock| clock.since.is_none()).map_or_else(|| stage.kind.clone(), |clock| clock.text);
+        let letters = ((place.width - BESIDE_TEXT) / LETTER_WIDTH) as usize;
         PictureBox {
             place,
             anchor: anchor(stage),
             name: stage.name.clone(),
-            short: shorten(&stage.name, BOX_LETTERS),
-            note: shorten(&note, BOX_LETTERS),
+            short: shorten(&stage.name, letters),
+            note: shorten(&note, letters),
             pill,
         }
     });
