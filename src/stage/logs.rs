@@ -38,12 +38,14 @@ impl LogSource for Logs {
     fn read(&self, id: ExecutionId, path: &StagePath, attempt: u32, offset: u64, max: usize) -> io::Result<LogChunk> {
         let mut file = match File::open(log_file(&self.state_dir, id, path, attempt)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(LogChunk { bytes: Vec::new(), next: offset, end: false });
+                return Ok(LogChunk { bytes: Vec::new(), next: 0, end: false });
             }
             file => file?,
         };
         // Asked before the file is read: what is over by then has printed everything.
         let over = is_over(&attempt_dir(&self.state_dir, id, path, attempt))?;
+        // Whoever asks for what lies behind the end learns where the end is.
+        let offset = offset.min(file.metadata()?.len());
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
         file.by_ref().take(max as u64).read_to_end(&mut bytes)?;
@@ -83,7 +85,7 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let (logs, id) = (Logs::new(state.path()), ExecutionId::generate());
         let path = StagePath::parse("build/a").expect("a path");
-        let nothing = LogChunk { bytes: vec![], next: 7, end: false };
+        let nothing = LogChunk { bytes: vec![], next: 0, end: false };
         assert_eq!(logs.read(id, &path, 1, 7, 10).expect("read"), nothing);
         assert_eq!(logs.size(id, &path, 1).expect("asked"), None);
 
@@ -99,8 +101,10 @@ mod tests {
             (offset, end) = (chunk.next, chunk.end);
         }
         assert_eq!(text, "grün und 🛶");
-        let beyond = logs.read(id, &path, 1, 100, 5).expect("read");
-        assert_eq!(beyond, LogChunk { bytes: vec![], next: 100, end: true });
+        for beyond in [14, 100, u64::MAX] {
+            let chunk = logs.read(id, &path, 1, beyond, 5).expect("read");
+            assert_eq!(chunk, LogChunk { bytes: vec![], next: 14, end: true }, "{beyond}");
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub fn router(state: UiState) -> Router {
         .route("/", get(lists::executions))
         .route("/executions", get(|| async { Redirect::permanent("/") }))
         .route("/executions/{id}", get(one::page))
+        .route("/executions/{id}/stages/{path}/log", get(one::whole_log))
         .route("/applications", get(lists::applications))
         .route("/repositories", get(lists::repositories))
         .route("/repositories/{*name}", get(lists::repository))

@@ -1,18 +1,23 @@
 //! The page of one execution, and the part of it that lives.
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::text::plain_log;
 use super::view::{ExecutionPage, Links, LogTail};
 use super::{Refusal, UiState, render};
 use crate::engine::LogSource;
-use crate::model::{ExecutionId, ExecutionView, StageView};
+use crate::model::{ExecutionId, ExecutionView, StagePath, StageView};
 
 /// How much of the end of each log is on the page at once, in bytes; the script fetches what follows.
 const TAIL: u64 = 32 * 1024;
+
+/// How much of a whole log is in memory at once, in bytes.
+const PART: usize = 256 * 1024;
 
 /// Answers `GET /executions/{id}`.
 pub(super) async fn page(State(state): State<UiState>, Path(id): Path<String>) -> Result<Response, Refusal> {
@@ -38,6 +43,41 @@ async fn make(state: &UiState, id: &str) -> Result<ExecutionPage, Refusal> {
         ExecutionPage::new(&view, Links(&config), now, |stage| tail(logs.as_ref(), &view, stage))
     });
     making.await.map_err(|error| Refusal::Failed(error.to_string()))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Attempt {
+    #[serde(default = "first")]
+    attempt: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Answers `GET /executions/{id}/stages/{path}/log`: the whole log, as the stage printed it, for a person to read
+/// or keep. It is sent while it is read, so its size doesn't matter.
+pub(super) async fn whole_log(
+    State(state): State<UiState>,
+    Path((id, path)): Path<(String, String)>,
+    Query(Attempt { attempt }): Query<Attempt>,
+) -> Result<Response, Refusal> {
+    let missing = Refusal::NotFound("There is no such log.");
+    let (Ok(id), Ok(path)) = (id.parse::<ExecutionId>(), path.parse::<StagePath>()) else { return Err(missing) };
+    if state.store.execution(id).await?.is_none() {
+        return Err(missing);
+    }
+    let logs = state.logs.clone();
+    let parts = futures::stream::try_unfold(0, move |offset| {
+        let (logs, path) = (logs.clone(), path.clone());
+        async move {
+            let reading = tokio::task::spawn_blocking(move || logs.read(id, &path, attempt, offset, PART));
+            let chunk = reading.await.map_err(std::io::Error::other)??;
+            Ok::<_, std::io::Error>((!chunk.bytes.is_empty()).then_some((chunk.bytes, chunk.next)))
+        }
+    });
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((kind, Body::from_stream(parts)).into_response())
 }
 
 /// The end of a stage's log, from a line's beginning on.

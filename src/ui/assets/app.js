@@ -140,6 +140,8 @@
       const old = kept.get(pre.dataset.key);
       if (!old) continue;
       scrolled.push([old, old.scrollTop]);
+      const [cut, oldCut] = [pre, old].map((log) => log.parentElement.querySelector(".log-cut"));
+      if (cut && oldCut) cut.hidden = oldCut.hidden;
       // One more look after the end, for what was printed last.
       if (!pre.hasAttribute("data-live") && old.hasAttribute("data-live")) old.dataset.last = "";
       pre.replaceWith(old);

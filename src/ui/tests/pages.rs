@@ -17,11 +17,14 @@ use crate::engine::{Engine, EngineOptions, LogChunk, Registry};
 use crate::model::{CommitSha, ExecutionId, NewExecution, Pipeline, RepositoryName, StagePath, pipeline_id};
 use crate::store::{CommitFindings, Publication, RepositoryNote, Settlement};
 
-struct NoLogs;
+/// Every stage has printed 600,000 times `x`.
+struct Logs;
 
-impl LogSource for NoLogs {
-    fn read(&self, _: ExecutionId, _: &StagePath, _: u32, _: u64, _: usize) -> io::Result<LogChunk> {
-        Ok(LogChunk { bytes: Vec::new(), next: 0, end: true })
+impl LogSource for Logs {
+    fn read(&self, _: ExecutionId, _: &StagePath, _: u32, offset: u64, max: usize) -> io::Result<LogChunk> {
+        let from = offset.min(600_000);
+        let next = from.saturating_add(max as u64).min(600_000);
+        Ok(LogChunk { bytes: vec![b'x'; usize::try_from(next - from).expect("small")], next, end: next == 600_000 })
     }
 }
 
@@ -40,7 +43,7 @@ impl World {
         let registry = Registry::new(Vec::new());
         let engine =
             Engine::start(store.clone(), clock.clone(), registry, EngineOptions::default()).await.expect("an engine");
-        let state = UiState { config: Arc::new(config), store, engine: engine.handle(), logs: Arc::new(NoLogs), clock };
+        let state = UiState { config: Arc::new(config), store, engine: engine.handle(), logs: Arc::new(Logs), clock };
         Self { app: router(state.clone()), state, _engine: engine }
     }
 
@@ -199,6 +202,18 @@ async fn an_execution_has_a_page_and_a_part_that_lives() {
     let fragment = World::shown(world.get(&format!("/fragments/executions/{id}")).await);
     assert!(html.contains(fragment.trim()), "the page holds what the fragment holds");
     assert!(!fragment.contains("<html") && !fragment.contains("<script"), "{fragment}");
+}
+
+#[tokio::test]
+async fn a_whole_log_is_sent_however_long_it_is() {
+    let world = World::new(&[]).await;
+    seed(&world).await;
+    let base = "/executions/018f6b2e-4a57-7c3e-9d8f-000000000002/stages/wait";
+    let (status, headers, text) = world.get(&format!("{base}/log?attempt=1")).await;
+    assert_eq!((status, text.len()), (StatusCode::OK, 600_000));
+    assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
+    let other = base.replace("000002", "000009");
+    assert_eq!(world.get(&format!("{other}/log")).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

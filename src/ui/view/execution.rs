@@ -111,7 +111,10 @@ struct JudgmentForm {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Log {
+    /// Where the script reads on.
     address: String,
+    /// Where a person finds all of it.
+    whole: String,
     /// Belongs to one attempt; a browser keeps what it has of it.
     key: String,
     live: bool,
@@ -191,7 +194,8 @@ impl StageCard {
         now: Timestamp,
         tail: &impl Fn(&StageView) -> LogTail,
     ) -> Self {
-        let base = format!("/api/v1/executions/{}/stages/{}", view.id, escape_part(stage.path.as_str()));
+        let page = format!("/executions/{}/stages/{}", view.id, escape_part(stage.path.as_str()));
+        let base = format!("/api/v1{page}");
         let has_log = stage.kind == "script" && stage.attempt > 0;
         let failed = matches!(stage.status, Status::Terminal | Status::FailedContinue | Status::Stopped);
         let source = &stage.source;
@@ -216,6 +220,7 @@ impl StageCard {
             }),
             log: has_log.then(|| Log {
                 address: format!("{base}/log?attempt={}", stage.attempt),
+                whole: format!("{page}/log?attempt={}", stage.attempt),
                 key: format!("{}#{}", stage.path, stage.attempt),
                 live: !stage.status.is_complete(),
                 open: failed || !stage.status.is_complete(),
