@@ -1,6 +1,6 @@
 //! What follows from what happened: the pure heart of the engine.
 //!
-//! [`decide`] looks at a state, an event and the time, and says which entries are to be written and which
+//! `decide` looks at a state, an event and the time, and says which entries are to be written and which
 //! handlers are to be called once they are on disk. There is no I/O, no clock and no chance in it, so that it
 //! can be replayed and run through millions of schedules.
 //!
@@ -130,10 +130,10 @@ pub fn decide(state: &State, event: Event, now: Timestamp) -> Result<Decision, I
     advance(&mut state.clone(), event, now)
 }
 
-/// As [`decide`], and takes the state along: the entries are applied, the calls noted.
+/// As `decide`, and takes the state along: the entries are applied, the calls noted.
 ///
 /// # Errors
-/// As [`decide`]; the state is then to be thrown away.
+/// As `decide`; the state is then to be thrown away.
 pub fn advance(state: &mut State, event: Event, now: Timestamp) -> Result<Decision, IllegalEntry> {
     let mut step = Step { state, now, decision: Decision::default(), open: VecDeque::new() };
     step.take(event)?;

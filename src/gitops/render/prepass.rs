@@ -7,7 +7,7 @@
 //! A name `vars` in a part of a file that belongs to an environment becomes `__vars2`, where 2 is the number of the
 //! part.
 //!
-//! The engine hands out text with its white-space control already done, and [`scan`] says which text is left out with
+//! The engine hands out text with its white-space control already done, and `scan` says which text is left out with
 //! statements that stand alone; so the new template has no such control, and nothing put into it can disturb it.
 
 use std::collections::BTreeSet;
