@@ -109,7 +109,8 @@
       fetching = true;
       try {
         const response = await fetch(live.dataset.fragment, { headers: { accept: "text/html" } });
-        if (response.status === 401) { location.reload(); return; }
+        // Signed out meanwhile: the whole page leads to where one signs in.
+        if (response.status === 401 || response.redirected) { location.reload(); return; }
         if (response.ok) replace(await response.text());
       } catch {
         // The event source notices for itself when the server is back.
@@ -181,7 +182,7 @@
     for (const name of ["open", "changed", "lagged"]) source.addEventListener(name, refresh);
     source.addEventListener("error", () => {
       // A refused stream is not tried again by the browser; we try, slowly.
-      if (source && source.readyState === EventSource.CLOSED) { close(); setTimeout(open, 5000); }
+      if (source && source.readyState === EventSource.CLOSED) { close(); refresh(); setTimeout(open, 5000); }
     });
   }
 
