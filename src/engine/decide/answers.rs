@@ -76,7 +76,7 @@ impl Step<'_> {
             }
             _ => match limits::check(Bound::Outputs, &outputs) {
                 Ok(()) => self.fail(stage, message, outputs),
-                Err(_) => self.fail(stage, message, Map::new()),
+                Err(_) => self.fail(stage, format!("{message}; its outputs were too large to be kept"), Map::new()),
             },
         }
     }

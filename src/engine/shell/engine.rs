@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::commit::{Committer, Ledger};
 use super::fair::Fair;
 use super::timers::Timers;
-use super::{CHANGES, Inputs, QUEUE, Shell};
+use super::{CHANGES, Inputs, QUEUE, RECONCILE, Shell};
 use crate::clock::Clock;
 use crate::engine::handle::Handle;
 use crate::engine::{EngineError, Registry, Signals};
@@ -87,6 +87,7 @@ impl Engine {
             in_memory: Arc::clone(&in_memory),
         };
         let committer = Committer { ledger, store: store.clone(), clock: clock.clone(), stop: stop.clone() };
+        let now = clock.now();
         let mut shell = Shell {
             store,
             clock,
@@ -103,6 +104,7 @@ impl Engine {
             timers: Timers::default(),
             loads: VecDeque::new(),
             loading: 0,
+            reconcile_at: now.plus(RECONCILE),
             effects: Fair::default(),
             running: 0,
             stopping: false,

@@ -8,7 +8,7 @@ use crate::engine::registry::Kinds;
 use crate::engine::state::State;
 use crate::engine::status_text::{page, trouble_text};
 use crate::engine::view::fold;
-use crate::model::{CommitStatus, ExecutionKey, Status, StatusState};
+use crate::model::{CommitStatus, ExecutionId, ExecutionKey, Status, StatusState};
 use crate::store::{Append, Store, StoreError, StoredExecution};
 
 /// What was found.
@@ -84,6 +84,10 @@ impl Unreadable {
 
     pub(super) fn key(&self) -> ExecutionKey {
         self.stored.execution.key
+    }
+
+    pub(super) fn id(&self) -> ExecutionId {
+        self.stored.execution.info.id
     }
 
     /// The row that says that Longboat can't go on. The execution stays alive: a program that can read it goes on.

@@ -32,8 +32,8 @@ use super::decide::{Action, Event};
 use super::handle::{Command, Reply, Request};
 use super::{Changed, EngineError, Outcome, Registry, SentSignal, Signals};
 use crate::clock::{Clock, Timestamp};
-use crate::model::ExecutionKey;
-use crate::store::{Store, StoreError};
+use crate::model::{ExecutionKey, Status};
+use crate::store::{LiveExecution, Store, StoreError};
 use commit::{Committed, Committer, Verdict};
 use fair::Fair;
 use load::Loaded;
@@ -54,6 +54,8 @@ const LOADS: usize = 8;
 const QUEUE: usize = 1024;
 /// Changes that a slow subscriber may be behind.
 const CHANGES: usize = 8192;
+/// How often the store is asked which executions there are: who was created and never handed over begins then.
+const RECONCILE: Duration = Duration::from_secs(60);
 /// The pause before an execution that couldn't be read is read again.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -74,6 +76,8 @@ enum Internal {
     Cancelled { key: ExecutionKey, stage: u32, call: u64, overdue: bool },
     /// A call with an effect has ended.
     Freed,
+    /// The executions that haven't ended, as the store has them.
+    Found(Vec<LiveExecution>),
     /// An execution was read.
     Loaded { key: ExecutionKey, loaded: Loaded },
 }
@@ -98,6 +102,8 @@ struct Shell {
     /// Executions to be read; those that somebody waits for stand in front.
     loads: VecDeque<ExecutionKey>,
     loading: usize,
+    /// When the store is asked again which executions there are.
+    reconcile_at: Timestamp,
     /// Calls with an effect that wait for their turn.
     effects: Fair<Action>,
     running: usize,
@@ -112,20 +118,22 @@ impl Shell {
         let mut requests = Vec::new();
         let mut signals = Vec::new();
         let mut answers = Vec::new();
-        loop {
+        while !self.stopping && !self.lost {
             self.turn();
-            let next = self.timers.next();
+            let next = self.timers.next().map_or(self.reconcile_at, |time| time.min(self.reconcile_at));
             let clock = self.clock.clone();
+            let mut written = None;
             tokio::select! {
-                () = inputs.stop.cancelled() => break,
-                Some(committed) = self.commits.next(), if !self.commits.is_empty() => self.committed(committed),
+                () = inputs.stop.cancelled() => {}
+                Some(committed) = self.commits.next(), if !self.commits.is_empty() => written = Some(committed),
                 _ = inputs.answered.recv_many(&mut answers, QUEUE) => {}
                 _ = inputs.requested.recv_many(&mut requests, QUEUE), if !inputs.requested.is_closed() => {}
                 _ = inputs.signalled.recv_many(&mut signals, QUEUE) => {}
-                () = until(&clock, next) => self.wake_due(),
+                () = clock.sleep_until(next) => self.wake_due(),
             }
-            if self.lost {
-                break;
+            self.stopping = inputs.stop.is_cancelled();
+            if let Some(committed) = written {
+                self.committed(committed);
             }
             answers.drain(..).for_each(|answer| self.internal(answer));
             requests.drain(..).for_each(|request| self.request(request));
@@ -136,7 +144,6 @@ impl Shell {
 
     /// Writes down what is known already, and nothing else.
     async fn finish(mut self, mut inputs: Inputs) {
-        self.stopping = true;
         inputs.requested.close();
         while let Ok(answer) = inputs.answered.try_recv() {
             self.internal(answer);
@@ -175,6 +182,7 @@ impl Shell {
             Internal::Cancelled { key, stage, call, overdue } => {
                 self.answered(key, stage, call, Event::Cancelled { stage, call, overdue });
             }
+            Internal::Found(live) => self.found(&live),
             Internal::Freed => self.running = self.running.saturating_sub(1),
             Internal::Loaded { key, loaded } => self.loaded(key, loaded),
         }
@@ -249,8 +257,35 @@ impl Shell {
         }
     }
 
+    /// Asks the store which executions there are, beside the loop.
+    fn reconcile(&mut self, now: Timestamp) {
+        self.reconcile_at = now.plus(RECONCILE);
+        let (store, internal) = (self.store.clone(), self.internal.clone());
+        tokio::spawn(async move {
+            match store.live().await {
+                Ok(live) => drop(internal.send(Internal::Found(live))),
+                Err(error) => tracing::warn!(%error, "the list of executions can't be read; trying again"),
+            }
+        });
+    }
+
+    /// Takes on what should be in memory or have a time, and hasn't. What is here already knows better.
+    fn found(&mut self, live: &[LiveExecution]) {
+        let now = self.clock.now();
+        for execution in live {
+            match execution.due_at {
+                _ if execution.status == Status::NotStarted => self.request_load(execution.key, false),
+                Some(due) if due <= now => self.request_load(execution.key, false),
+                Some(_) | None => {}
+            }
+        }
+    }
+
     fn wake_due(&mut self) {
         let now = self.clock.now();
+        if self.reconcile_at <= now {
+            self.reconcile(now);
+        }
         while let Some(key) = self.timers.take_due(now) {
             match self.slots.get_mut(&key) {
                 Some(Slot::Live(live)) => {
@@ -302,14 +337,6 @@ impl Shell {
                 self.lost = true;
             }
         }
-    }
-}
-
-/// Returns when the clock shows `time`; never, if there is none.
-async fn until(clock: &Clock, time: Option<Timestamp>) {
-    match time {
-        Some(time) => clock.sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

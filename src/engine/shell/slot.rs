@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use tokio::task::JoinHandle;
 
 use crate::clock::Timestamp;
-use crate::engine::EngineError;
 use crate::engine::decide::{Action, Event};
 use crate::engine::handle::{Command, Reply};
 use crate::engine::state::State;
+use crate::engine::{Changed, EngineError};
 use crate::model::StatusState;
 
 /// An execution that the loop knows.
@@ -19,7 +19,7 @@ pub(super) enum Slot {
     Live(Box<Live>),
     /// It can't be gone on with; that is being recorded, and then these are told. What comes meanwhile is looked at
     /// after that.
-    Closing { answers: Vec<Answer>, later: Vec<Incoming> },
+    Closing { changed: Changed, answers: Vec<Answer>, later: Vec<Incoming> },
 }
 
 /// Something that came for an execution.

@@ -52,12 +52,20 @@ impl Shell {
                     let _ = self.changed.send(Changed { id, status, seq }).is_ok();
                 }
                 if live.state.status.is_complete() {
+                    let info = &live.state.execution.info;
+                    tracing::info!(
+                        execution = %info.id,
+                        pipeline = %format_args!("{}/{}", info.pipeline.application, info.pipeline.name),
+                        status = %live.state.status,
+                        "an execution ended"
+                    );
                     self.forget(key);
                     return;
                 }
             }
             Some(Slot::Closing { .. }) => {
-                if let Some(Slot::Closing { answers, later }) = self.slots.remove(&key) {
+                if let Some(Slot::Closing { changed, answers, later }) = self.slots.remove(&key) {
+                    let _ = self.changed.send(changed).is_ok();
                     answers.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
                     later.into_iter().for_each(|incoming| self.deliver(key, incoming));
                 }
@@ -187,7 +195,8 @@ impl Shell {
                 unreadable.row(now)
             }
         };
-        self.slots.insert(key, Slot::Closing { answers, later: Vec::new() });
+        let changed = Changed { id: unreadable.id(), status: row.status, seq: row.seq };
+        self.slots.insert(key, Slot::Closing { changed, answers, later: Vec::new() });
         self.commits.push(Box::pin(self.committer.clone().commit(vec![row])));
     }
 
@@ -203,7 +212,7 @@ impl Shell {
                 self.effects.forget(key);
                 self.put_aside(&Unreadable::of_state(&live.state, seq, reason), waiting);
             }
-            Some(Slot::Closing { answers, later }) => {
+            Some(Slot::Closing { answers, later, .. }) => {
                 tracing::error!(execution = key.0, reason, "an execution can't even be put aside");
                 let later = later.into_iter().filter_map(|incoming| incoming.reply);
                 let waiting = answers.into_iter().map(|(reply, _)| reply).chain(later);

@@ -164,6 +164,23 @@ async fn a_stop_in_good_order_leaves_what_runs_to_be_adopted() {
 }
 
 #[tokio::test]
+async fn a_stop_in_good_order_writes_what_is_known_and_begins_nothing() {
+    let house = House::with(Fault::Holds(1), EngineOptions::default()).await;
+    let id = house.submit(pipeline(vec![stage("a", &[]), stage("b", &["a"])])).await;
+    // The row with the success of `a` and the start of `b` is on its way when the stop comes.
+    patiently("the row", house.ledger.died.notified()).await;
+    let ledger = std::sync::Arc::clone(&house.ledger);
+    let release = tokio::spawn(async move {
+        tokio::task::yield_now().await;
+        ledger.release.notify_one();
+    });
+    let house = house.restart().await;
+    release.await.expect("released");
+    assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
+    assert_eq!(house.outside.asked(), ["a.1 start", "b.1 recovered"]);
+}
+
+#[tokio::test]
 async fn a_judgment_survives_the_death_that_follows_it() {
     let house = House::new().await;
     let id = house.submit(pipeline(vec![stage("ok", &[]).of("ask")])).await;

@@ -19,7 +19,7 @@ use crate::engine::{
     CancelReason, Effect, Engine, EngineOptions, Handle, Judgment, Outcome, Registry, StageContext, StageHandler,
     Verdict, Wake,
 };
-use crate::model::{ExecutionId, ExecutionView, Pipeline, Status};
+use crate::model::{ExecutionId, ExecutionKey, ExecutionView, Pipeline, Status};
 use crate::store::{Append, Created, Store, StoreError, StoreOptions};
 
 /// The longest that a test waits for what must come.
@@ -222,6 +222,8 @@ pub enum Fault {
     Fails(usize),
     /// The first batch is written, and the answer says that the database failed.
     LosesAnAnswer,
+    /// The batch of this number is written when it is released.
+    Holds(usize),
     /// Another process owns the executions.
     Fenced,
 }
@@ -231,7 +233,9 @@ pub struct FaultyLedger {
     pub fault: Mutex<Fault>,
     pub batches: AtomicUsize,
     pub rows: AtomicUsize,
+    /// Told when the process dies, or holds a batch.
     pub died: Notify,
+    pub release: Notify,
 }
 
 impl FaultyLedger {
@@ -261,6 +265,11 @@ impl Ledger for FaultyLedger {
             Fault::LosesAnAnswer if number == 0 => {
                 self.store.append(batch).await?;
                 Err(disk_full())
+            }
+            Fault::Holds(held) if number == held => {
+                self.died.notify_one();
+                self.release.notified().await;
+                self.store.append(batch).await
             }
             Fault::Fenced => Err(StoreError::Fenced),
             _ => {
@@ -309,6 +318,7 @@ impl House {
             batches: AtomicUsize::new(0),
             rows: AtomicUsize::new(0),
             died: Notify::new(),
+            release: Notify::new(),
         });
         let worker = |kind, effect| -> Arc<dyn StageHandler> {
             Arc::new(Worker { kind, effect, outside: Arc::clone(&outside) })
@@ -349,11 +359,17 @@ impl House {
 
     /// Stores an execution and hands it over.
     pub async fn submit(&self, pipeline: Pipeline) -> ExecutionId {
+        let (id, key) = self.create(pipeline).await;
+        self.handle().submit(key).await;
+        id
+    }
+
+    /// Stores an execution, and tells nobody.
+    pub async fn create(&self, pipeline: Pipeline) -> (ExecutionId, ExecutionKey) {
         let new = new_execution(pipeline);
         let id = new.id;
         let Created::New(key) = self.store.create(new).await.expect("stored") else { panic!("new") };
-        self.handle().submit(key).await;
-        id
+        (id, key)
     }
 
     pub async fn view(&self, id: ExecutionId) -> ExecutionView {

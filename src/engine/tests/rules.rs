@@ -160,6 +160,21 @@ fn outputs_that_are_too_large_fail_the_stage() {
 }
 
 #[test]
+fn a_failure_keeps_its_outputs_unless_they_are_too_large() {
+    let failure = |text: &str| {
+        let outputs = map(json!({"log": text}));
+        Outcome::Fail(crate::engine::Failure { message: "exit code 1".to_owned(), retryable: false, outputs })
+    };
+    let mut run = Run::of(vec![stage("a", &[])]);
+    run.answer("a", failure("x"));
+    assert_eq!(run.state.stages[0].outputs, map(json!({"log": "x"})));
+    let mut run = Run::of(vec![stage("a", &[])]);
+    run.answer("a", failure(&"x".repeat(300_000)));
+    assert_eq!(run.error("a"), "exit code 1; its outputs were too large to be kept");
+    assert!(run.state.stages[0].outputs.is_empty());
+}
+
+#[test]
 fn a_retryable_failure_is_tried_again_after_a_pause_that_doubles() {
     let mut run = Run::of(vec![stage("a", &[]).retry(3, "10s")]);
     run.fail_retryable("a");

@@ -252,6 +252,14 @@ async fn a_change_is_told_after_it_is_on_disk() {
 }
 
 #[tokio::test]
+async fn an_execution_that_nobody_handed_over_begins_within_a_minute() {
+    let house = House::new().await;
+    let (id, _) = house.create(chain("none", 1)).await;
+    house.clock.advance(Duration::from_secs(61));
+    assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
+}
+
+#[tokio::test]
 async fn many_executions_share_commits() {
     let house = House::new().await;
     let mut ids = Vec::new();
