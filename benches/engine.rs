@@ -1,4 +1,4 @@
-//! How fast executions go, durably: `c bench --bench engine`.
+//! How fast executions go, durably: `cargo bench --bench engine`.
 //!
 //! Prints one line a figure, `name = value unit`, and the limit of the same run as `name.limit = value unit`: what
 //! the store alone does with rows of the same size in batches of the same size. SQLite with `synchronous=FULL`, on
