@@ -191,7 +191,7 @@ pub(super) fn node(
     match to_node(value, origin, &frame.work.budget) {
         Ok(node) => Ok(node),
         Err(Refusal::Fault(fault)) => {
-            if fault.code == Code::TooManyNodes {
+            if matches!(fault.code, Code::TooManyNodes | Code::OutputTooLarge) {
                 frame.work.stop();
             }
             Err(fault.into())
@@ -241,7 +241,8 @@ pub(super) fn render(
     compiled: &minijinja::Template<'_, '_>,
 ) -> Result<(String, Vec<Placed>), Error> {
     let budget = &frame.work.budget;
-    let mut out = Bounded { text: Vec::new(), left: budget.output_left() };
+    let expected = frame.template.marked.as_ref().map_or(0, String::len);
+    let mut out = Bounded { text: Vec::with_capacity(expected), left: budget.output_left() };
     let mut captured = compiled.render_captured_to(Value::from_dyn_object(frame.clone()), &mut out)?;
     let (fuel, placed) = captured.with_state_mut(|state| {
         let fuel = state.fuel_levels().map_or(0, |(used, _)| used);

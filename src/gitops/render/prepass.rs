@@ -58,7 +58,7 @@ impl<'a> Pass<'a> {
             file: &template.file,
             base: template.base,
             body,
-            out: String::with_capacity(body.len() * 3 / 2),
+            out: String::with_capacity(body.len() * 2),
             copies: Vec::new(),
             marks: Vec::new(),
             tags: Vec::new(),

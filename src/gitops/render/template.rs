@@ -107,7 +107,7 @@ impl Template {
 
     /// All tokens up to the first error. That error is left to the engine's parser, which words it.
     fn tokens<'a>(&self, body: &'a str) -> Result<(Vec<Spanned<'a>>, bool), Vec<Diagnostic>> {
-        let mut tokens: Vec<Spanned<'a>> = Vec::new();
+        let mut tokens: Vec<Spanned<'a>> = Vec::with_capacity(32 + body.len() / 8);
         let (mut tags, mut start) = (0, 0);
         for token in tokenize(body, false, engine::syntax()) {
             let Ok(token) = token else { return Ok((tokens, false)) };

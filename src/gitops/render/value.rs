@@ -105,7 +105,11 @@ fn convert(value: &Value, origin: &Origin, budget: &Budget, depth: usize) -> Res
         ValueKind::None => NodeValue::Null,
         ValueKind::Bool => NodeValue::Bool(value.is_true()),
         ValueKind::Number => number(value)?,
-        ValueKind::String => NodeValue::String(text(value)?),
+        ValueKind::String => {
+            let text = text(value)?;
+            budget.output(text.len())?;
+            NodeValue::String(text)
+        }
         ValueKind::Seq | ValueKind::Iterable => {
             let mut items = Vec::new();
             for item in value.try_iter().map_err(|error| failed(&error))? {

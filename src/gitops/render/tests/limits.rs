@@ -53,6 +53,10 @@ fn too_much_output() {
     assert_eq!(hostile(&[("a", &raw)], &small()).0, Code::OutputTooLarge);
     let values = "{% set x %}{% for a in range(9999) %}{{ 'x' * 100 }}{% endfor %}{% endset %}\n";
     assert_eq!(hostile(&[("a", values)], &small()).0, Code::OutputTooLarge);
+    let placed = "a: {{ 'x' * 200000 }}\n";
+    assert_eq!(hostile(&[("a", placed)], &small()), (Code::OutputTooLarge, "a.yaml:1:7".into()));
+    let doubled = "{% set x = 'x' %}".to_owned() + &"{% set x = x ~ x %}".repeat(20) + "\na: {{ x }}\n";
+    assert_eq!(hostile(&[("a", &doubled)], &small()).0, Code::OutputTooLarge);
     let files = "{% for a in range(999) %}{% set t = file('big.txt') %}{% endfor %}\n";
     assert_eq!(hostile(&[("a", files), ("big.txt", &"x".repeat(1_000))], &small()).0, Code::OutputTooLarge);
 }

@@ -1,5 +1,6 @@
 //! The renderer from outside: files in, trees and findings out.
 
+mod commit;
 mod limits;
 mod modules;
 mod origins;
