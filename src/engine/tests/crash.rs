@@ -166,7 +166,7 @@ async fn a_stop_in_good_order_leaves_what_runs_to_be_adopted() {
 #[tokio::test]
 async fn a_stop_in_good_order_writes_what_is_known_and_begins_nothing() {
     let house = House::with(Fault::Holds(1), EngineOptions::default()).await;
-    let id = house.submit(pipeline(vec![stage("a", &[]), stage("b", &["a"])])).await;
+    let id = house.submit(pipeline(vec![stage("a", &[]), stage("b", &["a"]).of("none")])).await;
     // The row with the success of `a` and the start of `b` is on its way when the stop comes.
     patiently("the row", house.ledger.died.notified()).await;
     let ledger = std::sync::Arc::clone(&house.ledger);
