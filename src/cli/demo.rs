@@ -54,7 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     telemetry::start(&config.logging).map_err(|error| anyhow::anyhow!("can't set up the log: {error}"))?;
     let app = App::start(config, AppOptions { run_first: true, ..AppOptions::default() }).await?;
 
-    let mut demo = Demo { progress: Progress::new(), current: None, first: None };
+    let mut demo = Demo { dir: args.dir.display().to_string(), progress: Progress::new(), current: None, first: None };
     demo.greet(&args, &app, started, again);
     let answer = if args.exit {
         if again {
@@ -108,6 +108,8 @@ fn followed(path: &Path) -> anyhow::Result<Repository> {
 
 /// What the demo has shown so far.
 struct Demo {
+    /// Its folder, as the person named it.
+    dir: String,
     progress: Progress,
     /// The execution whose lines are being drawn.
     current: Option<ExecutionId>,
@@ -201,7 +203,7 @@ impl Demo {
         self.progress.say(&format!("  page  {}/executions/{}", app.url(), view.id));
         if self.first.is_none() {
             self.first = Some(view.status);
-            self.progress.say(TRY_NEXT);
+            self.progress.say(&TRY_NEXT.replace("{dir}", &self.dir));
         }
         self.current = None;
     }
@@ -209,7 +211,7 @@ impl Demo {
 
 const TRY_NEXT: &str = "
   Try next, in another terminal:
-    cd longboat-demo/shop
+    cd {dir}/shop
     echo 1.1.0 > VERSION && git commit -am 'Sail on'          another run, within a second
     sed -i 's/each=120/each=12O/' src/price.sh && git commit -am 'A slip'   a test fails, and the status says which
     sed -i 's/type: script/type: scirpt/' .longboat/shop.yaml && git commit -am 'A typo'   file, line, hint
