@@ -27,11 +27,9 @@ impl WorkTree {
     /// If the path doesn't exist, or no folder above it has `.longboat` or `.git`.
     pub fn find(path: &Path) -> anyhow::Result<Self> {
         let start = path.canonicalize().with_context(|| format!("can't find {}", path.display()))?;
-        let above = start.ancestors().filter(|folder| folder.is_dir());
-        let root = above
-            .clone()
-            .find(|folder| folder.join(".git").exists())
-            .or_else(|| above.clone().find(|folder| folder.join(".longboat").is_dir()));
+        // The nearest one: an example or a fixture inside of another repository is a tree of its own.
+        let is_root = |folder: &&Path| folder.join(".longboat").is_dir() || folder.join(".git").exists();
+        let root = start.ancestors().filter(|folder| folder.is_dir()).find(is_root);
         let Some(root) = root else {
             bail!(
                 "no repository at {}: neither it nor a folder above it has `.git` or `.longboat`; \
@@ -147,6 +145,21 @@ mod tests {
             assert_eq!(repository_of_url(url).expect(url).as_str(), "acme/shop", "{url}");
         }
         assert_eq!(repository_of_url("../shop"), None);
+    }
+
+    #[test]
+    fn the_nearest_tree_is_found() {
+        let outer = tempfile::tempdir().expect("a folder");
+        let file = outer.path().join("example/.longboat/a.yaml");
+        std::fs::create_dir_all(outer.path().join(".git")).expect("a folder");
+        std::fs::create_dir_all(outer.path().join("src/deep")).expect("a folder");
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("a folder");
+        std::fs::write(&file, "").expect("a file");
+        let root = |path: &Path| WorkTree::find(path).expect("a tree").root;
+        let outside = outer.path().canonicalize().expect("a path");
+        assert_eq!(root(&outer.path().join("src/deep")), outside);
+        assert_eq!(root(&file), outside.join("example"));
+        assert_eq!(WorkTree::find(&file).expect("a tree").relative(&file).expect("inside"), ".longboat/a.yaml");
     }
 
     #[test]
