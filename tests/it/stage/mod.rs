@@ -169,6 +169,14 @@ fn supervisor_of(checkpoint: &Value) -> u32 {
     u32::try_from(pid).expect("a process id")
 }
 
+/// Whether a process is dead with all its threads, reaped or not. Only then are its locks free: the kernel takes its
+/// memory, and with it the command line, away earlier.
+fn is_dead(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let zombie = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']));
+    zombie && fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count) <= 1
+}
+
 fn outputs_of(outcome: Outcome) -> Value {
     match outcome {
         Outcome::Done { outputs } => outputs.into(),

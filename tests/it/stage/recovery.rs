@@ -8,7 +8,7 @@ use longboat::engine::{Outcome, Wake};
 use longboat::stage::forget;
 use serde_json::{Value, json};
 
-use super::{Stage, World, checkpoint_of, failure_of, kill, outputs_of, processes_with, supervisor_of, until};
+use super::{Stage, World, checkpoint_of, failure_of, is_dead, kill, outputs_of, processes_with, supervisor_of, until};
 
 /// A script that notes that it runs, and goes on when there is a file `go`.
 const COUNTED: &str = "echo run >> runs; until [ -e go ]; do sleep 0.01; done; echo result=good > $LONGBOAT_OUTPUT";
@@ -120,7 +120,7 @@ async fn a_script_whose_supervisor_and_longboat_both_died_fails_and_is_swept() {
         let fields = json!({"command": COUNTED, "restartable": restartable});
         let (stage, checkpoint) = start_and_die(&world, world.stage("script", fields)).await;
         kill(supervisor_of(&checkpoint), "-9");
-        until("the supervisor is gone", || processes_with("cmdline", &stage_folder(&world)).is_empty()).await;
+        until("the supervisor is gone", || is_dead(supervisor_of(&checkpoint))).await;
         assert!(!world.processes().is_empty(), "the script itself is still there");
         let (message, _) = failure_of(stage.recover(Some(checkpoint)).await);
         assert!(message.contains("supervisor ended"), "{message}");
@@ -175,8 +175,4 @@ async fn after_a_power_cut_a_missing_claim_proves_nothing() {
     assert_eq!(runs(&world), 0);
     outputs_of(world.stage("script", fields(true)).recover(None).await);
     assert_eq!(runs(&world), 1);
-}
-
-fn stage_folder(world: &World) -> String {
-    world.state.path().join("work").join(world.execution.info.id.to_string()).join("script.1").display().to_string()
 }
