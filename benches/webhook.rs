@@ -2,7 +2,7 @@
 //!
 //! Prints one line a figure, and the limit of the same run beside it. The limit of a whole run is what it costs to do
 //! the same things without Longboat, one after the other: a fetch by the git program, three shells, and as many
-//! durable commits as the journey has in a row.
+//! durable commits as the journey has in a row by its design (nine; they are not counted in the run).
 
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, unused_imports)]

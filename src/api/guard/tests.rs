@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 use super::*;
 
 fn config(listen: &str, tokens: &[&str], public_url: Option<&str>) -> Config {
-    let mut config = Config::local(Path::new("/tmp/none"), listen.parse().expect("an address"));
+    let mut config = Config::local(Path::new("/nowhere"), listen.parse().expect("an address"));
     config.server.tokens = tokens.iter().map(|token| SecretString::from(*token)).collect();
     config.server.public_url = public_url.map(str::to_owned);
     config

@@ -75,7 +75,7 @@ impl World {
 
     async fn made(change: impl FnOnce(&mut Config), follow: Vec<RepositorySpec>) -> Self {
         let text = "forges:\n  github: {type: github, webhookSecret: {env: HOOK}}\n  other: {type: github, url: 'https://git.example.com', webhookSecret: {env: OTHER}}\n\
-             repositories:\n  - {name: acme/shop, forge: github, branches: [main]}\n  - {name: acme/secret, forge: other}\n  - {name: local/plain, path: /tmp/none}\n";
+             repositories:\n  - {name: acme/shop, forge: github, branches: [main]}\n  - {name: acme/secret, forge: other}\n  - {name: local/plain, path: /nowhere}\n";
         let secret = |name: &str| Some(if name == "HOOK" { SECRET.to_owned() } else { "another".to_owned() });
         let mut config = Config::parse(Path::new("/etc/longboat.yaml"), text, secret).expect("legal");
         change(&mut config);

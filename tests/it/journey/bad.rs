@@ -30,7 +30,8 @@ async fn bad_repositories_say_what_is_wrong_and_the_good_one_goes_on() {
     let missing = served.path().join("nothing-here");
     let more = format!(
         "  - {{name: bad/hanging, url: '{}', poll: 1s}}\n  - {{name: bad/dripping, url: '{}', poll: 1s}}\n\
-         \x20 - {{name: bad/empty, path: '{}'}}\n  - {{name: bad/broken, path: '{}'}}\n  - {{name: bad/missing, path: '{}'}}\n",
+         \x20 - {{name: bad/empty, path: '{}'}}\n  - {{name: bad/broken, path: '{}'}}\n  - {{name: bad/missing, path: '{}'}}\n\
+         limits: {{gitDeadline: 3s}}\n",
         hanging.url("x.git"),
         dripping.url("x.git"),
         empty.path().display(),
@@ -53,12 +54,15 @@ async fn bad_repositories_say_what_is_wrong_and_the_good_one_goes_on() {
                 let item = items.iter().find(|item| item["name"] == name);
                 item.and_then(|item| item["error"].as_str()).map(str::to_owned)
             };
-            // Hanging and dripping servers are given up only after the deadline for a look.
-            error("bad/missing").map(|missing| (missing, items.len()))
+            Some((error("bad/missing")?, error("bad/hanging")?, error("bad/dripping")?, items.len()))
         })
         .await;
-    assert_eq!(states.1, 6);
-    assert!(states.0.contains("nothing-here"), "{}", states.0);
+    let (missing, hanging, dripping, count) = states;
+    assert_eq!(count, 6);
+    assert!(missing.contains("nothing-here"), "{missing}");
+    for text in [hanging, dripping] {
+        assert!(text.contains("127.0.0.1") && text.contains("did not"), "{text}");
+    }
 
     let head = git_in(&broken.path(), &["rev-parse", "HEAD"]);
     let findings = world
