@@ -15,8 +15,8 @@ use super::Shared;
 use super::problem::Problem;
 use super::request::read_body;
 use crate::config::{Config, ForgeKind};
-use crate::forge::github::webhook::{Delivery, WebhookError, verify_and_parse};
-use crate::forge::{ForgeEvent, Push};
+use crate::forge::github::webhook::verify_and_parse;
+use crate::forge::{Delivery, ForgeEvent, Push, WebhookError};
 use crate::model::RepositoryName;
 use crate::store::Accepted;
 use crate::trigger::Noticed;
@@ -30,27 +30,27 @@ pub(super) fn memory_budget(limit: usize) -> usize {
 pub(super) async fn github(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let limit = shared.api.config.limits.webhook_body;
     let (bytes, permits) = read_body(&headers, body, limit, Some(&shared.webhook_memory)).await?;
-    let (delivery, event) = verify(&shared.api.config, ForgeKind::GitHub, &headers, &bytes)?;
+    let delivery = verify(&shared.api.config, ForgeKind::GitHub, &headers, &bytes)?;
     drop(bytes);
     drop(permits);
-    match event {
-        ForgeEvent::Ping => Ok(Json(json!({"result": "pong"})).into_response()),
-        ForgeEvent::Ignored { event } => {
-            tracing::debug!(delivery = delivery.id, event, "a webhook of a kind that starts nothing");
-            Ok(Json(json!({"result": "ignored", "event": event})).into_response())
+    let mut response = Json(json!({"result": "ignored"})).into_response();
+    for event in delivery.events {
+        match event {
+            ForgeEvent::Ping => response = Json(json!({"result": "pong"})).into_response(),
+            ForgeEvent::Ignored { event } => {
+                tracing::debug!(delivery = delivery.id, event, "a webhook of a kind that starts nothing");
+                response = Json(json!({"result": "ignored", "event": event})).into_response();
+            }
+            ForgeEvent::Push(push) => response = accept(&shared, delivery.id.clone(), push).await?,
+            ForgeEvent::PullRequest(_) | ForgeEvent::Comment(_) => {}
         }
-        ForgeEvent::Push(push) => accept(&shared, delivery, push).await,
     }
+    Ok(response)
 }
 
 /// Finds the forge whose secret made the signature. Several forges of one kind share the address; each secret
 /// speaks for the repositories of its own forge only.
-fn verify(
-    config: &Config,
-    kind: ForgeKind,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Delivery, ForgeEvent), Problem> {
+fn verify(config: &Config, kind: ForgeKind, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Problem> {
     let mut refusal = None;
     for (name, forge) in config.forges.iter().filter(|(_, forge)| forge.kind == kind) {
         let Some(secret) = &forge.webhook_secret else { continue };
@@ -74,6 +74,7 @@ fn verify(
     // At debug level: anybody can make these.
     tracing::debug!(kind, %error, "a webhook was refused");
     Err(match &error {
+        WebhookError::NoSecret => Problem::not_found(error.to_string()),
         WebhookError::Unsigned | WebhookError::WrongSignature => Problem::unsigned(error.to_string()),
         WebhookError::ContentType { .. } => Problem::unsupported_media_type(error.to_string()),
         WebhookError::Malformed(_) => Problem::bad_request(error.to_string()),
@@ -81,9 +82,9 @@ fn verify(
     })
 }
 
-async fn accept(shared: &Shared, delivery: Delivery, push: Push) -> Result<Response, Problem> {
+async fn accept(shared: &Shared, delivery: Option<String>, push: Push) -> Result<Response, Problem> {
     // The triggers write in a task of their own: whoever hangs up now takes nothing back.
-    let result = match shared.api.triggers.notice(push, delivery.id).await? {
+    let result = match shared.api.triggers.notice(push, delivery).await? {
         Noticed::Accepted(Accepted::New(_)) => "accepted",
         Noticed::Accepted(Accepted::Duplicate) => "duplicate",
         Noticed::Accepted(Accepted::Superseded) => "superseded",

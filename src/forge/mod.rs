@@ -1,9 +1,12 @@
 //! The forges: where repositories live, pushes are announced, and commits get their statuses.
 //!
 //! [`Forge`] is what the rest of Longboat knows of GitHub and its like. A forge's own words stay in its
-//! folder: a webhook becomes a [`ForgeEvent`] at the border, an answer of its API a [`ForgeError`]. The
-//! hosts that are called come from the configuration alone, never from a payload.
+//! folder: a webhook becomes a list of [`ForgeEvent`]s at the border, an answer of its API a model type or a
+//! [`ForgeError`]. What a forge can do is declared in its [`Capabilities`]: nothing above this room asks which
+//! forge it is. The hosts that are called come from the configuration alone, never from a payload.
 
+mod error;
+mod event;
 pub mod github;
 mod plain;
 
@@ -12,30 +15,56 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 
-use crate::clock::Timestamp;
-use crate::model::{CommitSha, CommitStatus, RepositoryName, StatusState};
+use crate::model::{CommitSha, CommitStatus, PullRequest, RepositoryName, StatusState};
 
+pub use error::{ForgeError, ForgeErrorKind};
+pub use event::{CommentEvent, Delivery, ForgeEvent, PullRequestAction, PullRequestEvent, Push, WebhookError};
 pub use plain::PlainForge;
 
 /// A forge as Longboat uses it. One object per forge of the configuration, shared.
+///
+/// Requests are tried once; who calls decides about another try. `repo` is always the repository's full name on
+/// the forge (`owner/name`).
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
     /// Its name in the configuration.
     fn name(&self) -> &str;
 
-    /// Writes one status onto a commit. It's tried once; who calls decides about another try.
+    /// What it can do, with the access that it was given.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The last part of the address of its webhooks: `github` for `/webhooks/github`; none if it sends none. Forges
+    /// may share one.
+    fn webhook_path(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Checks a delivery of its webhook and says what it announces. Nothing but the signature is looked at before
+    /// the signature is good; `repositories` are those that live on this forge, and what speaks of another one is
+    /// refused, whoever signed it. Nobody is called.
     ///
-    /// `repo` is the repository's full name on the forge (`owner/name`), `target_url` the absolute address
-    /// of the page behind the status.
+    /// # Errors
+    /// [`WebhookError`], with the HTTP status to answer with.
+    fn receive(
+        &self,
+        repositories: &[RepositoryName],
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Delivery, WebhookError> {
+        let _ = (repositories, headers, body);
+        Err(WebhookError::NoSecret)
+    }
+
+    /// Writes one status onto a commit. `target_url` is the absolute address of the page behind it.
     ///
     /// # Errors
     /// What the forge answered, or that it could not be asked; [`ForgeError::may_have_arrived`] says whether
     /// the status may stand there all the same.
     async fn post_status(&self, repo: &str, status: &CommitStatus, target_url: Option<&str>) -> Result<(), ForgeError>;
 
-    /// The statuses of a commit, newest first. Forges keep a status for every post; how far back an
-    /// implementation reads is bounded.
+    /// The statuses of a commit, newest first. How far back an implementation reads is bounded.
     ///
     /// # Errors
     /// As for [`Forge::post_status`].
@@ -53,6 +82,187 @@ pub trait Forge: Send + Sync + 'static {
     ) -> Result<Option<PostedStatus>, ForgeError> {
         Ok(self.statuses(repo, commit).await?.into_iter().find(|status| status.context == context))
     }
+
+    /// Writes a new comment on a pull request; `body` is in the forge's markup and not longer than it takes.
+    ///
+    /// # Errors
+    /// As for [`Forge::post_status`].
+    async fn post_comment(&self, repo: &str, pull_request: u64, body: &str) -> Result<CommentId, ForgeError> {
+        let _ = (repo, pull_request, body);
+        Err(ForgeError::unsupported(self.name(), "comments"))
+    }
+
+    /// Replaces the text of a comment.
+    ///
+    /// # Errors
+    /// As for [`Forge::post_status`]; [`ForgeErrorKind::NotFound`] if somebody deleted it.
+    async fn edit_comment(
+        &self,
+        repo: &str,
+        pull_request: u64,
+        comment: &CommentId,
+        body: &str,
+    ) -> Result<(), ForgeError> {
+        let _ = (repo, pull_request, comment, body);
+        Err(ForgeError::unsupported(self.name(), "comments"))
+    }
+
+    /// The comment on a pull request that Longboat's own account wrote and whose text holds `marker`, if there is
+    /// one: the oldest. How far an implementation reads is bounded.
+    ///
+    /// # Errors
+    /// As for [`Forge::post_status`].
+    async fn find_comment(
+        &self,
+        repo: &str,
+        pull_request: u64,
+        marker: &str,
+    ) -> Result<Option<PostedComment>, ForgeError> {
+        let _ = (repo, pull_request, marker);
+        Err(ForgeError::unsupported(self.name(), "comments"))
+    }
+
+    /// A pull request as it stands, with full commit ids. `repository` is its name in the configuration.
+    ///
+    /// # Errors
+    /// As for [`Forge::post_status`].
+    async fn pull_request(&self, repository: &RepositoryName, number: u64) -> Result<PullRequest, ForgeError> {
+        let _ = (repository, number);
+        Err(ForgeError::unsupported(self.name(), "pull requests"))
+    }
+
+    /// The open pull requests of a repository, newest change first, bounded; cheap if nothing changed since the
+    /// look that `since` came from.
+    ///
+    /// # Errors
+    /// As for [`Forge::post_status`].
+    async fn open_pull_requests(
+        &self,
+        repository: &RepositoryName,
+        since: Option<&Validator>,
+    ) -> Result<Listing, ForgeError> {
+        let _ = (repository, since);
+        Err(ForgeError::unsupported(self.name(), "pull requests"))
+    }
+
+    /// Where Git finds the head of a pull request.
+    fn head_of(&self, pull_request: &PullRequest) -> HeadSource {
+        HeadSource::Ref(format!("refs/heads/{}", pull_request.head_branch))
+    }
+
+    /// Finds out what the token, its permissions or the webhook of a repository lack. Reads only.
+    async fn check(&self, repository: &RepositoryName) -> Vec<CheckItem> {
+        let _ = repository;
+        Vec::new()
+    }
+}
+
+/// What a forge can do, with the access that it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether statuses can be posted.
+    pub statuses: bool,
+    /// Whether a status is refused without the absolute address of a page (Bitbucket).
+    pub status_needs_url: bool,
+    /// Whether comments on pull requests can be posted, found and edited, and pull requests read.
+    pub pull_requests: bool,
+    /// The longest comment, in characters.
+    pub comment_limit: usize,
+    /// How a comment is written.
+    pub markup: Markup,
+}
+
+impl Capabilities {
+    /// Those of a forge that can only be read with Git.
+    pub const NONE: Self = Self {
+        statuses: false,
+        status_needs_url: false,
+        pull_requests: false,
+        comment_limit: 0,
+        markup: Markup { folding: false, hidden_text: false },
+    };
+}
+
+/// What a forge's Markdown can do beyond headings, lists, tables, emphasis, code and links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Markup {
+    /// Whether `<details>` folds.
+    pub folding: bool,
+    /// Whether HTML comments are hidden; elsewhere a marker is a link target or plain words.
+    pub hidden_text: bool,
+}
+
+/// A forge's id of a comment, as the forge writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CommentId(pub String);
+
+/// A comment as it stands on the forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostedComment {
+    /// Its id.
+    pub id: CommentId,
+    /// Its text, in the forge's markup.
+    pub body: String,
+}
+
+/// Open pull requests, or that they are what they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// Nothing changed since.
+    Unchanged,
+    /// All of them, and what to ask with the next time.
+    Changed {
+        /// The pull requests.
+        open: Vec<PullRequest>,
+        /// Whether there are more than an implementation reads.
+        truncated: bool,
+        /// For the next look, where the forge has such a thing.
+        validator: Option<Validator>,
+    },
+}
+
+/// What a forge calls the state that it told (an `ETag`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validator(pub String);
+
+/// Where Git finds the head of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeadSource {
+    /// A ref of the repository itself: `refs/pull/7/head`.
+    Ref(String),
+    /// A branch of another repository on the same forge.
+    Repository {
+        /// Where Git fetches it; below the forge's configured address.
+        url: String,
+        /// The full name of the ref there.
+        git_ref: String,
+    },
+    /// The repository that it comes from is gone.
+    Gone,
+}
+
+/// One thing that `longboat forge check` looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckItem {
+    /// What was looked at: `token`, `permission to write statuses`, `webhook`.
+    pub subject: String,
+    /// How it stands.
+    pub verdict: CheckVerdict,
+    /// What was found, and if it isn't good, what to do. Holds no secret.
+    pub message: String,
+}
+
+/// How a thing stands that was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckVerdict {
+    /// As it should be.
+    Good,
+    /// Works, but less well than it could.
+    Warning,
+    /// Something will not work.
+    Bad,
+    /// Can't be found out with this token.
+    Unknown,
 }
 
 /// A status as it stands on the forge.
@@ -76,83 +286,6 @@ impl PostedStatus {
             && self.description == status.description
             && self.target_url.as_deref() == target_url
     }
-}
-
-/// Why a forge did not do what it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct ForgeError {
-    /// What kind of trouble it is; decides about further tries.
-    pub kind: ForgeErrorKind,
-    /// For people: what happened, where, and what to do. Holds no secret.
-    pub message: String,
-    /// Whether the forge may have acted although there's no good answer: the request had left when the
-    /// trouble began. Then it is to be read back before it is sent again.
-    pub may_have_arrived: bool,
-}
-
-/// The kinds of trouble with a forge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForgeErrorKind {
-    /// The request is not acceptable and never will be (GitHub's 422).
-    Refused,
-    /// No such repository or commit, or the token may not see it.
-    NotFound,
-    /// The token is missing, wrong or expired (401): nothing on this forge works.
-    Auth,
-    /// The token may not do this to this repository (403 without a rate limit).
-    Forbidden,
-    /// Too many requests; nothing is to be sent before `until`.
-    RateLimited {
-        /// When the forge takes requests again, by Longboat's clock.
-        until: Timestamp,
-    },
-    /// No connection, no answer in time, or the connection broke.
-    Unreachable,
-    /// The forge failed (5xx), or answered with something that is no answer.
-    Server,
-}
-
-impl ForgeErrorKind {
-    /// Whether the forge as a whole is in trouble, rather than this one request.
-    pub const fn concerns_whole_forge(self) -> bool {
-        matches!(self, Self::Auth | Self::RateLimited { .. } | Self::Unreachable | Self::Server)
-    }
-}
-
-/// What a webhook delivery announces.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ForgeEvent {
-    /// The forge tries out the webhook.
-    Ping,
-    /// A branch or a tag moved.
-    Push(Push),
-    /// Verified, but of no interest.
-    Ignored {
-        /// The forge's word for it.
-        event: String,
-    },
-}
-
-/// A branch or tag that moved, as a webhook tells it: a hint that is checked against the repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Push {
-    /// The repository, spelled as in the configuration.
-    pub repository_full_name: RepositoryName,
-    /// The full name of the ref: `refs/heads/main`, `refs/tags/v1`.
-    pub git_ref: String,
-    /// Where it stood before; none if it was created. For an annotated tag this can be the tag object.
-    pub before: Option<CommitSha>,
-    /// The commit it stands at; none if it was deleted.
-    pub after: Option<CommitSha>,
-    /// Who pushed, as the forge authenticated them. Never the author of a commit.
-    pub actor: Option<String>,
-    /// Whether history was rewritten.
-    pub forced: bool,
-    /// Whether the ref was created.
-    pub created: bool,
-    /// Whether the ref is gone.
-    pub deleted: bool,
 }
 
 /// The forges of the configuration, and which repository lives on which.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Forge, ForgeError, PostedStatus};
+use super::{Capabilities, Forge, ForgeError, PostedStatus};
 use crate::model::{CommitSha, CommitStatus};
 
 /// A forge that has no place for statuses. Posting counts as done, so that the outbox empties and what a
@@ -23,6 +23,10 @@ impl PlainForge {
 impl Forge for PlainForge {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::NONE
     }
 
     async fn post_status(&self, _: &str, status: &CommitStatus, _: Option<&str>) -> Result<(), ForgeError> {

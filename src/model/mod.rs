@@ -3,14 +3,17 @@
 //! Everything here is plain data that the store can keep as a document and the API can show. Times
 //! are [`crate::clock::Timestamp`]s; ids are types of their own, so that they can't be mixed up.
 
+mod comment;
 mod duration;
 mod execution;
 mod id;
 mod pipeline;
+mod pull_request;
 mod report;
 mod status;
 mod trigger;
 
+pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{Execution, ExecutionView, NewExecution, StageSource, StageView};
 pub use id::{
@@ -18,6 +21,7 @@ pub use id::{
     StagePath, pipeline_id,
 };
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
-pub use report::{CommitStatus, ReportTarget, StatusState, clip};
+pub use pull_request::{ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding};
+pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
 pub use status::Status;
 pub use trigger::{Cause, CauseKind, GitTrigger, Trigger};

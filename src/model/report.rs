@@ -62,6 +62,41 @@ impl CommitStatus {
     }
 }
 
+/// What waits in the outbox to be said on a forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Message {
+    /// A status of a commit, as it was when it was written down.
+    Status(CommitStatus),
+    /// That the comment of a pull request is to be brought up to date. What it says is put together when it is
+    /// sent, so that a forge that was down gets one comment about how things are by then.
+    #[serde(rename_all = "camelCase")]
+    Comment {
+        /// The repository.
+        repository: RepositoryName,
+        /// The pull request's number there.
+        pull_request: u64,
+    },
+}
+
+impl Message {
+    /// The repository that it is about.
+    pub fn repository(&self) -> &RepositoryName {
+        match self {
+            Self::Status(status) => &status.target.repository,
+            Self::Comment { repository, .. } => repository,
+        }
+    }
+
+    /// The key in whose order messages are sent: one per commit and context, one per pull request.
+    pub fn order_key(&self) -> String {
+        match self {
+            Self::Status(status) => status.target.order_key(),
+            Self::Comment { repository, pull_request } => format!("{repository} #{pull_request}"),
+        }
+    }
+}
+
 /// Cuts a text to 140 characters, at a character, with an ellipsis; line breaks become spaces.
 pub fn clip(text: &str) -> String {
     let flat: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();

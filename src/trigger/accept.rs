@@ -23,7 +23,7 @@ impl Triggers {
     ///
     /// # Errors
     /// If it can't be written; then the forge must send it again.
-    pub async fn notice(&self, push: Push, delivery: String) -> Result<Noticed, StoreError> {
+    pub async fn notice(&self, push: Push, delivery: Option<String>) -> Result<Noticed, StoreError> {
         let Some(repository) = self.shared.repositories.get(&push.repository_full_name) else {
             return Ok(Noticed::NotFollowed(push.repository_full_name));
         };
@@ -36,7 +36,7 @@ impl Triggers {
             git_ref: push.git_ref,
             old: Seen::Claimed(push.before),
             new: push.after,
-            delivery: Some(delivery),
+            delivery,
             source: Source::Webhook,
             actor: push.actor,
             event: Some("push".to_owned()),

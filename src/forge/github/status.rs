@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, GitHub, one_line};
 use crate::clock::Timestamp;
-use crate::forge::{Forge, ForgeError, ForgeErrorKind, PostedStatus};
+use crate::forge::{Capabilities, Forge, ForgeError, ForgeErrorKind, Markup, PostedStatus};
 use crate::model::{CommitSha, CommitStatus, RepositoryName, StatusState};
 
 /// How many statuses a page has: GitHub's maximum.
@@ -31,6 +31,16 @@ const MESSAGE_LIMIT: usize = 300;
 impl Forge for GitHub {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            statuses: true,
+            status_needs_url: false,
+            pull_requests: false,
+            comment_limit: 65_536,
+            markup: Markup { folding: true, hidden_text: true },
+        }
     }
 
     async fn post_status(&self, repo: &str, status: &CommitStatus, target_url: Option<&str>) -> Result<(), ForgeError> {

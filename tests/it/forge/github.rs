@@ -316,8 +316,11 @@ async fn receiver(secret: &'static str) -> (String, mpsc::UnboundedReceiver<(Str
             post(async move |State(sender): State<mpsc::UnboundedSender<_>>, headers: HeaderMap, body: Bytes| {
                 let covers = [RepositoryName::parse(SHOP).expect("a name")];
                 match webhook::verify_and_parse(&SecretString::from(secret), &covers, &headers, &body) {
-                    Ok((delivery, event)) => {
-                        sender.send((delivery.id, event)).expect("the test listens");
+                    Ok(delivery) => {
+                        let id = delivery.id.expect("GitHub numbers its deliveries");
+                        for event in delivery.events {
+                            sender.send((id.clone(), event)).expect("the test listens");
+                        }
                         (StatusCode::ACCEPTED, String::new())
                     }
                     Err(error) => (error.status(), error.to_string()),

@@ -153,7 +153,7 @@ impl World {
     /// A webhook's word.
     pub async fn notice(&self, push: Push) -> Noticed {
         let delivery = format!("delivery-{}", fastrand::u64(..));
-        self.triggers.notice(push, delivery).await.expect("written")
+        self.triggers.notice(push, Some(delivery)).await.expect("written")
     }
 
     /// Everything that was started, oldest first.

@@ -6,68 +6,18 @@
 //! signature speaks only for the repositories that its secret covers.
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::forge::{ForgeEvent, Push};
+use crate::forge::{Delivery, ForgeEvent, Push, WebhookError};
 use crate::model::{CommitSha, RepositoryName};
 
 /// The longest name of a ref that is taken, in bytes; git itself stops at what a file system takes.
 const REF_LIMIT: usize = 1000;
 /// The longest login that is kept, in characters. GitHub's own limit is 39, plus marks of enterprises and bots.
 const LOGIN_LIMIT: usize = 100;
-
-/// One delivery of a webhook; GitHub keeps the id when somebody asks it to deliver again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// `X-GitHub-Delivery`: up to 100 letters, digits and hyphens.
-    pub id: String,
-}
-
-/// Why a delivery is refused. The text is for the person who looks at the webhook's page on GitHub.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WebhookError {
-    /// There's no signature that counts.
-    #[error(
-        "the delivery has no X-Hub-Signature-256 header: set a secret for this webhook on GitHub, the one that \
-         `webhookSecret` of the forge names (the SHA-1 header alone is not accepted)"
-    )]
-    Unsigned,
-    /// The signature is not that of the body.
-    #[error("the signature does not match: the webhook's secret on GitHub is not the forge's `webhookSecret`")]
-    WrongSignature,
-    /// The body isn't sent as JSON.
-    #[error("the content type is `{found}`: set the webhook's content type on GitHub to application/json")]
-    ContentType {
-        /// What was sent, shortened.
-        found: String,
-    },
-    /// The headers or the body are not what GitHub sends.
-    #[error("the delivery can't be read: {0}")]
-    Malformed(String),
-    /// The secret doesn't speak for this repository.
-    #[error(
-        "this webhook's secret does not cover the repository `{repository}`: add it to `repositories`, or remove the webhook there"
-    )]
-    Repository {
-        /// The repository that the payload names, shortened.
-        repository: String,
-    },
-}
-
-impl WebhookError {
-    /// The HTTP status to answer with.
-    pub const fn status(&self) -> StatusCode {
-        match self {
-            Self::Unsigned | Self::WrongSignature => StatusCode::UNAUTHORIZED,
-            Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Repository { .. } => StatusCode::FORBIDDEN,
-        }
-    }
-}
 
 /// Checks a delivery and says what it announces.
 ///
@@ -82,10 +32,10 @@ pub fn verify_and_parse(
     repositories: &[RepositoryName],
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(Delivery, ForgeEvent), WebhookError> {
+) -> Result<Delivery, WebhookError> {
     verify(secret, headers, body)?;
     require_json(headers)?;
-    let delivery = Delivery { id: word(headers, "x-github-delivery")? };
+    let id = word(headers, "x-github-delivery")?;
     let event = match word(headers, "x-github-event")?.as_str() {
         "ping" => {
             let ping: Ping = parse(body)?;
@@ -97,7 +47,7 @@ pub fn verify_and_parse(
         "push" => ForgeEvent::Push(push(repositories, parse(body)?)?),
         other => ForgeEvent::Ignored { event: other.to_owned() },
     };
-    Ok((delivery, event))
+    Ok(Delivery { id: Some(id), events: vec![event] })
 }
 
 fn verify(secret: &SecretString, headers: &HeaderMap, body: &[u8]) -> Result<(), WebhookError> {

@@ -25,7 +25,7 @@ fn shop() -> Vec<RepositoryName> {
 }
 
 fn check(headers: &HeaderMap, body: &[u8]) -> Result<ForgeEvent, WebhookError> {
-    verify_and_parse(&SecretString::from(SECRET), &shop(), headers, body).map(|(_, event)| event)
+    verify_and_parse(&SecretString::from(SECRET), &shop(), headers, body).map(|mut delivery| delivery.events.remove(0))
 }
 
 fn push_of(payload: &Value) -> Result<Push, WebhookError> {

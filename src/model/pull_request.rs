@@ -1,0 +1,113 @@
+//! A pull request, and what Longboat found in it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ApplicationName, CommitSha, PipelineName, RepositoryName};
+use crate::diagnostic::Diagnostic;
+
+/// A pull request as its forge has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequest {
+    /// The repository that it would change.
+    pub repository: RepositoryName,
+    /// Its number there.
+    pub number: u64,
+    /// Its title: a text that anybody can choose.
+    pub title: String,
+    /// Whether it is open.
+    pub state: PullRequestState,
+    /// The newest commit of its branch.
+    pub head: CommitSha,
+    /// The branch that it comes from, without `refs/heads/`.
+    pub head_branch: String,
+    /// The full name on the forge of the repository that the branch is in; none if that repository is gone.
+    pub head_repository: Option<String>,
+    /// Whether the branch is in another repository.
+    pub fork: bool,
+    /// The branch that it would change, without `refs/heads/`.
+    pub target_branch: String,
+    /// Who opened it, as the forge authenticated them.
+    pub author: Option<String>,
+    /// The commit by which it was merged.
+    pub merge_commit: Option<CommitSha>,
+}
+
+/// Whether a pull request is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PullRequestState {
+    /// It can be merged.
+    Open,
+    /// Its changes are in the target branch.
+    Merged,
+    /// It was declined, closed or deleted.
+    Closed,
+}
+
+/// What was found in the head of a pull request, rendered as its target branch would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    /// The head that was looked at.
+    pub commit: CommitSha,
+    /// The branch in whose place it was rendered.
+    pub target_branch: String,
+    /// How many application files there are.
+    pub files: u32,
+    /// How many pipelines are valid.
+    pub pipelines: u32,
+    /// What was found, errors first; bounded.
+    pub findings: Vec<ReviewFinding>,
+    /// How many errors there are, those that `findings` has no room for included.
+    pub errors: u32,
+    /// How many warnings there are, likewise.
+    pub warnings: u32,
+    /// How many errors the review before this one had; it is what "fixed" refers to.
+    pub errors_before: u32,
+    /// The pipelines that would change by the merge, bounded; empty while there are errors that hide them.
+    pub changes: Vec<PipelineChange>,
+    /// How many would change, those that `changes` has no room for included.
+    pub changed: u32,
+    /// Why the head could not be looked at, in words; then nothing else here counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// A finding with the lines that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewFinding {
+    /// The finding.
+    pub finding: Diagnostic,
+    /// The lines around its place, numbered and marked as people read them; none if there is no place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snippet: Option<String>,
+}
+
+/// A pipeline that the merge would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineChange {
+    /// Its application.
+    pub application: ApplicationName,
+    /// Its name.
+    pub pipeline: PipelineName,
+    /// What would happen to it.
+    pub kind: ChangeKind,
+    /// What is different, in words, one thing each: `stage deploy: command changed`. Bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+/// What a merge does to a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// It is there before and after, and differs.
+    Changed,
+    /// It goes away.
+    Removed,
+}
