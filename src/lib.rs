@@ -16,6 +16,7 @@ pub mod git;
 pub mod gitops;
 pub mod model;
 pub mod notify;
+pub mod outbound;
 pub mod process;
 pub mod schema;
 pub mod stage;
