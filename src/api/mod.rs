@@ -28,6 +28,7 @@ pub use guard::{REQUEST_DEADLINE, guard};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{EngineError, Handle, LogSource};
+use crate::forge::Forges;
 use crate::store::{Store, StoreError};
 use crate::trigger::Triggers;
 use problem::Problem;
@@ -44,6 +45,8 @@ pub struct ApiState {
     pub store: Store,
     /// The engine.
     pub engine: Handle,
+    /// Where repositories live, and webhooks come from.
+    pub forges: Forges,
     /// What starts pipelines.
     pub triggers: Triggers,
     /// Where the logs of stages are.
@@ -88,8 +91,7 @@ pub fn router(state: ApiState) -> Router {
     Router::new()
         .nest("/api/v1", v1)
         .route("/api/{*rest}", axum::routing::any(unknown))
-        .route("/webhooks/github", post(webhooks::github))
-        .route("/webhooks/{*rest}", axum::routing::any(unknown))
+        .route("/webhooks/{*path}", post(webhooks::receive))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(wrong_method)

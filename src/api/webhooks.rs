@@ -6,18 +6,15 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Shared;
 use super::problem::Problem;
 use super::request::read_body;
-use crate::config::{Config, ForgeKind};
-use crate::forge::github::webhook::verify_and_parse;
-use crate::forge::{Delivery, ForgeEvent, Push, WebhookError};
-use crate::model::RepositoryName;
+use crate::forge::{Delivery, ForgeEvent, Forges, WebhookError};
 use crate::store::Accepted;
 use crate::trigger::Noticed;
 
@@ -26,72 +23,109 @@ pub(super) fn memory_budget(limit: usize) -> usize {
     limit.div_ceil(1024).saturating_mul(4).clamp(1, tokio::sync::Semaphore::MAX_PERMITS)
 }
 
-/// Answers `POST /webhooks/github`.
-pub(super) async fn github(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+/// Answers `POST /webhooks/{path}`: with 202 if something was written down, with 200 if there was nothing to write.
+///
+/// A delivery can speak of several things, several branches of one push for instance; each is noticed for itself.
+/// If one can't be written the whole delivery is refused, and those that were written are known when it comes again.
+pub(super) async fn receive(
+    State(shared): State<Shared>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    if shared.api.forges.by_webhook_path(&path).next().is_none() {
+        return Err(Problem::not_found("no forge of the configuration sends its webhooks here"));
+    }
     let limit = shared.api.config.limits.webhook_body;
     let (bytes, permits) = read_body(&headers, body, limit, Some(&shared.webhook_memory)).await?;
-    let delivery = verify(&shared.api.config, ForgeKind::GitHub, &headers, &bytes)?;
+    let (forge, delivery) = believe(&shared.api.forges, &path, &headers, &bytes)?;
     drop(bytes);
     drop(permits);
-    let mut response = Json(json!({"result": "ignored"})).into_response();
+    let mut answers = Vec::new();
     for event in delivery.events {
-        match event {
-            ForgeEvent::Ping => response = Json(json!({"result": "pong"})).into_response(),
-            ForgeEvent::Ignored { event } => {
-                tracing::debug!(delivery = delivery.id, event, "a webhook of a kind that starts nothing");
-                response = Json(json!({"result": "ignored", "event": event})).into_response();
-            }
-            ForgeEvent::Push(push) => response = accept(&shared, delivery.id.clone(), push).await?,
-            ForgeEvent::PullRequest(_) | ForgeEvent::Comment(_) => {}
-        }
+        answers.push(notice(&shared, &forge, delivery.id.as_deref(), event).await?);
     }
-    Ok(response)
+    Ok(together(answers).into_response())
 }
 
-/// Finds the forge whose secret made the signature. Several forges of one kind share the address; each secret
-/// speaks for the repositories of its own forge only.
-fn verify(config: &Config, kind: ForgeKind, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Problem> {
-    let mut refusal = None;
-    for (name, forge) in config.forges.iter().filter(|(_, forge)| forge.kind == kind) {
-        let Some(secret) = &forge.webhook_secret else { continue };
-        let repositories = config.repositories.iter().filter(|repository| repository.forge.as_ref() == Some(name));
-        let repositories: Vec<RepositoryName> = repositories.map(|repository| repository.name.clone()).collect();
-        match verify_and_parse(secret, &repositories, headers, body) {
-            Ok(verified) => return Ok(verified),
-            // Another forge's secret may fit; what a fitting secret says goes before.
-            Err(error @ (WebhookError::WrongSignature | WebhookError::Unsigned)) => {
-                refusal.get_or_insert(error);
+/// What became of one event: the status to answer with, and a word.
+type Answer = (StatusCode, Value);
+
+/// One answer for all events of a delivery: 202 if any was written down, and its word before all others.
+fn together(mut answers: Vec<Answer>) -> (StatusCode, Json<Value>) {
+    if answers.len() == 1
+        && let Some((status, body)) = answers.pop()
+    {
+        return (status, Json(body));
+    }
+    let status = answers.iter().map(|(status, _)| *status).max().unwrap_or(StatusCode::OK);
+    let words: Vec<&str> = answers.iter().filter_map(|(_, body)| body["result"].as_str()).collect();
+    let best = ["accepted", "duplicate", "superseded"].into_iter().find(|word| words.contains(word));
+    let body = json!({
+        "result": best.unwrap_or("ignored"),
+        "results": answers.iter().map(|(_, body)| body).collect::<Vec<_>>(),
+    });
+    (status, Json(body))
+}
+
+/// Finds the forge that believes a delivery. Several share an address; each one's secret speaks for the repositories
+/// of its own forge only.
+fn believe(forges: &Forges, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<(String, Delivery), Problem> {
+    let mut refusal: Option<WebhookError> = None;
+    for (forge, repositories) in forges.by_webhook_path(path) {
+        match forge.receive(repositories, headers, body) {
+            Ok(delivery) => return Ok((forge.name().to_owned(), delivery)),
+            // Another forge's secret may fit; what is said under a fitting secret goes before, and what a secret
+            // says before there being none.
+            Err(error) if !error.is_about_the_secret() => refusal = Some(error),
+            Err(error) if refusal.as_ref().is_none_or(|refusal| *refusal == WebhookError::NoSecret) => {
+                refusal = Some(error);
             }
-            Err(error) => refusal = Some(error),
+            Err(_) => {}
         }
     }
-    let kind = kind.as_str();
-    let Some(error) = refusal else {
-        return Err(Problem::not_found(format!(
-            "no forge of type {kind} has a `webhookSecret`, so webhooks are refused"
-        )));
-    };
+    let error = refusal.unwrap_or(WebhookError::NoSecret);
     // At debug level: anybody can make these.
-    tracing::debug!(kind, %error, "a webhook was refused");
-    Err(match &error {
-        WebhookError::NoSecret => Problem::not_found(error.to_string()),
-        WebhookError::Unsigned | WebhookError::WrongSignature => Problem::unsigned(error.to_string()),
-        WebhookError::ContentType { .. } => Problem::unsupported_media_type(error.to_string()),
-        WebhookError::Malformed(_) => Problem::bad_request(error.to_string()),
-        WebhookError::Repository { .. } => Problem::not_found(error.to_string()),
+    tracing::debug!(path, %error, "a webhook was refused");
+    let text = error.to_string();
+    Err(match error {
+        WebhookError::NoSecret | WebhookError::Repository { .. } => Problem::not_found(text),
+        WebhookError::Unsigned { .. } | WebhookError::WrongSignature => Problem::unsigned(text),
+        WebhookError::ContentType { .. } => Problem::unsupported_media_type(text),
+        WebhookError::Malformed(_) => Problem::bad_request(text),
     })
 }
 
-async fn accept(shared: &Shared, delivery: Option<String>, push: Push) -> Result<Response, Problem> {
-    // The triggers write in a task of their own: whoever hangs up now takes nothing back.
-    let result = match shared.api.triggers.notice(push, delivery).await? {
+/// Takes up one event. The triggers write in a task of their own: whoever hangs up now takes nothing back.
+async fn notice(shared: &Shared, forge: &str, delivery: Option<&str>, event: ForgeEvent) -> Result<Answer, Problem> {
+    let id = delivery.map(str::to_owned);
+    let noticed = match event {
+        ForgeEvent::Ping { complaints } => {
+            for complaint in &complaints {
+                tracing::warn!(forge.name = forge, complaint, "a webhook was tried out, and is not set up well");
+            }
+            let mut body = json!({"result": "pong"});
+            if !complaints.is_empty() {
+                body["complaints"] = json!(complaints);
+            }
+            return Ok((StatusCode::OK, body));
+        }
+        ForgeEvent::Ignored { event } => {
+            tracing::debug!(delivery, event, "a webhook of a kind that starts nothing");
+            return Ok((StatusCode::OK, json!({"result": "ignored", "event": event})));
+        }
+        ForgeEvent::Push(push) => shared.api.triggers.notice(push, id).await?,
+        ForgeEvent::PullRequest(event) => shared.api.triggers.notice_pull_request(event, id).await?,
+        ForgeEvent::Comment(event) => shared.api.triggers.notice_comment(event, id).await?,
+    };
+    let result = match noticed {
         Noticed::Accepted(Accepted::New(_)) => "accepted",
         Noticed::Accepted(Accepted::Duplicate) => "duplicate",
         Noticed::Accepted(Accepted::Superseded) => "superseded",
-        Noticed::NoBranch => "ignored",
+        Noticed::NoBranch | Noticed::Nothing => "ignored",
         Noticed::NotFollowed(name) => {
             return Err(Problem::not_found(format!("the repository `{name}` isn't configured")));
         }
     };
-    Ok((StatusCode::ACCEPTED, Json(json!({"result": result}))).into_response())
+    Ok((StatusCode::ACCEPTED, json!({"result": result})))
 }

@@ -9,6 +9,7 @@ mod core;
 mod forges;
 mod local;
 
+pub use forges::forges;
 pub use local::Local;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::api::{self, ApiState};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Handle, LogSource};
+use crate::forge::Forges;
 use crate::git::GitOptions;
 use crate::notify::{Reporter, ReporterOptions};
 use crate::stage::Logs;
@@ -90,9 +92,9 @@ impl App {
         let running = config.limits.running_stages;
         let core = Core::start(store, &state_dir, &repositories, running, clock.clone()).await?;
 
-        let forges = forges::forges(&config, &clock)?;
+        let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };
-        let reporter = Reporter::start(core.store.clone(), clock.clone(), forges, reporting).await?;
+        let reporter = Reporter::start(core.store.clone(), clock.clone(), forges.clone(), reporting).await?;
 
         let engine = core.engine();
         let deps = TriggerDeps {
@@ -110,7 +112,7 @@ impl App {
             Triggers::start(deps, TriggerOptions { reports, run_first, ..TriggerOptions::default() }).await?;
 
         let stopping = CancellationToken::new();
-        let router = router(config, &core, &triggers, &stopping);
+        let router = router(config, &core, forges, &triggers, &stopping);
         let stop = stopping.clone();
         let server =
             tokio::spawn(
@@ -170,13 +172,20 @@ impl App {
 }
 
 /// API and pages behind their guard.
-fn router(config: Config, core: &Core, triggers: &Triggers, stopping: &CancellationToken) -> axum::Router {
+fn router(
+    config: Config,
+    core: &Core,
+    forges: Forges,
+    triggers: &Triggers,
+    stopping: &CancellationToken,
+) -> axum::Router {
     let config = Arc::new(config);
     let logs: Arc<dyn LogSource> = Arc::new(Logs::new(&core.state_dir));
     let api = ApiState {
         config: Arc::clone(&config),
         store: core.store.clone(),
         engine: core.engine(),
+        forges,
         triggers: triggers.clone(),
         logs: Arc::clone(&logs),
         clock: core.clock.clone(),

@@ -15,6 +15,16 @@ pub struct ForgeError {
     pub may_have_arrived: bool,
 }
 
+/// Why a forge can't be set up from its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("forge `{forge}`: {message}")]
+pub struct SetupError {
+    /// The forge's name.
+    pub forge: String,
+    /// What is wrong and what to do. Holds no secret.
+    pub message: String,
+}
+
 /// The kinds of trouble with a forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForgeErrorKind {

@@ -8,7 +8,10 @@ use crate::model::{CommitSha, PullRequest, RepositoryName};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForgeEvent {
     /// The forge tries out the webhook.
-    Ping,
+    Ping {
+        /// What is wrong with the webhook's settings, for the person who set it up; nothing if all is well.
+        complaints: Vec<String>,
+    },
     /// A branch or a tag moved.
     Push(Push),
     /// Something happened to a pull request.
@@ -101,7 +104,7 @@ pub struct Delivery {
     pub events: Vec<ForgeEvent>,
 }
 
-/// Why a delivery is refused. The text is for the person who looks at the webhook's page on GitHub.
+/// Why a delivery is refused. The text is for the person who looks at the webhook's page on the forge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
     /// The forge takes no webhooks.
@@ -109,20 +112,25 @@ pub enum WebhookError {
     NoSecret,
     /// There's no signature that counts.
     #[error(
-        "the delivery has no X-Hub-Signature-256 header: set a secret for this webhook on GitHub, the one that \
-         `webhookSecret` of the forge names (the SHA-1 header alone is not accepted)"
+        "the delivery has no {header} header, and no other counts: set a secret for this webhook on the forge, the one \
+         that `webhookSecret` of the configuration names"
     )]
-    Unsigned,
+    Unsigned {
+        /// The header that would hold it, as the forge's own pages spell it.
+        header: &'static str,
+    },
     /// The signature is not that of the body.
-    #[error("the signature does not match: the webhook's secret on GitHub is not the forge's `webhookSecret`")]
+    #[error(
+        "the signature does not match: the webhook's secret on the forge is not the `webhookSecret` of the configuration"
+    )]
     WrongSignature,
     /// The body isn't sent as JSON.
-    #[error("the content type is `{found}`: set the webhook's content type on GitHub to application/json")]
+    #[error("the content type is `{found}`: set the webhook's content type on the forge to application/json")]
     ContentType {
         /// What was sent, shortened.
         found: String,
     },
-    /// The headers or the body are not what GitHub sends.
+    /// The headers or the body are not what the forge sends.
     #[error("the delivery can't be read: {0}")]
     Malformed(String),
     /// The secret doesn't speak for this repository.
@@ -136,11 +144,16 @@ pub enum WebhookError {
 }
 
 impl WebhookError {
+    /// Whether the delivery could still be meant for another forge with the same address and another secret.
+    pub const fn is_about_the_secret(&self) -> bool {
+        matches!(self, Self::NoSecret | Self::Unsigned { .. } | Self::WrongSignature)
+    }
+
     /// The HTTP status to answer with.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::NoSecret => StatusCode::NOT_FOUND,
-            Self::Unsigned | Self::WrongSignature => StatusCode::UNAUTHORIZED,
+            Self::Unsigned { .. } | Self::WrongSignature => StatusCode::UNAUTHORIZED,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Repository { .. } => StatusCode::FORBIDDEN,

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::HeaderMap;
 
+use crate::clock::Timestamp;
 use crate::model::{CommitSha, CommitStatus, PullRequest, RepositoryName, StatusState};
 
-pub use error::{ForgeError, ForgeErrorKind};
+pub use error::{ForgeError, ForgeErrorKind, SetupError};
 pub use event::{CommentEvent, Delivery, ForgeEvent, PullRequestAction, PullRequestEvent, Push, WebhookError};
 pub use plain::PlainForge;
 
@@ -34,6 +35,11 @@ pub trait Forge: Send + Sync + 'static {
 
     /// What it can do, with the access that it was given.
     fn capabilities(&self) -> Capabilities;
+
+    /// What is left of its allowance of requests, as its latest answer told it; none if it doesn't tell.
+    fn budget(&self) -> Option<Budget> {
+        None
+    }
 
     /// The last part of the address of its webhooks: `github` for `/webhooks/github`; none if it sends none. Forges
     /// may share one.
@@ -57,7 +63,8 @@ pub trait Forge: Send + Sync + 'static {
         Err(WebhookError::NoSecret)
     }
 
-    /// Writes one status onto a commit. `target_url` is the absolute address of the page behind it.
+    /// Writes one status onto a commit. `target_url` is the absolute address of the page behind it. A forge without
+    /// [`Capabilities::statuses`] says nothing and counts it as done, so that the outbox empties.
     ///
     /// # Errors
     /// What the forge answered, or that it could not be asked; [`ForgeError::may_have_arrived`] says whether
@@ -183,6 +190,17 @@ impl Capabilities {
     };
 }
 
+/// An allowance of requests, shared by all that use the same access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// How many requests the forge takes until it is filled up.
+    pub limit: u64,
+    /// How many of them are left.
+    pub remaining: u64,
+    /// When it is filled up.
+    pub resets_at: Timestamp,
+}
+
 /// What a forge's Markdown can do beyond headings, lists, tables, emphasis, code and links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Markup {
@@ -292,6 +310,8 @@ impl PostedStatus {
 #[derive(Clone, Default)]
 pub struct Forges {
     forges: Vec<Arc<dyn Forge>>,
+    /// Of each forge, in the same order.
+    repositories: Vec<Vec<RepositoryName>>,
     routes: HashMap<RepositoryName, usize>,
 }
 
@@ -305,7 +325,9 @@ impl Forges {
     pub fn add(&mut self, forge: Arc<dyn Forge>, repositories: impl IntoIterator<Item = RepositoryName>) {
         let index = self.forges.len();
         self.forges.push(forge);
-        self.routes.extend(repositories.into_iter().map(|repository| (repository, index)));
+        let repositories: Vec<RepositoryName> = repositories.into_iter().collect();
+        self.routes.extend(repositories.iter().map(|repository| (repository.clone(), index)));
+        self.repositories.push(repositories);
     }
 
     /// The forge of a repository; none if the configuration doesn't name the repository (any more).
@@ -316,6 +338,17 @@ impl Forges {
     /// Where the forge of a repository stands in [`Forges::all`].
     pub fn index_of(&self, repository: &RepositoryName) -> Option<usize> {
         self.routes.get(repository).copied()
+    }
+
+    /// The repositories that live on the forge at that place of [`Forges::all`], in the order of the configuration.
+    pub fn repositories_of(&self, index: usize) -> &[RepositoryName] {
+        self.repositories.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// The forges whose webhooks arrive at `/webhooks/` and that word, each with its repositories.
+    pub fn by_webhook_path(&self, path: &str) -> impl Iterator<Item = (&Arc<dyn Forge>, &[RepositoryName])> {
+        let each = self.forges.iter().enumerate().map(|(index, forge)| (forge, self.repositories_of(index)));
+        each.filter(move |(forge, _)| forge.webhook_path() == Some(path))
     }
 
     /// All forges.
@@ -342,5 +375,8 @@ mod tests {
         forges.add(Arc::new(PlainForge::new("local")), [shop.clone()]);
         assert_eq!(forges.of(&shop).map(|forge| forge.name()), Some("local"));
         assert!(forges.of(&RepositoryName::parse("local/other").expect("legal")).is_none());
+        assert_eq!(forges.repositories_of(0), [shop]);
+        assert!(forges.repositories_of(1).is_empty());
+        assert_eq!(forges.by_webhook_path("local").count(), 0, "a folder sends no webhooks");
     }
 }

@@ -19,6 +19,18 @@ impl PlainForge {
     }
 }
 
+/// Takes note of a status that has nowhere to go: there's no forge, or no token for it.
+pub(super) fn leave_unsaid(forge: &str, status: &CommitStatus) {
+    tracing::debug!(
+        forge,
+        repository = %status.target.repository,
+        commit = status.target.commit.short(),
+        context = status.target.context,
+        text = status.description,
+        "a status that no forge is told"
+    );
+}
+
 #[async_trait]
 impl Forge for PlainForge {
     fn name(&self) -> &str {
@@ -30,13 +42,7 @@ impl Forge for PlainForge {
     }
 
     async fn post_status(&self, _: &str, status: &CommitStatus, _: Option<&str>) -> Result<(), ForgeError> {
-        tracing::debug!(
-            repository = %status.target.repository,
-            commit = status.target.commit.short(),
-            context = status.target.context,
-            text = status.description,
-            "status of a repository without a forge"
-        );
+        leave_unsaid(&self.name, status);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::matching::RefName;
 use super::{Repository, Shared, Triggers};
-use crate::forge::Push;
+use crate::forge::{CommentEvent, PullRequestEvent, Push};
 use crate::model::{CommitSha, CommitStatus, RepositoryName};
 use crate::store::{Accepted, RefChange, Seen, Source, StoreError};
 
@@ -15,6 +15,8 @@ pub enum Noticed {
     NotFollowed(RepositoryName),
     /// Neither a branch nor a tag.
     NoBranch,
+    /// Nothing follows from it.
+    Nothing,
 }
 
 impl Triggers {
@@ -45,6 +47,36 @@ impl Triggers {
         let store = self.shared.store.clone();
         let accepted = tokio::spawn(async move { store.accept(change).await }).await;
         accepted.unwrap_or(Err(StoreError::Closed)).map(Noticed::Accepted)
+    }
+
+    /// Takes up what a verified webhook announced about a pull request. Pull requests are not followed, so nothing
+    /// comes of it.
+    ///
+    /// # Errors
+    /// If it can't be written; then the forge must send it again.
+    pub async fn notice_pull_request(
+        &self,
+        event: PullRequestEvent,
+        delivery: Option<String>,
+    ) -> Result<Noticed, StoreError> {
+        tracing::debug!(repository = %event.repository, number = event.number, delivery, "a pull request's event");
+        Ok(self.unless_unknown(event.repository))
+    }
+
+    /// Takes up what a verified webhook announced about a comment on a pull request; nothing comes of it.
+    ///
+    /// # Errors
+    /// If it can't be written; then the forge must send it again.
+    pub async fn notice_comment(&self, event: CommentEvent, delivery: Option<String>) -> Result<Noticed, StoreError> {
+        tracing::debug!(repository = %event.repository, number = event.number, delivery, "a comment's event");
+        Ok(self.unless_unknown(event.repository))
+    }
+
+    fn unless_unknown(&self, repository: RepositoryName) -> Noticed {
+        match self.shared.repositories.get(&repository) {
+            Some(_) => Noticed::Nothing,
+            None => Noticed::NotFollowed(repository),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineOptions, LogChunk, Registry};
+use crate::forge::github::{GitHub, GitHubOptions};
 use crate::git::{GitOptions, Remote};
 use crate::model::{ExecutionId, StagePath};
 use crate::schema::Catalog;
@@ -99,6 +100,7 @@ impl World {
             }),
         };
         let state = ApiState {
+            forges: forges(&config, &clock),
             config: Arc::new(config),
             engine: engine.handle(),
             triggers: Triggers::start(deps, TriggerOptions::default()).await.expect("triggers"),
@@ -126,6 +128,19 @@ impl World {
         let bytes = axum::body::to_bytes(body, 1 << 24).await.expect("a body").to_vec();
         Reply { status: parts.status, headers: parts.headers, bytes }
     }
+}
+
+/// The forges of the sample configuration, as the composition root sets them up.
+fn forges(config: &Config, clock: &Clock) -> Forges {
+    let mut forges = Forges::new();
+    for (name, section) in &config.forges {
+        let mut options = GitHubOptions::new(name.as_str(), section.api_url.as_str(), section.token.clone());
+        options.webhook_secret.clone_from(&section.webhook_secret);
+        let there = config.repositories.iter().filter(|repository| repository.forge.as_ref() == Some(name));
+        let github = GitHub::new(options, clock.clone()).expect("set up");
+        forges.add(Arc::new(github), there.map(|repository| repository.name.clone()));
+    }
+    forges
 }
 
 /// What came back.

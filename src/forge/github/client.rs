@@ -4,11 +4,10 @@
 //! has a limit, and it stays on the host of the configuration: a redirect is followed only on the same
 //! scheme, host and port, so that neither the token nor the request can be led elsewhere.
 
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{ACCEPT, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, IF_NONE_MATCH, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -21,7 +20,8 @@ use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
+use crate::forge::{Budget, ForgeError, ForgeErrorKind, Validator};
 
 /// The most bytes of an answer that are read. A page of 100 statuses has about 250 KB.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
@@ -30,58 +30,14 @@ const REDIRECT_LIMIT: usize = 3;
 /// How long an idle connection is kept, well below the minute after which GitHub closes it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How to reach a GitHub.
-#[derive(Debug, Clone)]
-pub struct GitHubOptions {
-    /// The forge's name in the configuration.
-    pub name: String,
-    /// The address of the REST API, `https://api.github.com` or `https://HOST/api/v3`.
-    pub api_url: String,
-    /// A token that may write commit statuses.
-    pub token: SecretString,
-    /// How long a connection may take to stand.
-    pub connect_timeout: Duration,
-    /// How long a request may take from its start to the last byte of the answer.
-    pub request_timeout: Duration,
-}
-
-impl GitHubOptions {
-    /// The options for an API and a token, with the usual deadlines (5 s to connect, 20 s in all).
-    pub fn new(name: impl Into<String>, api_url: impl Into<String>, token: SecretString) -> Self {
-        Self {
-            name: name.into(),
-            api_url: api_url.into(),
-            token,
-            connect_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(20),
-        }
-    }
-}
-
-/// Why a forge can't be set up from its configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("forge `{forge}`: {message}")]
-pub struct SetupError {
-    /// The forge's name.
-    pub forge: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-/// One GitHub.
-pub struct GitHub {
-    pub(super) name: String,
+/// The API of one GitHub, with the token that opens it.
+pub(super) struct Api {
     pub(super) clock: Clock,
     octocrab: Octocrab,
     /// Without a slash at its end.
     base: String,
     deadline: Duration,
-}
-
-impl fmt::Debug for GitHub {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("GitHub").field("name", &self.name).field("base", &self.base).finish_non_exhaustive()
-    }
+    budget: Mutex<Option<Budget>>,
 }
 
 /// An answer of the API, read to its end.
@@ -98,35 +54,89 @@ pub(super) struct NoAnswer {
     pub(super) may_have_arrived: bool,
 }
 
-impl GitHub {
+/// One request. `path` stands below the API's address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) body: Option<&'a Value>,
+    /// What was told at an earlier time: if that's how it still is, the answer is 304 and costs nothing.
+    pub(super) unless: Option<&'a Validator>,
+}
+
+impl<'a> Call<'a> {
+    /// A request that reads.
+    pub(super) const fn get(path: &'a str) -> Self {
+        Self { method: &Method::GET, path, body: None, unless: None }
+    }
+
+    /// A request with a body.
+    pub(super) const fn with(method: &'a Method, path: &'a str, body: &'a Value) -> Self {
+        Self { method, path, body: Some(body), unless: None }
+    }
+
+    /// For messages: `GET /repos/acme/shop`.
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+impl Api {
     /// Sets up the client; nothing is sent yet. To be called within the runtime.
     ///
     /// # Errors
-    /// If the address or the token can't be used, or TLS finds no certificate authorities to trust.
-    pub fn new(options: GitHubOptions, clock: Clock) -> Result<Self, SetupError> {
-        let GitHubOptions { name, api_url, token, connect_timeout, request_timeout } = options;
-        let fail = |message: String| SetupError { forge: name.clone(), message };
+    /// In words: if the address or the token can't be used, or TLS finds no certificate authorities to trust.
+    pub(super) fn new(
+        api_url: &str,
+        token: &SecretString,
+        connect_timeout: Duration,
+        deadline: Duration,
+        clock: Clock,
+    ) -> Result<Self, String> {
         let base = api_url.trim_end_matches('/').to_owned();
-        let uri = base_uri(&base).map_err(&fail)?;
-        let octocrab = connect(uri, &token, connect_timeout).map_err(&fail)?;
-        Ok(Self { name, clock, octocrab, base, deadline: request_timeout })
+        let octocrab = connect(base_uri(&base)?, token, connect_timeout)?;
+        Ok(Self { clock, octocrab, base, deadline, budget: Mutex::new(None) })
     }
 
-    /// Sends one request to `path` below the API's address.
-    pub(super) async fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, NoAnswer> {
-        match tokio::time::timeout(self.deadline, self.follow(method, path, body)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(NoAnswer {
+    /// The address of the API.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// What the latest answer said about the allowance of requests.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        *self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends one request and reads the answer, whatever it is.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub(super) async fn ask(&self, call: Call<'_>) -> Result<Answer, ForgeError> {
+        let trouble = match tokio::time::timeout(self.deadline, self.follow(call)).await {
+            Ok(Ok(answer)) => {
+                if let Some(budget) = budget(&answer.headers) {
+                    *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
+                }
+                return Ok(answer);
+            }
+            Ok(Err(trouble)) => trouble,
+            Err(_) => NoAnswer {
                 message: format!("no answer within {} s", self.deadline.as_secs_f32()),
                 may_have_arrived: true,
-            }),
-        }
+            },
+        };
+        Err(ForgeError {
+            kind: ForgeErrorKind::Unreachable,
+            message: format!("{} at {}: {}", call.title(), self.base, trouble.message),
+            may_have_arrived: trouble.may_have_arrived,
+        })
     }
 
-    async fn follow(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, NoAnswer> {
-        let mut target = format!("{}{path}", self.base);
+    async fn follow(&self, call: Call<'_>) -> Result<Answer, NoAnswer> {
+        let mut target = format!("{}{}", self.base, call.path);
         for _ in 0..=REDIRECT_LIMIT {
-            let answer = self.send(method, &target, body).await?;
+            let answer = self.send(call, &target).await?;
             // Not 303, which would turn a request that writes into one that reads.
             if !matches!(answer.status.as_u16(), 301 | 302 | 307 | 308) {
                 return Ok(answer);
@@ -140,9 +150,12 @@ impl GitHub {
         Err(NoAnswer { message: "it redirects in a circle".to_owned(), may_have_arrived: false })
     }
 
-    async fn send(&self, method: &Method, target: &str, body: Option<&Value>) -> Result<Answer, NoAnswer> {
-        let builder = http::request::Builder::new().method(method).uri(target);
-        let request = self.octocrab.build_request(builder, body).map_err(|error| NoAnswer {
+    async fn send(&self, call: Call<'_>, target: &str) -> Result<Answer, NoAnswer> {
+        let mut builder = http::request::Builder::new().method(call.method).uri(target);
+        if let Some(Validator(known)) = call.unless {
+            builder = builder.header(IF_NONE_MATCH, known);
+        }
+        let request = self.octocrab.build_request(builder, call.body).map_err(|error| NoAnswer {
             message: format!("the request can't be built: {}", causes(&error)),
             may_have_arrived: false,
         })?;
@@ -175,6 +188,17 @@ impl GitHub {
             }
         }
     }
+}
+
+/// What an answer says about the allowance of requests; GitHub says it in each, unless an operator switched it off.
+fn budget(headers: &HeaderMap) -> Option<Budget> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let resets_at = i64::try_from(number("x-ratelimit-reset")?).ok()?.saturating_mul(1000);
+    Some(Budget {
+        limit: number("x-ratelimit-limit")?,
+        remaining: number("x-ratelimit-remaining")?,
+        resets_at: Timestamp::from_millis(resets_at),
+    })
 }
 
 fn base_uri(base: &str) -> Result<Uri, String> {
@@ -267,8 +291,9 @@ pub(super) fn one_line(text: &str, limit: usize) -> String {
 mod tests {
     use super::*;
 
-    async fn github(api_url: &str, token: &str) -> Result<GitHub, SetupError> {
-        GitHub::new(GitHubOptions::new("github", api_url, SecretString::from(token)), Clock::system())
+    async fn github(api_url: &str, token: &str) -> Result<Api, String> {
+        let deadline = Duration::from_secs(5);
+        Api::new(api_url, &SecretString::from(token), deadline, deadline, Clock::system())
     }
 
     #[tokio::test]
@@ -277,9 +302,9 @@ mod tests {
             assert!(github(url, "t").await.is_err(), "{url}");
         }
         for token in ["", "line\n", "a b", "ä"] {
-            let error = github("http://localhost", token).await.err().map(|error| error.to_string());
+            let error = github("http://localhost", token).await.err();
             let error = error.unwrap_or_else(|| panic!("{token:?} is taken"));
-            assert!(error.starts_with("forge `github`: its token is empty or"), "{error}");
+            assert!(error.starts_with("its token is empty or"), "{error}");
         }
     }
 
@@ -297,6 +322,19 @@ mod tests {
         ] {
             assert_eq!(github.same_origin(location).as_deref(), expected, "{location}");
         }
+    }
+
+    #[test]
+    fn an_allowance_is_read_if_it_is_told_whole() {
+        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            pairs.iter().map(|(name, value)| (name.parse().expect("name"), HeaderValue::from_static(value))).collect()
+        };
+        let told =
+            [("x-ratelimit-limit", "5000"), ("x-ratelimit-remaining", "4998"), ("x-ratelimit-reset", "1700000000")];
+        let expected = Budget { limit: 5000, remaining: 4998, resets_at: Timestamp::from_millis(1_700_000_000_000) };
+        assert_eq!(budget(&headers(&told)), Some(expected));
+        assert_eq!(budget(&headers(&told[..2])), None);
+        assert_eq!(budget(&headers(&[told[0], told[1], ("x-ratelimit-reset", "99999999999999999999")])), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! GitHub: statuses out, webhooks in.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use longboat::clock::{Clock, Timestamp};
-use longboat::forge::github::{GitHub, GitHubOptions, webhook};
+use longboat::forge::github::{GitHub, GitHubOptions};
 use longboat::forge::{Forge, ForgeError, ForgeErrorKind, ForgeEvent, PostedStatus};
 use longboat::model::{CommitSha, CommitStatus, ReportTarget, RepositoryName, StatusState};
 use secrecy::SecretString;
@@ -310,12 +311,15 @@ async fn an_answer_that_is_no_answer_is_the_forges_failure() {
 /// A receiver of webhooks that does what the API will: it verifies, and answers with the error's status.
 async fn receiver(secret: &'static str) -> (String, mpsc::UnboundedReceiver<(String, ForgeEvent)>) {
     let (sender, events) = mpsc::unbounded_channel();
+    let mut options = GitHubOptions::new("github", "https://api.github.com", None);
+    options.webhook_secret = Some(SecretString::from(secret));
+    let github = Arc::new(GitHub::new(options, clock()).expect("set up"));
     let router = Router::new()
         .route(
             "/webhooks/github",
             post(async move |State(sender): State<mpsc::UnboundedSender<_>>, headers: HeaderMap, body: Bytes| {
                 let covers = [RepositoryName::parse(SHOP).expect("a name")];
-                match webhook::verify_and_parse(&SecretString::from(secret), &covers, &headers, &body) {
+                match github.receive(&covers, &headers, &body) {
                     Ok(delivery) => {
                         let id = delivery.id.expect("GitHub numbers its deliveries");
                         for event in delivery.events {
@@ -338,7 +342,7 @@ async fn receiver(secret: &'static str) -> (String, mpsc::UnboundedReceiver<(Str
 async fn webhooks_arrive_as_github_sends_them() {
     let (url, mut events) = receiver("hook secret").await;
     assert_eq!(Delivery::ping(SHOP).send(&url, "hook secret").await.status, 202);
-    assert_eq!(events.recv().await.expect("an event").1, ForgeEvent::Ping);
+    assert_eq!(events.recv().await.expect("an event").1, ForgeEvent::Ping { complaints: Vec::new() });
 
     let after = "b".repeat(40);
     let delivery = Delivery::push(&PushOf {

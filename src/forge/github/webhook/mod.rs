@@ -27,7 +27,7 @@ const LOGIN_LIMIT: usize = 100;
 ///
 /// # Errors
 /// [`WebhookError`], with the status to answer with.
-pub fn verify_and_parse(
+pub(super) fn receive(
     secret: &SecretString,
     repositories: &[RepositoryName],
     headers: &HeaderMap,
@@ -42,7 +42,7 @@ pub fn verify_and_parse(
             if let Some(name) = ping.repository.and_then(|repository| repository.full_name) {
                 covered(repositories, &name)?;
             }
-            ForgeEvent::Ping
+            ForgeEvent::Ping { complaints: Vec::new() }
         }
         "push" => ForgeEvent::Push(push(repositories, parse(body)?)?),
         other => ForgeEvent::Ignored { event: other.to_owned() },
@@ -52,7 +52,7 @@ pub fn verify_and_parse(
 
 fn verify(secret: &SecretString, headers: &HeaderMap, body: &[u8]) -> Result<(), WebhookError> {
     let mut signatures = headers.get_all("x-hub-signature-256").iter();
-    let signature = signatures.next().ok_or(WebhookError::Unsigned)?;
+    let signature = signatures.next().ok_or(WebhookError::Unsigned { header: "X-Hub-Signature-256" })?;
     // Two signatures leave open which one counts; GitHub sends one. And under an empty secret anybody can sign.
     if signatures.next().is_some() || secret.expose_secret().is_empty() {
         return Err(WebhookError::WrongSignature);

@@ -25,7 +25,7 @@ fn shop() -> Vec<RepositoryName> {
 }
 
 fn check(headers: &HeaderMap, body: &[u8]) -> Result<ForgeEvent, WebhookError> {
-    verify_and_parse(&SecretString::from(SECRET), &shop(), headers, body).map(|mut delivery| delivery.events.remove(0))
+    receive(&SecretString::from(SECRET), &shop(), headers, body).map(|mut delivery| delivery.events.remove(0))
 }
 
 fn push_of(payload: &Value) -> Result<Push, WebhookError> {
@@ -63,13 +63,13 @@ fn the_signature_of_githubs_own_documentation_is_accepted() {
 fn what_is_not_signed_over_the_very_bytes_is_refused() {
     let body = br#"{"zen":"Keep it logically awesome."}"#;
     let good = headers("ping", body);
-    assert_eq!(check(&good, body), Ok(ForgeEvent::Ping));
+    assert_eq!(check(&good, body), Ok(ForgeEvent::Ping { complaints: Vec::new() }));
     assert_eq!(check(&good, br#"{"zen": "Keep it logically awesome."}"#), Err(WebhookError::WrongSignature));
 
     let mut unsigned = good.clone();
     unsigned.remove("x-hub-signature-256");
     unsigned.insert("x-hub-signature", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709".parse().expect("ascii"));
-    assert_eq!(check(&unsigned, body), Err(WebhookError::Unsigned));
+    assert_eq!(check(&unsigned, body), Err(WebhookError::Unsigned { header: "X-Hub-Signature-256" }));
 
     let digits = sign(body).replace("sha256=", "");
     for bad in [digits.clone(), format!("sha1={digits}"), format!("sha256={}", &digits[..62]), "sha256=".into()] {
@@ -91,7 +91,7 @@ fn an_empty_secret_opens_nothing() {
     let mut headers = headers("ping", b"{}");
     let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
     headers.insert("x-hub-signature-256", signature.parse().expect("ascii"));
-    let answer = verify_and_parse(&SecretString::from(""), &shop(), &headers, b"{}");
+    let answer = receive(&SecretString::from(""), &shop(), &headers, b"{}");
     assert_eq!(answer, Err(WebhookError::WrongSignature));
 }
 
@@ -102,7 +102,7 @@ fn a_form_is_refused_with_what_to_change() {
     headers.insert("content-type", "application/x-www-form-urlencoded".parse().expect("ascii"));
     let error = check(&headers, body).expect_err("no form");
     assert_eq!(error.status(), 415);
-    assert!(error.to_string().ends_with("set the webhook's content type on GitHub to application/json"), "{error}");
+    assert!(error.to_string().ends_with("set the webhook's content type on the forge to application/json"), "{error}");
 
     headers.insert("content-type", "application/json; charset=utf-8".parse().expect("ascii"));
     assert!(matches!(check(&headers, body), Err(WebhookError::Malformed(_))));
