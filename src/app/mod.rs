@@ -94,7 +94,7 @@ impl App {
 
         let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };
-        let reporter = Reporter::start(core.store.clone(), clock.clone(), forges.clone(), reporting).await?;
+        let reporter = Reporter::start(core.store.clone(), clock.clone(), forges.clone(), None, reporting).await?;
 
         let engine = core.engine();
         let deps = TriggerDeps {

@@ -8,6 +8,7 @@
 mod error;
 mod event;
 pub mod github;
+pub mod markdown;
 mod plain;
 
 use std::collections::HashMap;

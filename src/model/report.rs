@@ -80,6 +80,14 @@ pub enum Message {
 }
 
 impl Message {
+    /// The status, if it is one.
+    pub const fn status(&self) -> Option<&CommitStatus> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::Comment { .. } => None,
+        }
+    }
+
     /// The repository that it is about.
     pub fn repository(&self) -> &RepositoryName {
         match self {
@@ -94,6 +102,12 @@ impl Message {
             Self::Status(status) => status.target.order_key(),
             Self::Comment { repository, pull_request } => format!("{repository} #{pull_request}"),
         }
+    }
+}
+
+impl From<CommitStatus> for Message {
+    fn from(status: CommitStatus) -> Self {
+        Self::Status(status)
     }
 }
 

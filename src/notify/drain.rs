@@ -9,10 +9,11 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{Lane, wait};
-use super::send::{Outcome, send};
-use super::{ReporterOptions, Shared};
+use super::send::{Outcome, Way, send};
+use super::{Composer, ReporterOptions, Shared};
 use crate::clock::{Clock, Timestamp};
 use crate::forge::{ForgeError, ForgeErrorKind, Forges};
+use crate::model::Message;
 use crate::store::{OutboxEntry, OutboxId, Store, StoreError};
 
 /// How many rows one look at the outbox takes, besides those that are under way.
@@ -22,7 +23,7 @@ const ROUNDS: u32 = 8;
 /// How long rows of a busy forge are put aside when they would hide those of another one. They come back as soon
 /// as the forge has room; this is for the case that nobody lives to bring them back.
 const ASIDE: Duration = Duration::from_secs(60);
-/// After how many tries a status is given up whatever the reason: some days at the longest wait.
+/// After how many tries a message is given up whatever the reason: some days at the longest wait.
 const LAST_TRY: u32 = 1000;
 
 /// The state of the draining task.
@@ -32,12 +33,13 @@ pub(super) struct Drain {
     options: Arc<ReporterOptions>,
     shared: Arc<Shared>,
     forges: Forges,
+    composer: Option<Arc<dyn Composer>>,
     /// One per forge, in the order of `forges`.
     lanes: Vec<Lane>,
     changed: watch::Receiver<u64>,
     tasks: JoinSet<(OutboxEntry, Outcome)>,
     flights: HashMap<Id, Flight>,
-    /// The commits and contexts that have a row under way.
+    /// The commits and contexts, and the pull requests, that have a row under way.
     busy: HashSet<String>,
     /// Rows up to this one may have been sent by an earlier process.
     inherited: OutboxId,
@@ -63,6 +65,7 @@ impl Drain {
         store: Store,
         clock: Clock,
         forges: Forges,
+        composer: Option<Arc<dyn Composer>>,
         options: ReporterOptions,
         shared: Arc<Shared>,
     ) -> Result<Self, StoreError> {
@@ -81,6 +84,7 @@ impl Drain {
             store,
             clock,
             forges,
+            composer,
             shared,
             changed,
             inherited,
@@ -113,7 +117,7 @@ impl Drain {
         }
         let grace = self.options.grace;
         if tokio::time::timeout(grace, self.finish()).await.is_err() {
-            tracing::info!(requests = self.flights.len(), "stopped while commit statuses were under way");
+            tracing::info!(requests = self.flights.len(), "stopped while messages were under way");
         }
         self.publish();
     }
@@ -164,11 +168,17 @@ impl Drain {
                 outdated.push(entry.id);
                 continue;
             }
-            let Some(index) = self.forges.index_of(&entry.status.target.repository) else {
+            let Some(index) = self.forges.index_of(entry.message.repository()) else {
                 homeless.push(entry);
                 continue;
             };
             let Some(lane) = self.lanes.get_mut(index) else { continue };
+            if matches!(entry.message, Message::Comment { .. })
+                && (self.composer.is_none() || !lane.forge.capabilities().pull_requests)
+            {
+                outdated.push(entry.id);
+                continue;
+            }
             if let Some(until) = lane.pause(now) {
                 put_off.entry(until).or_default().push(entry.id);
             } else if lane.has_room(&self.options) {
@@ -186,7 +196,7 @@ impl Drain {
         }
         for entry in homeless {
             let reason = "the configuration names this repository no more, so there is no forge to tell";
-            tracing::warn!(repository = %entry.status.target.repository, context = entry.status.target.context, reason, "a commit status is given up");
+            tracing::warn!(about = entry.order_key, reason, "a message is given up");
             self.store.outbox_failed(entry.id, reason).await?;
             self.forget(entry.id);
         }
@@ -216,13 +226,18 @@ impl Drain {
         let Some(lane) = self.lanes.get_mut(index) else { return };
         let inherited = entry.id <= self.inherited && !self.not_there.contains(&entry.id);
         let look_first = inherited || self.lost.contains(&entry.id);
-        let (store, forge, options) = (self.store.clone(), Arc::clone(&lane.forge), Arc::clone(&self.options));
+        let way = Way {
+            store: self.store.clone(),
+            forge: Arc::clone(&lane.forge),
+            composer: self.composer.clone(),
+            public_url: self.options.public_url.clone(),
+        };
         let flight = Flight { id: entry.id, order_key: entry.order_key.clone(), lane: index };
         lane.aside.remove(&entry.id);
         lane.stats.in_flight += 1;
         self.busy.insert(entry.order_key.clone());
         let task = self.tasks.spawn(async move {
-            let outcome = send(&store, &forge, &entry, options.public_url.as_deref(), look_first).await;
+            let outcome = send(&way, &entry, look_first).await;
             (entry, outcome)
         });
         self.flights.insert(task.id(), flight);
@@ -246,6 +261,12 @@ impl Drain {
                 Err(error)
             }
             Ok((_, (entry, Outcome::NotLookedUp(error)))) => self.put_off(&flight, &entry, error).await,
+            Ok((_, (entry, Outcome::NotComposed(reason)))) => {
+                tracing::warn!(about = entry.order_key, reason, "a comment could not be put together");
+                let at = self.clock.now().plus(wait(entry.attempts.saturating_add(1), &self.options));
+                self.timers.insert(at);
+                self.store.outbox_retry(flight.id, at, &reason).await
+            }
             Ok((_, (entry, Outcome::NotTaken(error)))) => {
                 if error.may_have_arrived {
                     self.lost.insert(flight.id);
@@ -259,7 +280,7 @@ impl Drain {
                 self.put_off(&flight, &entry, error).await
             }
             Err(error) => {
-                tracing::error!(%error, "sending a commit status broke off");
+                tracing::error!(%error, "sending a message broke off");
                 self.lost.insert(flight.id);
                 let at = self.clock.now().plus(self.options.longest_wait);
                 self.timers.insert(at);
@@ -279,7 +300,7 @@ impl Drain {
             lane.stats.last_error = None;
         }
         // Nobody has to listen.
-        let _ = self.shared.sent.send(entry.status).is_ok();
+        let _ = self.shared.sent.send(entry.message).is_ok();
     }
 
     /// Decides about another try, and writes that down.
@@ -288,24 +309,21 @@ impl Drain {
         let now = self.clock.now();
         let pause = lane.trouble(&error, now, &self.options);
         let tries = entry.attempts.saturating_add(1);
-        let target = &entry.status.target;
         if gives_up(error.kind, tries, &self.options) {
             lane.stats.failed += 1;
             tracing::warn!(
                 forge = lane.stats.name,
-                repository = %target.repository,
-                commit = target.commit.short(),
-                context = target.context,
+                about = entry.order_key,
                 tries,
                 reason = error.message,
-                "a commit status is given up"
+                "a message is given up"
             );
             self.forget(flight.id);
             return self.store.outbox_failed(flight.id, &error.message).await;
         }
-        tracing::debug!(forge = lane.stats.name, context = target.context, tries, reason = error.message, "put off");
+        tracing::debug!(forge = lane.stats.name, about = entry.order_key, tries, reason = error.message, "put off");
         if let (ForgeErrorKind::RateLimited { .. }, Some(until)) = (error.kind, pause) {
-            // The forge's own limits are no failure of the status.
+            // The forge's own limits are no failure of the message.
             self.timers.insert(until);
             return self.store.outbox_defer(&[flight.id], until).await;
         }

@@ -39,10 +39,10 @@ impl Lane {
         self.stats.in_flight < most
     }
 
-    /// A status arrived, or the forge gave a clear answer about it.
+    /// A message arrived, or the forge gave a clear answer about it.
     pub(super) fn answered(&mut self) {
         if self.failures >= TRIP {
-            tracing::info!(forge = self.stats.name, "the forge takes commit statuses again");
+            tracing::info!(forge = self.stats.name, "the forge takes messages again");
         }
         self.failures = 0;
         self.stats.paused_until = None;
@@ -67,7 +67,7 @@ impl Lane {
             // Requests that were under way when the rest began say nothing new.
             self.failures = self.failures.saturating_add(1);
             if self.failures == TRIP {
-                tracing::warn!(forge = self.stats.name, reason = error.message, "commit statuses wait for the forge");
+                tracing::warn!(forge = self.stats.name, reason = error.message, "messages wait for the forge");
             }
             if self.failures >= TRIP {
                 self.stats.paused_until = Some(now.plus(wait(self.failures - TRIP + 1, options)));

@@ -1,17 +1,19 @@
 //! What Longboat says to the world: it drains the outbox into the forges.
 //!
-//! A change of state and the status that speaks of it are one transaction in the store; this room brings
-//! the status to the commit, in order per commit and context, once, and as late as the forge makes it. It
-//! is the only reader of the outbox:
+//! A change of state and the message that speaks of it are one transaction in the store; this room brings
+//! a status to its commit, in order per commit and context, once, and as late as the forge makes it, and keeps
+//! the one comment of a pull request up to date. It is the only reader of the outbox:
 //!
 //! - [`Reporter`] owns a task (`drain`) that looks for rows that are due, at each change of the outbox and
-//!   each time that something falls due on the [`Clock`]; per commit and context one request is under way,
-//!   per forge a few.
+//!   each time that something falls due on the [`Clock`]; per commit and context and per pull request one
+//!   request is under way, per forge a few.
 //! - One row's way to the forge and back into the store is in `send`. A row that may have been sent
 //!   already (the answer was lost, or it's older than this process) is looked up on the commit first.
+//! - What a comment says is put together by a [`Composer`] when it is sent; `comment` brings it to the pull request.
 //! - How a forge fares is in `lane`: several failures in a row, or its own word, make a pause in which
 //!   nothing goes there. Other forges don't notice.
 
+mod comment;
 mod drain;
 mod lane;
 mod send;
@@ -19,22 +21,23 @@ mod send;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::{Clock, Timestamp};
 use crate::forge::Forges;
-use crate::model::CommitStatus;
+use crate::model::{Comment, Message, RepositoryName};
 use crate::store::{Store, StoreError};
 
-/// How many statuses a slow listener of [`Reporter::subscribe`] may lag behind before it misses some.
+/// How many messages a slow listener of [`Reporter::subscribe`] may lag behind before it misses some.
 const LISTENER_BUFFER: usize = 256;
 
 /// How the reporter works.
 #[derive(Debug, Clone)]
 pub struct ReporterOptions {
-    /// The server's public address; without one, statuses carry no link.
+    /// The server's public address; without one, statuses and comments carry no link.
     pub public_url: Option<String>,
     /// How many requests may be under way to one forge.
     pub per_forge: usize,
@@ -42,7 +45,7 @@ pub struct ReporterOptions {
     pub first_wait: Duration,
     /// The longest wait between two tries.
     pub longest_wait: Duration,
-    /// After how many answers like "not found" or "no permission" a status is given up.
+    /// After how many answers like "not found" or "no permission" a message is given up.
     pub tries: u32,
     /// How long [`Reporter::shutdown`] waits for requests that are under way.
     pub grace: Duration,
@@ -61,10 +64,20 @@ impl Default for ReporterOptions {
     }
 }
 
+/// Puts together what the comment of a pull request says.
+#[async_trait]
+pub trait Composer: Send + Sync + 'static {
+    /// What the comment says as things stand now; `None`: there is nothing to say about this pull request.
+    ///
+    /// # Errors
+    /// Why it can't be told for now, in words. It is asked again later.
+    async fn compose(&self, repository: &RepositoryName, pull_request: u64) -> Result<Option<Comment>, String>;
+}
+
 /// How reporting goes, to be shown to people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReporterStats {
-    /// Statuses that wait to be sent, those under way included.
+    /// Messages that wait to be sent, those under way included.
     pub waiting: u64,
     /// One entry per forge of the configuration.
     pub forges: Vec<ForgeStats>,
@@ -77,13 +90,13 @@ pub struct ForgeStats {
     pub name: String,
     /// Requests under way.
     pub in_flight: usize,
-    /// Statuses that arrived.
+    /// Messages that arrived.
     pub sent: u64,
-    /// Statuses that were given up.
+    /// Messages that were given up.
     pub failed: u64,
     /// Until when nothing goes there, if it's at rest.
     pub paused_until: Option<Timestamp>,
-    /// The last trouble and when it was; none once a later status arrived.
+    /// The last trouble and when it was; none once a later message arrived.
     pub last_error: Option<(Timestamp, String)>,
 }
 
@@ -100,11 +113,11 @@ pub struct Reporter {
 #[derive(Debug)]
 struct Shared {
     forges: Mutex<Vec<ForgeStats>>,
-    sent: broadcast::Sender<CommitStatus>,
+    sent: broadcast::Sender<Message>,
 }
 
 impl Reporter {
-    /// Starts to drain the outbox.
+    /// Starts to drain the outbox. Without a `composer`, no comments are written.
     ///
     /// # Errors
     /// If the store can't be read.
@@ -112,11 +125,12 @@ impl Reporter {
         store: Store,
         clock: Clock,
         forges: Forges,
+        composer: Option<Arc<dyn Composer>>,
         options: ReporterOptions,
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared { forges: Mutex::default(), sent: broadcast::Sender::new(LISTENER_BUFFER) });
         let stop = CancellationToken::new();
-        let drain = drain::Drain::new(store.clone(), clock, forges, options, Arc::clone(&shared)).await?;
+        let drain = drain::Drain::new(store.clone(), clock, forges, composer, options, Arc::clone(&shared)).await?;
         let task = tokio::spawn(drain.run(stop.clone()));
         Ok(Self { store, stop: stop.drop_guard(), task, shared })
     }
@@ -131,9 +145,9 @@ impl Reporter {
         Ok(ReporterStats { waiting, forges })
     }
 
-    /// Every status from now on, once it stands on the forge. For a repository without a forge that is when
+    /// Every message from now on, once it stands on the forge. For a repository without a forge that is when
     /// its turn came.
-    pub fn subscribe(&self) -> broadcast::Receiver<CommitStatus> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Message> {
         self.shared.sent.subscribe()
     }
 
@@ -142,7 +156,7 @@ impl Reporter {
     pub async fn shutdown(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "the reporter of commit statuses ended badly");
+            tracing::error!(%error, "the reporter ended badly");
         }
     }
 }

@@ -1,37 +1,52 @@
-//! One status on its way to the forge, and the word about it back into the store.
+//! One message on its way to the forge, and the word about it back into the store.
 
 use std::sync::Arc;
 
+use super::{Composer, comment};
 use crate::forge::{Forge, ForgeError};
-use crate::model::CommitStatus;
+use crate::model::{CommitStatus, Message};
 use crate::store::{OutboxEntry, Store, StoreError};
 
 /// What became of one try.
 pub(super) enum Outcome {
-    /// It stands on the commit, and the store knows.
+    /// It stands on the forge, and the store knows.
     Sent,
-    /// It stands on the commit, but the store could not be told: it has to be looked up before the next try.
+    /// It stands on the forge, but the store could not be told: it has to be looked up before the next try.
     Unrecorded(StoreError),
     /// Whether it stands there already could not be found out; nothing was sent.
     NotLookedUp(ForgeError),
     /// It was sent, and the forge did not take it or did not answer.
     NotTaken(ForgeError),
+    /// What to say could not be put together, and why; nothing was sent.
+    NotComposed(String),
+}
+
+/// What a message needs on its way.
+pub(super) struct Way {
+    pub(super) store: Store,
+    pub(super) forge: Arc<dyn Forge>,
+    pub(super) composer: Option<Arc<dyn Composer>>,
+    pub(super) public_url: Option<String>,
+}
+
+/// Brings one message to its forge. `look_first`: it may have been sent already.
+pub(super) async fn send(way: &Way, entry: &OutboxEntry, look_first: bool) -> Outcome {
+    match &entry.message {
+        Message::Status(status) => send_status(way, entry, status, look_first).await,
+        Message::Comment { repository, pull_request } => {
+            comment::bring_up_to_date(way, entry, repository, *pull_request).await
+        }
+    }
 }
 
 /// Brings one status to its forge.
 ///
 /// With `look_first`, the newest status of its commit and context is read; if that says the very same, the
 /// status has arrived in an earlier try and is not sent again.
-pub(super) async fn send(
-    store: &Store,
-    forge: &Arc<dyn Forge>,
-    entry: &OutboxEntry,
-    public_url: Option<&str>,
-    look_first: bool,
-) -> Outcome {
-    let status = &entry.status;
+async fn send_status(way: &Way, entry: &OutboxEntry, status: &CommitStatus, look_first: bool) -> Outcome {
+    let Way { store, forge, .. } = way;
     let repo = status.target.repository.as_str();
-    let url = public_url.map(|public| target_url(public, status));
+    let url = way.public_url.as_deref().map(|public| target_url(public, status));
     if look_first {
         match forge.newest_status(repo, &status.target.commit, &status.target.context).await {
             Ok(Some(newest)) if newest.says(status, url.as_deref()) => return record(store, entry).await,
@@ -48,7 +63,8 @@ pub(super) async fn send(
     }
 }
 
-async fn record(store: &Store, entry: &OutboxEntry) -> Outcome {
+/// Notes that a message stands on its forge.
+pub(super) async fn record(store: &Store, entry: &OutboxEntry) -> Outcome {
     match store.outbox_sent(&[entry.id]).await {
         Ok(()) => Outcome::Sent,
         Err(error) => Outcome::Unrecorded(error),

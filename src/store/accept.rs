@@ -23,7 +23,7 @@ impl Store {
     /// # Errors
     /// If it can't be written.
     pub async fn accept(&self, change: RefChange) -> Result<Accepted, StoreError> {
-        let checking = change.checking.as_ref().map(|status| outbox::NewEntry::new(None, status)).transpose()?;
+        let checking = change.checking.clone().map(|status| outbox::NewEntry::new(None, &status.into())).transpose()?;
         self.write(move |tx| Box::pin(accept(tx, change, checking))).await
     }
 }

@@ -11,8 +11,8 @@ use super::writer::Tx;
 use super::{Store, StoreError, outbox};
 use crate::clock::Timestamp;
 use crate::model::{
-    ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, NewExecution, PipelineName,
-    RepositoryName, RevisionId, Status, StatusState,
+    ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, Message, NewExecution,
+    PipelineName, RepositoryName, RevisionId, Status, StatusState,
 };
 
 /// How many executions a list shows if nobody says.
@@ -300,13 +300,13 @@ pub(super) struct Birth {
     pub(super) new: NewExecution,
     cause: String,
     document: String,
-    queued: Option<CommitStatus>,
+    queued: Option<Message>,
 }
 
 impl Birth {
     pub(super) fn new(new: NewExecution) -> Result<Self, StoreError> {
         let queued =
-            new.report.clone().map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()));
+            new.report.clone().map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()).into());
         Ok(Self {
             cause: document(|| format!("the cause of execution {}", new.id), &new.trigger)?,
             document: document(|| format!("execution {}", new.id), &new)?,
@@ -331,8 +331,8 @@ pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<Revisio
         .execute(&mut tx.connection)
         .await?;
     insert_info(tx, key, birth, birth.new.revision.or(published)).await?;
-    if let Some(status) = &birth.queued {
-        outbox::insert(tx, &[&outbox::NewEntry::new(Some(key), status)?]).await?;
+    if let Some(message) = &birth.queued {
+        outbox::insert(tx, &[&outbox::NewEntry::new(Some(key), message)?]).await?;
     }
     Ok(Created::New(key))
 }

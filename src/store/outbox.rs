@@ -1,4 +1,4 @@
-//! The outbox: commit statuses that wait to be sent, in order per commit and context.
+//! The outbox: what waits to be said on forges, in order per commit and context, and per pull request.
 
 use std::sync::LazyLock;
 
@@ -6,26 +6,27 @@ use super::rows::{Row, document};
 use super::writer::Tx;
 use super::{Store, StoreError, chunk};
 use crate::clock::Timestamp;
-use crate::model::{CommitStatus, ExecutionKey};
+use crate::model::{ExecutionKey, Message};
 
 /// The key of an outbox row; rows of one `order_key` are sent in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutboxId(pub i64);
 
-/// A commit status that waits to be sent.
+/// A message that waits to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxEntry {
     /// Its key.
     pub id: OutboxId,
-    /// Repository, commit and context: [`crate::model::ReportTarget::order_key`].
+    /// What it is about, as far as order goes: [`Message::order_key`].
     pub order_key: String,
-    /// The execution that it speaks of; `None`: it speaks of the commit's files.
+    /// The execution that it speaks of; `None`: it speaks of the commit's files, or of a pull request.
     pub execution: Option<ExecutionKey>,
     /// What to send.
-    pub status: CommitStatus,
+    pub message: Message,
     /// How often it was tried without success.
     pub attempts: u32,
-    /// It is outdated: the same execution said something newer, or a newer execution owns the context.
+    /// It is outdated: the same execution said something newer, a newer execution owns the context, or the pull
+    /// request's comment was marked once more.
     pub newer: bool,
 }
 
@@ -187,7 +188,7 @@ fn read(row: &Row<'_>) -> Result<OutboxEntry, StoreError> {
         id: OutboxId(row.int("id")?),
         order_key: row.text("order_key")?,
         execution: row.int_or_null("execution")?.map(ExecutionKey),
-        status: row.json("document")?,
+        message: row.json("document")?,
         attempts: row.count("attempts")?,
         newer: row.int("newer")? != 0,
     })
@@ -201,10 +202,10 @@ pub(super) struct NewEntry {
 }
 
 impl NewEntry {
-    /// A status of an execution, or of a commit's files if there is none.
-    pub(super) fn new(execution: Option<ExecutionKey>, status: &CommitStatus) -> Result<Self, StoreError> {
-        let order_key = status.target.order_key();
-        let document = document(|| format!("the status {order_key}"), status)?;
+    /// What an execution says, or what is said of a commit's files or a pull request if there is none.
+    pub(super) fn new(execution: Option<ExecutionKey>, message: &Message) -> Result<Self, StoreError> {
+        let order_key = message.order_key();
+        let document = document(|| format!("the message {order_key}"), message)?;
         Ok(Self { order_key, execution, document })
     }
 }

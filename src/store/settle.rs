@@ -9,7 +9,7 @@ use super::rows::document;
 use super::writer::Tx;
 use super::{InboxId, Store, StoreError, outbox, publish};
 use crate::model::{
-    ApplicationName, CommitSha, CommitStatus, ExecutionKey, NewExecution, PipelineName, RepositoryName, RevisionId,
+    ApplicationName, CommitSha, ExecutionKey, Message, NewExecution, PipelineName, RepositoryName, RevisionId,
 };
 
 /// The whole result of working off one inbox entry.
@@ -29,8 +29,8 @@ pub struct Settlement {
     pub withdraw: Vec<ApplicationName>,
     /// What is to run. Where a pipeline is published here, its revision is filled in.
     pub executions: Vec<NewExecution>,
-    /// What is to be said about commits.
-    pub statuses: Vec<CommitStatus>,
+    /// What is to be said about commits and pull requests.
+    pub messages: Vec<Message>,
     /// What was found in the commit.
     pub findings: Option<CommitFindings>,
     /// Whether the repository's tree holds pipeline files, if that was looked at.
@@ -88,9 +88,9 @@ impl Encoded {
             withdraw: settlement.withdraw,
             births: settlement.executions.into_iter().map(Birth::new).collect::<Result<_, _>>()?,
             reports: settlement
-                .statuses
+                .messages
                 .iter()
-                .map(|status| outbox::NewEntry::new(None, status))
+                .map(|message| outbox::NewEntry::new(None, message))
                 .collect::<Result<_, _>>()?,
             findings: findings.transpose()?,
             has_files: settlement.has_files,

@@ -10,7 +10,7 @@ use super::start::{self, Push};
 use super::{Notice, Repository, Shared};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::gitops::{Checked, CheckedApplication, summarize};
-use crate::model::{ApplicationName, CommitSha, CommitStatus, RepositoryName};
+use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, RepositoryName};
 use crate::store::{CommitFindings, InboxEntry, InboxId, Publication, Published, Settled, Settlement};
 
 /// Why a commit is looked into.
@@ -81,7 +81,7 @@ pub(super) async fn branch(
         publish: catalogued.publish,
         withdraw: catalogued.withdraw,
         executions,
-        statuses,
+        messages: statuses.into_iter().map(Message::from).collect(),
         findings: Some(findings(repository, branch, commit, &checked)),
         has_files: tracked.then_some(checked.files > 0),
         ..empty(repository.name(), occasion.inbox())
@@ -128,7 +128,8 @@ pub(super) async fn tag(
         executions = start::executions(shared, push, definitions, &mut statuses).await?;
     }
     let (git_ref, commit) = (entry.git_ref.clone(), Some(commit.clone()));
-    let settlement = Settlement { git_ref, commit, executions, statuses, ..empty(repository.name(), Some(entry.id)) };
+    let messages = statuses.into_iter().map(Message::from).collect();
+    let settlement = Settlement { git_ref, commit, executions, messages, ..empty(repository.name(), Some(entry.id)) };
     let settled = shared.store.settle(settlement).await?;
     submit(shared, &settled).await;
     Ok(())
@@ -139,7 +140,7 @@ pub(super) async fn end(shared: &Shared, entry: &InboxEntry, status: Option<Comm
     let settlement = Settlement {
         git_ref: entry.git_ref.clone(),
         commit: entry.new.clone(),
-        statuses: status.into_iter().collect(),
+        messages: status.into_iter().map(Message::from).collect(),
         ..empty(&entry.repository, Some(entry.id))
     };
     shared.store.settle(settlement).await?;
@@ -156,7 +157,7 @@ fn empty(repository: &RepositoryName, inbox: Option<InboxId>) -> Settlement {
         publish: Vec::new(),
         withdraw: Vec::new(),
         executions: Vec::new(),
-        statuses: Vec::new(),
+        messages: Vec::new(),
         findings: None,
         has_files: None,
     }

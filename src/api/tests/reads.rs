@@ -61,7 +61,7 @@ pub(super) async fn seed(world: &World) {
             execution(2, "clean up", COMMIT),
             execution(3, "deploy", &other),
         ],
-        statuses: Vec::new(),
+        messages: Vec::new(),
         findings: Some(CommitFindings {
             repository: repository.clone(),
             commit,

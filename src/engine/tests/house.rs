@@ -424,7 +424,7 @@ impl House {
                 return said;
             }
             for entry in due {
-                said.push(entry.status.description.clone());
+                said.push(entry.message.status().expect("a status").description.clone());
                 self.store.outbox_sent(&[entry.id]).await.expect("marked");
             }
         }

@@ -18,8 +18,9 @@ pub(super) async fn what_was_created_can_be_read(fixture: Fixture) {
     assert_eq!(store.execution_by_key(ExecutionKey(77)).await.expect("reads"), None);
     assert_eq!(store.journal(key).await.expect("reads"), []);
     let said = store.due_outbox(10).await.expect("reads");
-    assert_eq!((said[0].status.description.as_str(), said[0].execution), ("Queued", Some(key)));
-    assert_eq!(said[0].status.page, new.id.page());
+    let status = said[0].message.status().expect("a status");
+    assert_eq!((status.description.as_str(), said[0].execution), ("Queued", Some(key)));
+    assert_eq!(status.page, new.id.page());
     let listed = store.executions(ExecutionFilter::default()).await.expect("reads").items.remove(0);
     assert_eq!((listed.id, listed.cause, listed.branch.as_deref()), (new.id, new.trigger, Some("main")));
 }

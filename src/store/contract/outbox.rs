@@ -14,15 +14,20 @@ async fn say(store: &Store, key: ExecutionKey, seq: i64, text: &str) {
 }
 
 async fn say_about_files(store: &Store, context: &str, text: &str) {
-    store.settle(Settlement { statuses: vec![status(context, text)], ..settlement(None, 1) }).await.expect("settles");
+    store.settle(Settlement { messages: vec![status(context, text).into()], ..settlement(None, 1) }).await.expect("settles");
 }
 
 async fn due(store: &Store) -> Vec<OutboxEntry> {
     store.due_outbox(10).await.expect("reads")
 }
 
+/// The text of a row that must be a status.
+fn said(row: &OutboxEntry) -> &str {
+    &row.message.status().expect("a status").description
+}
+
 fn texts(rows: &[OutboxEntry]) -> Vec<(&str, bool)> {
-    rows.iter().map(|row| (row.status.description.as_str(), row.newer)).collect()
+    rows.iter().map(|row| (said(row), row.newer)).collect()
 }
 
 /// All rows in the order in which they would be sent, with what is outdated by then.
@@ -30,7 +35,7 @@ async fn send_all(store: &Store) -> Vec<(String, bool)> {
     let mut sent = Vec::new();
     while let Some(row) = due(store).await.into_iter().next() {
         store.outbox_sent(&[row.id]).await.expect("writes");
-        sent.push((row.status.description, row.newer));
+        sent.push((said(&row).to_owned(), row.newer));
     }
     sent
 }

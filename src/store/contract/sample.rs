@@ -111,7 +111,7 @@ pub(super) fn settlement(inbox: Option<InboxId>, number: u64) -> Settlement {
         publish: Vec::new(),
         withdraw: Vec::new(),
         executions: Vec::new(),
-        statuses: Vec::new(),
+        messages: Vec::new(),
         findings: None,
         has_files: None,
     }

@@ -126,7 +126,7 @@ async fn seed(world: &World) {
                 "A longer headline that says what the change is for, and why it had to be made today",
             ),
         ],
-        statuses: Vec::new(),
+        messages: Vec::new(),
         findings: Some(CommitFindings {
             repository: repository.clone(),
             commit,

@@ -11,8 +11,8 @@ use longboat::clock::{Clock, Timestamp};
 use longboat::forge::github::{GitHub, GitHubOptions};
 use longboat::forge::{Forge, Forges};
 use longboat::model::{
-    Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, NewExecution, ReportTarget, RepositoryName, Status,
-    StatusState,
+    Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, Message, NewExecution, ReportTarget, RepositoryName,
+    Status, StatusState,
 };
 use longboat::notify::{ForgeStats, Reporter, ReporterOptions};
 use longboat::store::{Append, Created, Settlement, Store};
@@ -64,7 +64,7 @@ impl World {
     }
 
     async fn start(&self, forges: Forges, options: ReporterOptions) -> Reporter {
-        Reporter::start(self.store.clone(), self.clock.clone(), forges, options).await.expect("the reporter starts")
+        Reporter::start(self.store.clone(), self.clock.clone(), forges, None, options).await.expect("the reporter starts")
     }
 
     /// Puts statuses into the outbox, in one transaction.
@@ -181,7 +181,7 @@ async fn say(store: &Store, statuses: Vec<CommitStatus>) {
         publish: Vec::new(),
         withdraw: Vec::new(),
         executions: Vec::new(),
-        statuses,
+        messages: statuses.into_iter().map(Message::from).collect(),
         findings: None,
         has_files: None,
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longboat::forge::{Forges, PlainForge};
+use longboat::model::Message;
 use longboat::model::StatusState::{Failure, Pending, Success};
 use longboat::notify::ReporterOptions;
 
@@ -107,7 +108,7 @@ async fn repositories_without_a_forge_count_as_told() {
     let status = status_of("local/shop", &sha(1), DEPLOY, Success, "Succeeded in 1s");
     world.say(vec![status.clone()]).await;
     let heard = tokio::time::timeout(Duration::from_secs(30), told.recv()).await;
-    assert_eq!(heard.expect("in time").expect("a status"), status);
+    assert_eq!(heard.expect("in time").expect("a status"), Message::Status(status));
     until("it is counted", async || forge_stats(&reporter, "local").await.sent == 1).await;
     reporter.shutdown().await;
 }

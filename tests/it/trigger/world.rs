@@ -187,7 +187,7 @@ impl World {
                 return said.into_iter().map(|(_, line)| line).collect();
             }
             for entry in &due {
-                let status = &entry.status;
+                let Some(status) = entry.message.status() else { continue };
                 if status.target.commit == *commit {
                     let line = format!("{}: {:?} {}", status.target.context, status.state, status.description);
                     said.push((entry.id, line));
