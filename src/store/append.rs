@@ -58,7 +58,8 @@ pub(super) struct Encoded {
 impl Encoded {
     fn new(mut row: Append) -> Result<Self, StoreError> {
         check_size(|| format!("a journal row of execution {}", row.key.0), &row.body)?;
-        let report = row.report.take().map(|status| outbox::NewEntry::new(Some(row.key), &status.into())).transpose()?;
+        let report =
+            row.report.take().map(|status| outbox::NewEntry::new(Some(row.key), &status.into())).transpose()?;
         Ok(Self { row, report })
     }
 }

@@ -305,8 +305,10 @@ pub(super) struct Birth {
 
 impl Birth {
     pub(super) fn new(new: NewExecution) -> Result<Self, StoreError> {
-        let queued =
-            new.report.clone().map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()).into());
+        let queued = new
+            .report
+            .clone()
+            .map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()).into());
         Ok(Self {
             cause: document(|| format!("the cause of execution {}", new.id), &new.trigger)?,
             document: document(|| format!("execution {}", new.id), &new)?,

@@ -172,7 +172,10 @@ pub(super) async fn checking_is_said_with_the_entry_and_not_without(fixture: Fix
     accept(&store, RefChange { delivery: None, ..change }).await;
     assert!(!inbox.has_changed().expect("open") && !outbox.has_changed().expect("open"));
     let rows = store.due_outbox(10).await.expect("reads");
-    assert_eq!(rows.iter().map(|row| row.message.status().expect("a status").description.as_str()).collect::<Vec<_>>(), ["Checking"]);
+    assert_eq!(
+        rows.iter().map(|row| row.message.status().expect("a status").description.as_str()).collect::<Vec<_>>(),
+        ["Checking"]
+    );
 }
 
 /// Pushes of distinct commits, each with one to three webhooks that come in order but late, and looks between that

@@ -34,7 +34,10 @@ pub(super) async fn rows_reach_journal_summary_and_outbox(fixture: Fixture) {
     let live = store.live().await.expect("reads")[0];
     assert_eq!((live.key, live.status, live.seq, live.due_at), (key, Status::Running, 1, Some(due)));
     let said = store.due_outbox(10).await.expect("reads");
-    assert_eq!((said[0].message.status().expect("a status").description.as_str(), said[0].execution), ("Running: bake (2 of 5)", Some(key)));
+    assert_eq!(
+        (said[0].message.status().expect("a status").description.as_str(), said[0].execution),
+        ("Running: bake (2 of 5)", Some(key))
+    );
 
     // Numbers may leave gaps, but they rise.
     let end = append(key, 5, Status::Canceled);

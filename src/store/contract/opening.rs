@@ -54,7 +54,9 @@ pub(super) async fn the_database_of_a_later_version_is_refused(fixture: Fixture)
     store
         .write(|tx| {
             Box::pin(async move {
-                sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1").execute(&mut tx.connection).await?;
+                sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
+                    .execute(&mut tx.connection)
+                    .await?;
                 Ok(())
             })
         })

@@ -14,7 +14,10 @@ async fn say(store: &Store, key: ExecutionKey, seq: i64, text: &str) {
 }
 
 async fn say_about_files(store: &Store, context: &str, text: &str) {
-    store.settle(Settlement { messages: vec![status(context, text).into()], ..settlement(None, 1) }).await.expect("settles");
+    store
+        .settle(Settlement { messages: vec![status(context, text).into()], ..settlement(None, 1) })
+        .await
+        .expect("settles");
 }
 
 async fn due(store: &Store) -> Vec<OutboxEntry> {

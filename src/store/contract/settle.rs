@@ -54,7 +54,8 @@ pub(super) async fn all_that_came_out_of_a_commit_appears_together(fixture: Fixt
     assert_eq!(store.findings(&repository("acme/shop"), &sha(1)).await.expect("reads"), Some(findings));
     assert_eq!(store.due_inbox(10).await.expect("reads"), []);
     let said = store.due_outbox(10).await.expect("reads");
-    let said: Vec<_> = said.iter().map(|row| (row.message.status().expect("a status").description.as_str(), row.execution)).collect();
+    let said: Vec<_> =
+        said.iter().map(|row| (row.message.status().expect("a status").description.as_str(), row.execution)).collect();
     assert_eq!(said, [("Queued", Some(settled.executions[0])), ("2 pipelines valid", None)]);
     let applications = store.applications().await.expect("reads");
     assert_eq!((applications[0].name.as_str(), applications[0].pipelines, applications.len()), ("shop", 2, 1));

@@ -64,7 +64,9 @@ impl World {
     }
 
     async fn start(&self, forges: Forges, options: ReporterOptions) -> Reporter {
-        Reporter::start(self.store.clone(), self.clock.clone(), forges, None, options).await.expect("the reporter starts")
+        Reporter::start(self.store.clone(), self.clock.clone(), forges, None, options)
+            .await
+            .expect("the reporter starts")
     }
 
     /// Puts statuses into the outbox, in one transaction.
