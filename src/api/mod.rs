@@ -10,6 +10,7 @@ mod executions;
 mod guard;
 mod health;
 mod logs;
+mod metrics;
 mod problem;
 mod repositories;
 mod request;
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use guard::{REQUEST_DEADLINE, guard};
+pub use metrics::Figures;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -51,6 +53,8 @@ pub struct ApiState {
     pub triggers: Triggers,
     /// Where the logs of stages are.
     pub logs: Arc<dyn LogSource>,
+    /// How things stand, for `/metrics`.
+    pub figures: Figures,
     /// The time.
     pub clock: Clock,
     /// Cancelled when the server begins to stop: it isn't ready any more, and streams of events end.
@@ -92,6 +96,7 @@ pub fn router(state: ApiState) -> Router {
         .nest("/api/v1", v1)
         .route("/api/{*rest}", axum::routing::any(unknown))
         .route("/webhooks/{*path}", post(webhooks::receive))
+        .route("/metrics", get(metrics::metrics_text))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(wrong_method)

@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::request::read_body;
 use crate::forge::{Delivery, ForgeEvent, Forges, WebhookError};
 use crate::store::Accepted;
+use crate::telemetry::metrics;
 use crate::trigger::Noticed;
 
 /// How many bodies of the largest size fit into memory at once, in KiB.
@@ -38,7 +39,9 @@ pub(super) async fn receive(
     }
     let limit = shared.api.config.limits.webhook_body;
     let (bytes, permits) = read_body(&headers, body, limit, Some(&shared.webhook_memory)).await?;
-    let (forge, delivery) = believe(&shared.api.forges, &path, &headers, &bytes)?;
+    let believed = believe(&shared.api.forges, &path, &headers, &bytes);
+    metrics().webhook(&path, if believed.is_ok() { "believed" } else { "refused" });
+    let (forge, delivery) = believed?;
     drop(bytes);
     drop(permits);
     let mut answers = Vec::new();

@@ -6,6 +6,7 @@
 
 mod checkouts;
 mod core;
+mod figures;
 mod forges;
 mod local;
 
@@ -112,7 +113,8 @@ impl App {
             Triggers::start(deps, TriggerOptions { reports, run_first, ..TriggerOptions::default() }).await?;
 
         let stopping = CancellationToken::new();
-        let router = router(config, &core, forges, &triggers, &stopping);
+        let figures = figures::figures(core.store.clone(), core.engine(), reporter.view(), clock.clone());
+        let router = router(config, &core, forges, &triggers, figures, &stopping);
         let stop = stopping.clone();
         let server =
             tokio::spawn(
@@ -177,6 +179,7 @@ fn router(
     core: &Core,
     forges: Forges,
     triggers: &Triggers,
+    figures: api::Figures,
     stopping: &CancellationToken,
 ) -> axum::Router {
     let config = Arc::new(config);
@@ -188,6 +191,7 @@ fn router(
         forges,
         triggers: triggers.clone(),
         logs: Arc::clone(&logs),
+        figures,
         clock: core.clock.clone(),
         stopping: stopping.clone(),
     };

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use git2::{ErrorCode, Repository, RepositoryInitOptions, RepositoryOpenFlags};
 use tokio::sync::Mutex;
@@ -15,6 +15,7 @@ use super::network::Network;
 use super::remote::Location;
 use super::{Changed, CommitInfo, GitError, Remote, RemoteHeads, Snapshot, checkout, history};
 use crate::model::CommitSha;
+use crate::telemetry::metrics;
 
 /// What a mirror fetches: branches and tags, under their own names.
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
@@ -110,6 +111,13 @@ impl Mirror {
     /// # Errors
     /// If the remote can't be fetched from.
     pub async fn fetch(&self) -> Result<(), GitError> {
+        let started = Instant::now();
+        let result = self.fetch_and_mend().await;
+        metrics().fetched(if result.is_ok() { "good" } else { "failed" }, started.elapsed());
+        result
+    }
+
+    async fn fetch_and_mend(&self) -> Result<(), GitError> {
         let _writing = self.0.writing.lock().await;
         let error = match self.fetch_once().await {
             Err(error @ (GitError::Corrupt { .. } | GitError::Failed { .. })) => error,

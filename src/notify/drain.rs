@@ -15,6 +15,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::forge::{ForgeError, ForgeErrorKind, Forges};
 use crate::model::Message;
 use crate::store::{OutboxEntry, OutboxId, Store, StoreError};
+use crate::telemetry::metrics;
 
 /// How many rows one look at the outbox takes, besides those that are under way.
 const LOOK: usize = 256;
@@ -297,6 +298,7 @@ impl Drain {
         if let Some(lane) = self.lanes.get_mut(flight.lane) {
             lane.answered();
             lane.stats.sent += 1;
+            metrics().message(&lane.stats.name, "sent");
             lane.stats.last_error = None;
         }
         // Nobody has to listen.
@@ -311,6 +313,7 @@ impl Drain {
         let tries = entry.attempts.saturating_add(1);
         if gives_up(error.kind, tries, &self.options) {
             lane.stats.failed += 1;
+            metrics().message(&lane.stats.name, "failed");
             tracing::warn!(
                 forge = lane.stats.name,
                 about = entry.order_key,
@@ -321,6 +324,7 @@ impl Drain {
             self.forget(flight.id);
             return self.store.outbox_failed(flight.id, &error.message).await;
         }
+        metrics().message(&lane.stats.name, "put off");
         tracing::debug!(forge = lane.stats.name, about = entry.order_key, tries, reason = error.message, "put off");
         if let (ForgeErrorKind::RateLimited { .. }, Some(until)) = (error.kind, pause) {
             // The forge's own limits are no failure of the message.

@@ -109,6 +109,17 @@ pub struct Reporter {
     shared: Arc<Shared>,
 }
 
+/// Shows how each forge fares; outlives the reporter.
+#[derive(Debug, Clone)]
+pub struct ReporterView(Arc<Shared>);
+
+impl ReporterView {
+    /// One entry per forge of the configuration.
+    pub fn forges(&self) -> Vec<ForgeStats> {
+        self.0.forges.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// What the draining task shows to the outside.
 #[derive(Debug)]
 struct Shared {
@@ -149,6 +160,11 @@ impl Reporter {
     /// its turn came.
     pub fn subscribe(&self) -> broadcast::Receiver<Message> {
         self.shared.sent.subscribe()
+    }
+
+    /// How each forge fares, for whoever shows it.
+    pub fn view(&self) -> ReporterView {
+        ReporterView(Arc::clone(&self.shared))
     }
 
     /// Starts nothing more and waits a while for what is under way. What doesn't end in time is looked up on

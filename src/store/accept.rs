@@ -9,6 +9,7 @@ use super::rows::Row;
 use super::writer::Tx;
 use super::{Store, StoreError, outbox};
 use crate::model::CommitSha;
+use crate::telemetry::metrics;
 
 /// Where a ref stands before the change; a ref that was never seen is at no commit, with number 0.
 #[derive(Default)]
@@ -24,7 +25,12 @@ impl Store {
     /// If it can't be written.
     pub async fn accept(&self, change: RefChange) -> Result<Accepted, StoreError> {
         let checking = change.checking.clone().map(|status| outbox::NewEntry::new(None, &status.into())).transpose()?;
-        self.write(move |tx| Box::pin(accept(tx, change, checking))).await
+        let source = change.source;
+        let accepted = self.write(move |tx| Box::pin(accept(tx, change, checking))).await?;
+        if matches!(accepted, Accepted::New(_)) {
+            metrics().noticed(source.as_str());
+        }
+        Ok(accepted)
     }
 }
 

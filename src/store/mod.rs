@@ -11,6 +11,7 @@
 
 mod accept;
 mod append;
+mod backlog;
 mod baseline;
 mod catalog;
 mod chunk;
@@ -29,6 +30,7 @@ mod settle;
 mod writer;
 
 pub use append::Append;
+pub use backlog::Backlog;
 pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published};
 pub use error::StoreError;
 pub use execution::{Created, ExecutionFilter, ExecutionSummary, JournalRow, LiveExecution, Page, StoredExecution};

@@ -5,6 +5,8 @@
 //! in a few statements; each other job runs in a savepoint, so that one that fails leaves its neighbours alone.
 //! An answer is given only after the commit. Whoever asked may stop waiting: the write lands all the same.
 
+use std::time::Instant;
+
 use futures::future::BoxFuture;
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +15,7 @@ use super::append::{self, Encoded};
 use super::ownership::{Lock, Ownership};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
+use crate::telemetry::metrics;
 
 /// How many writes may wait; who comes later waits for a place.
 const QUEUE: usize = 1024;
@@ -161,11 +164,15 @@ impl Writer {
     async fn write(&mut self, mut appends: Vec<AppendJob>, mut jobs: Vec<Taken>) {
         (self.tx.inbox_grew, self.tx.outbox_grew) = (false, false);
         self.tx.now = self.clock.now();
+        let started = Instant::now();
         let whole = self.transaction(&mut appends, &mut jobs).await;
         if let Err(error) = &whole {
             tracing::warn!(%error, "a transaction was taken back");
             // The database may have taken it back by itself; then there is nothing to take back, which is fine.
             let _ = self.tx.control("ROLLBACK").await.is_ok();
+        }
+        if whole.is_ok() {
+            metrics().committed(appends.len() + jobs.len(), started.elapsed());
         }
         if whole.is_ok() && self.tx.inbox_grew {
             self.bells.inbox.send_modify(|count| *count += 1);

@@ -1,12 +1,14 @@
 //! Looking into a commit: what its files mean, and what it says about itself.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::failure::WorkError;
 use super::{Repository, Shared};
 use crate::git::{CommitInfo, GitError, Mirror};
 use crate::gitops::{Checked, Request, check};
 use crate::model::CommitSha;
+use crate::telemetry::metrics;
 
 /// What is in a commit.
 pub(super) struct Examined {
@@ -54,6 +56,8 @@ fn read(
         globals: &shared.options.globals,
         limits: &shared.options.limits,
     };
+    let started = Instant::now();
     let checked = check(&request, &shared.catalog, repository.spec.applications.as_deref());
+    metrics().checked(if checked.is_valid() { "valid" } else { "invalid" }, started.elapsed());
     Ok(Examined { info, checked })
 }

@@ -62,6 +62,23 @@ fn the_page_of_commands_is_in_step_with_the_program() {
     in_step("docs/commands.md", &page);
 }
 
+#[test]
+fn the_page_of_metrics_is_in_step_with_the_program() {
+    let page = format!(
+        "# Metrics\n\n\
+         `GET /metrics` answers in the OpenMetrics text format. Where the server has tokens, it asks for one, like the API \
+         (`authorization: {{credentials_file: ...}}` in a scrape configuration of Prometheus). Counters and histograms \
+         count since the process started; the rest says how things stand. Labels are words of the program and names of the \
+         configuration. This page is made from the program.\n\n\
+         | name | kind | labels | what it is |\n|---|---|---|---|\n{}\n\
+         Worth an alert: `longboat_repository_up == 0` for ten minutes, `longboat_outbox_oldest_seconds > 900`, \
+         `longboat_inbox_oldest_seconds > 300`, `longboat_forge_paused == 1` for an hour, a rising \
+         `longboat_messages_total{{result=\"failed\"}}`, `longboat_frozen == 1` for longer than was meant.\n",
+        longboat::telemetry::documentation()
+    );
+    in_step("docs/metrics.md", &page);
+}
+
 /// The keys of an object and, below it, of each object that it holds.
 fn section(page: &mut String, root: &Value, schema: &Value, path: &str, depth: usize) {
     if depth > 4 {

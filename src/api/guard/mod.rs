@@ -25,6 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::problem::{PROBLEM_JSON, Problem};
 use crate::clock::Clock;
 use crate::config::{Access, Config, SESSION_COOKIE};
+use crate::telemetry::metrics;
 
 /// How long a request may take until its answer begins; its body must have come by then.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
@@ -54,6 +55,7 @@ fn guard_within(allowed: Duration, router: Router, config: &Config, clock: Clock
         .layer(middleware::from_fn_with_state(slots, bound))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::map_response(finish))
+        .layer(middleware::from_fn(count))
 }
 
 #[derive(Clone)]
@@ -232,6 +234,21 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// Counts answers by the part of the server that they come from.
+async fn count(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let part = match path.split('/').nth(1) {
+        Some("api") => "api",
+        Some("webhooks") => "webhooks",
+        Some("healthz" | "readyz" | "metrics") => "health",
+        _ => "pages",
+    };
+    let response = next.run(request).await;
+    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"].get(usize::from(response.status().as_u16() / 100).saturating_sub(1));
+    metrics().request(part, class.copied().unwrap_or("other"));
+    response
 }
 
 async fn deadline(State(allowed): State<Duration>, request: Request, next: Next) -> Response {

@@ -106,6 +106,7 @@ impl World {
             triggers: Triggers::start(deps, TriggerOptions::default()).await.expect("triggers"),
             store,
             logs: logs.clone(),
+            figures: Arc::new(|| Box::pin(async { Ok(crate::telemetry::Snapshot::default()) })),
             clock: clock.clone(),
             stopping: CancellationToken::new(),
         };

@@ -13,6 +13,7 @@ mod calls;
 mod commit;
 mod engine;
 mod fair;
+mod figures;
 mod load;
 mod slot;
 mod timers;

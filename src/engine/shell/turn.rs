@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::figures;
 use super::load::{Loaded, Unreadable};
 use super::slot::{Answer, Incoming, Live, Slot, What};
 use super::{Changed, Command, EngineError, LOAD_PAUSE, Shell, is_closed};
@@ -50,6 +51,7 @@ impl Shell {
                     let (id, status, seq) = (live.state.execution.info.id, live.state.status, live.seq);
                     // Nobody may be listening.
                     let _ = self.changed.send(Changed { id, status, seq }).is_ok();
+                    figures::count(&live.state, seq);
                 }
                 if live.state.status.is_complete() {
                     let info = &live.state.execution.info;

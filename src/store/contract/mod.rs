@@ -5,6 +5,7 @@
 
 mod accept;
 mod append;
+mod backlog;
 mod execution;
 mod opening;
 mod outbox;
@@ -122,6 +123,9 @@ on_every_backend! {
         an_owner_that_was_replaced_is_fenced,
         an_execution_that_ended_or_never_was_is_fenced,
         a_body_that_is_too_large_is_refused,
+    }
+    backlog {
+        what_waits_is_counted_and_what_is_done_is_not,
     }
     outbox {
         rows_of_a_context_are_sent_in_order,

@@ -45,6 +45,17 @@ async fn a_push_shows_pending_and_then_success() {
     assert_eq!(execution["stages"][1]["outputs"]["answer"], "42");
     assert_eq!(execution["stages"][2]["source"]["file"], ".longboat/shop.yaml");
 
+    let figures = server.get_text("/metrics").await;
+    for line in [
+        "longboat_webhooks_total{path=\"github\",result=\"believed\"} 1",
+        "longboat_executions_ended_total{status=\"SUCCEEDED\"} 1",
+        "longboat_stages_ended_total{type=\"script\",status=\"SUCCEEDED\"} 3",
+        "longboat_repository_up{repository=\"acme/shop\"} 1",
+        "longboat_executions_live 0",
+    ] {
+        assert!(figures.lines().any(|found| found == line), "{line} is not in\n{figures}");
+    }
+
     // The same push again, by redelivery, starts nothing; a change of docs alone doesn't either.
     assert_eq!(world.webhook(&server, &first, &commit).await, 202);
     let docs = world.push(&[("README.md", "words")], "Words").await;

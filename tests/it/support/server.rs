@@ -78,12 +78,18 @@ impl Server {
         eventually(Duration::from_secs(30), "the server stops", || self.child.try_wait().expect("a child's state"))
     }
 
-    /// GETs a JSON document of the API.
-    pub async fn get(&self, path: &str) -> serde_json::Value {
+    /// GETs a text.
+    pub async fn get_text(&self, path: &str) -> String {
         let answer = reqwest::get(format!("{}{path}", self.url)).await.expect("the server answers");
         let status = answer.status();
         let text = answer.text().await.expect("a body");
         assert!(status.is_success(), "GET {path}: {status}: {text}");
+        text
+    }
+
+    /// GETs a JSON document of the API.
+    pub async fn get(&self, path: &str) -> serde_json::Value {
+        let text = self.get_text(path).await;
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("GET {path}: {error}: {text}"))
     }
 

@@ -1,4 +1,8 @@
-//! What Longboat tells its operator: one event a line on standard error, as text or JSON.
+//! What Longboat tells its operator: one event a line on standard error, as text or JSON; and figures ([`metrics`]).
+
+mod metrics;
+
+pub use metrics::{CONTENT_TYPE, ForgeFigures, Metrics, Snapshot, documentation, metrics};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
