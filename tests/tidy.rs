@@ -46,7 +46,10 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
         ]),
     ),
     ("trigger", Some(&["engine", "gitops", "forge", "git", "store", "expression", "config", "schema", "telemetry"])),
-    ("api", Some(&["engine", "trigger", "gitops", "forge", "provider", "store", "policy", "schema", "config", "telemetry"])),
+    (
+        "api",
+        Some(&["engine", "trigger", "gitops", "forge", "provider", "store", "policy", "schema", "config", "telemetry"]),
+    ),
     ("ui", Some(&["engine", "provider", "store", "policy", "config"])),
     ("app", None),
     ("cli", None),

@@ -91,7 +91,11 @@ impl Metrics {
             "Deliveries to /webhooks, by path and what became of them",
             self.webhooks.clone(),
         );
-        registry.register("changes", "Changes of refs and pull requests that were new, by how they were noticed", self.noticed.clone());
+        registry.register(
+            "changes",
+            "Changes of refs and pull requests that were new, by how they were noticed",
+            self.noticed.clone(),
+        );
         registry.register("checks", "Commits that were rendered and validated, by result", self.checks.clone());
         registry.register_with_unit(
             "check",
@@ -134,7 +138,11 @@ impl Metrics {
             "Statuses and comments for forges, by forge and what became of them",
             self.messages.clone(),
         );
-        registry.register("http_requests", "Requests to this server, by part and class of status", self.requests.clone());
+        registry.register(
+            "http_requests",
+            "Requests to this server, by part and class of status",
+            self.requests.clone(),
+        );
         registry.register(
             "reconciler_findings",
             "What the reconciler found and mended, by forge and kind",
@@ -266,7 +274,11 @@ impl Snapshot {
             registry.register(name, help, gauge);
         };
         one("executions_live", "Executions that have not ended", self.live);
-        one("executions_in_memory", "Executions in memory; those that wait for a time or a person are not", self.in_memory);
+        one(
+            "executions_in_memory",
+            "Executions in memory; those that wait for a time or a person are not",
+            self.in_memory,
+        );
         one("inbox_waiting", "Noticed changes that wait to be worked off", self.inbox_waiting);
         one("outbox_waiting", "Statuses and comments that wait to be sent", self.outbox_waiting);
         one("outbox_failed", "Statuses and comments that were given up and are kept", self.outbox_failed);
@@ -337,7 +349,9 @@ pub fn documentation() -> String {
         let mut labels = Vec::new();
         while let Some(line) = lines.next_if(|line| !line.starts_with("# HELP ")) {
             match line.strip_prefix("# ") {
-                Some(about) => kind = about.strip_prefix("TYPE ").and_then(|rest| rest.rsplit(' ').next()).unwrap_or(kind),
+                Some(about) => {
+                    kind = about.strip_prefix("TYPE ").and_then(|rest| rest.rsplit(' ').next()).unwrap_or(kind)
+                }
                 None if labels.is_empty() => labels = labels_of(line),
                 None => {}
             }

@@ -246,7 +246,8 @@ async fn count(request: Request, next: Next) -> Response {
         _ => "pages",
     };
     let response = next.run(request).await;
-    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"].get(usize::from(response.status().as_u16() / 100).saturating_sub(1));
+    let class =
+        ["1xx", "2xx", "3xx", "4xx", "5xx"].get(usize::from(response.status().as_u16() / 100).saturating_sub(1));
     metrics().request(part, class.copied().unwrap_or("other"));
     response
 }

@@ -16,14 +16,8 @@ pub(super) async fn what_waits_is_counted_and_what_is_done_is_not(fixture: Fixtu
     fixture.clock.advance(Duration::from_secs(5));
     accept_new(&store, webhook(1, 2)).await;
     created(&store, run()).await;
-    let waits = Backlog {
-        live: 2,
-        inbox: 2,
-        inbox_since: Some(since),
-        outbox: 2,
-        outbox_since: Some(since),
-        outbox_failed: 0,
-    };
+    let waits =
+        Backlog { live: 2, inbox: 2, inbox_since: Some(since), outbox: 2, outbox_since: Some(since), outbox_failed: 0 };
     assert_eq!(store.backlog().await.expect("reads"), waits);
     store.settle(settlement(Some(first), 1)).await.expect("settles");
     store.append(vec![append(key, 1, Status::Succeeded)]).await.expect("appends");
