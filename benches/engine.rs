@@ -128,7 +128,7 @@ impl Bench {
         std::fs::create_dir_all(&folder)?;
         let url = format!("sqlite:{}", folder.join("longboat.db").display());
         let clock = Clock::system();
-        let store = Store::open(StoreOptions { url, durable: true, owner: "bench".to_owned() }, clock.clone()).await?;
+        let store = Store::open(StoreOptions::new(url, "bench"), clock.clone()).await?;
         Ok(Self { folder, store, clock })
     }
 

@@ -60,6 +60,7 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
 /// Third-party crates that one room keeps to itself (`docs/ARCHITECTURE.md` has the reasons).
 const CONFINED: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
+    ("sqlx_core", &["store"]),
     ("git2", &["git"]),
     ("notify", &["git"]),
     ("octocrab", &["forge"]),

@@ -43,7 +43,7 @@ impl Local {
         let repositories = RepositorySet::new(vec![spec], &state_dir.join("mirrors"), &GitOptions::default());
         let url = format!("sqlite:{}", state_dir.join("longboat.db").display());
         // The folder goes away with the command, so nothing waits for the disk.
-        let store = StoreOptions { url, durable: false, owner: "run".to_owned() };
+        let store = StoreOptions { durable: false, ..StoreOptions::new(url, "run") };
         let core = Core::start(store, state_dir, &repositories, RUNNING_STAGES, Clock::system()).await?;
         Ok(Self { logs: Logs::new(state_dir), core })
     }

@@ -87,6 +87,7 @@ impl App {
         let repositories = RepositorySet::new(specs, &state_dir.join("mirrors"), &git_options);
         let store = StoreOptions {
             url: config.database.url.clone(),
+            password: None,
             durable: config.database.durable,
             owner: format!("process {}", std::process::id()),
         };

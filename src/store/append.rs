@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::chunk::Texts;
 use super::ownership::{Ownership, SHARDS, shard_of};
 use super::rows::check_size;
 use super::writer::{AppendJob, Tx};
@@ -100,10 +101,10 @@ pub(super) async fn insert(tx: &mut Tx, encoded: &[&Encoded]) -> Result<(), Stor
 }
 
 async fn journal(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
-    static TEXTS: LazyLock<Vec<String>> =
-        LazyLock::new(|| chunk::texts("INSERT INTO journal (execution, seq, at, body) VALUES ", "(?, ?, ?, ?)", ""));
+    static TEXTS: LazyLock<Texts> =
+        LazyLock::new(|| Texts::new("INSERT INTO journal (execution, seq, at, body) VALUES ", "(?, ?, ?, ?)", ""));
     for piece in chunk::pieces(rows) {
-        let mut query = sqlx::query(chunk::text(&TEXTS, piece.len()));
+        let mut query = sqlx::query(TEXTS.text(tx.backend(), piece.len()));
         for row in piece {
             query = query.bind(row.key.0).bind(row.seq).bind(row.at.as_millis()).bind(row.body.as_str());
         }
@@ -120,23 +121,23 @@ fn late(error: sqlx::Error) -> StoreError {
     }
 }
 
-static RUNNING: LazyLock<Vec<String>> = LazyLock::new(|| summary_texts(""));
-static ENDED: LazyLock<Vec<String>> = LazyLock::new(|| summary_texts(", live = 0"));
+static RUNNING: LazyLock<Texts> = LazyLock::new(|| summary_texts(""));
+static ENDED: LazyLock<Texts> = LazyLock::new(|| summary_texts(", live = 0"));
 
 /// The running form leaves `live` alone, and with it the index on the live executions.
-fn summary_texts(end: &str) -> Vec<String> {
+fn summary_texts(end: &str) -> Texts {
     let head = format!(
         "UPDATE execution SET status = v.column2, seq = v.column3, due_at = v.column4, started_at = v.column5, \
          ended_at = v.column6{end} FROM (VALUES "
     );
     let tail = ") AS v WHERE execution.id = v.column1 AND execution.seq < v.column3 AND execution.live = 1";
-    chunk::texts(&head, "(?, ?, ?, ?, ?, ?)", tail)
+    Texts::new(&head, "(?, ?, ?, ?, ?, ?)", tail)
 }
 
 /// Updates one summary per row; each row's execution must be there, live, and behind the row.
-async fn summarize(tx: &mut Tx, rows: &[&Append], texts: &'static [String]) -> Result<(), StoreError> {
+async fn summarize(tx: &mut Tx, rows: &[&Append], texts: &'static Texts) -> Result<(), StoreError> {
     for piece in chunk::pieces(rows) {
-        let mut query = sqlx::query(chunk::text(texts, piece.len()));
+        let mut query = sqlx::query(texts.text(tx.backend(), piece.len()));
         for row in piece {
             query = query
                 .bind(row.key.0)

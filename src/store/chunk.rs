@@ -1,28 +1,59 @@
 //! Statements that write many rows, in sizes that are powers of two.
 //!
-//! A statement costs a trip to the connection's thread and back, whatever it does; a row in it costs little. With
-//! nine sizes per table every text is prepared once and stays in the connection's statement cache.
+//! A statement costs a trip to the connection and back, whatever it does; a row in it costs little. With nine sizes
+//! per table every text is prepared once and stays in the connection's statement cache.
 //!
-//! These texts are SQLite's own: their parameters are `?`, and not `$1` as elsewhere. A numbered parameter has a
-//! name in SQLite, which is searched for among all others each time it is bound: with a thousand of them, that was
-//! half of the writer's time.
+//! A row is written with `?` for each value. On SQLite it stays so: a numbered parameter has a name there, which is
+//! searched for among all others each time it is bound, and with a thousand of them that was half of the writer's
+//! time. PostgreSQL knows only `$1`, `$2` and so on, so they are put in. (Statements that aren't made here have `$1`
+//! on both.)
+
+use super::connection::Backend;
 
 /// The largest chunk.
 const LARGEST: usize = 256;
 
-/// The nine texts of a statement: for 1, 2, 4, ... 256 times the same row.
-pub(super) fn texts(head: &str, row: &str, tail: &str) -> Vec<String> {
-    (0..=LARGEST.ilog2())
-        .map(|power| {
-            let rows = vec![row; 1 << power];
-            format!("{head}{}{tail}", rows.join(", "))
-        })
-        .collect()
+/// The texts of a statement: for 1, 2, 4, ... 256 times the same row.
+pub(super) struct Texts {
+    sqlite: Vec<String>,
+    postgres: Vec<String>,
 }
 
-/// The text for `rows` rows, a power of two.
-pub(super) fn text(texts: &'static [String], rows: usize) -> &'static str {
-    texts.get(rows.max(1).ilog2() as usize).map_or("", String::as_str)
+impl Texts {
+    /// The statements `head row, row, ... tail`, where each `?` of `row` stands for a value. Neither part may hold
+    /// a `?` that means something else.
+    pub(super) fn new(head: &str, row: &str, tail: &str) -> Self {
+        let sqlite: Vec<String> = (0..=LARGEST.ilog2())
+            .map(|power| {
+                let rows = vec![row; 1 << power];
+                format!("{head}{}{tail}", rows.join(", "))
+            })
+            .collect();
+        let postgres = sqlite.iter().map(|text| numbered(text)).collect();
+        Self { sqlite, postgres }
+    }
+
+    /// The text for `rows` rows, a power of two.
+    pub(super) fn text(&self, backend: Backend, rows: usize) -> &str {
+        let texts = match backend {
+            Backend::Sqlite => &self.sqlite,
+            Backend::Postgres => &self.postgres,
+        };
+        texts.get(rows.max(1).ilog2() as usize).map_or("", String::as_str)
+    }
+}
+
+/// The text with `$1`, `$2`, ... for each `?`.
+fn numbered(text: &str) -> String {
+    let mut numbered = String::with_capacity(text.len() * 2);
+    for (number, part) in text.split('?').enumerate() {
+        if number > 0 {
+            numbered.push('$');
+            numbered.push_str(&number.to_string());
+        }
+        numbered.push_str(part);
+    }
+    numbered
 }
 
 /// Cuts `items` into pieces whose sizes are powers of two, the largest first.
@@ -50,9 +81,11 @@ mod tests {
     }
 
     #[test]
-    fn a_text_repeats_its_row() {
-        let texts = texts("INSERT ", "(?, ?)", " END");
-        assert_eq!(texts.len(), 9);
-        assert_eq!(texts[1], "INSERT (?, ?), (?, ?) END");
+    fn a_text_repeats_its_row_in_the_words_of_each_database() {
+        let texts = Texts::new("INSERT ", "(?, 'x', ?)", " END");
+        assert_eq!(texts.sqlite.len(), 9);
+        assert_eq!(texts.text(Backend::Sqlite, 2), "INSERT (?, 'x', ?), (?, 'x', ?) END");
+        assert_eq!(texts.text(Backend::Postgres, 2), "INSERT ($1, 'x', $2), ($3, 'x', $4) END");
+        assert!(texts.text(Backend::Postgres, 256).ends_with("($511, 'x', $512) END"));
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyPool, ConnectOptions, Executor, SqliteConnection};
 
+use super::postgres::shown;
 use super::{StoreError, StoreOptions};
 
 /// Readers. Reads are short; more connections than this only compete for the same cores.
@@ -16,9 +18,9 @@ const READERS: u32 = 4;
 /// The database file that a URL names. The folder is made if it is missing, and its path made absolute, so that
 /// nothing that happens to the working directory later can lead to another file.
 pub(super) fn locate(url: &str) -> Result<PathBuf, StoreError> {
-    let bad = |reason| StoreError::BadUrl { url: url.to_owned(), reason };
+    let bad = |reason| StoreError::BadUrl { url: shown(url), reason };
     let Some(path) = url.strip_prefix("sqlite:") else {
-        return Err(bad("this version keeps its data in SQLite; write `sqlite:PATH`"));
+        return Err(bad("write `sqlite:PATH` or `postgres://USER@HOST:PORT/DATABASE`"));
     };
     let path = path.strip_prefix("//").unwrap_or(path);
     if path == ":memory:" || path.is_empty() {
@@ -42,8 +44,8 @@ pub(super) fn locate(url: &str) -> Result<PathBuf, StoreError> {
 }
 
 /// The connection for all writes.
-pub(super) async fn writer(file: &Path, options: &StoreOptions) -> Result<AnyConnection, StoreError> {
-    let mut connection = AnyConnection::connect_with(&connect_options(file)?).await?;
+pub(super) async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnection, StoreError> {
+    let mut connection = SqliteConnectOptions::try_from(&connect_options(file)?)?.connect().await?;
     connection.execute("PRAGMA busy_timeout = 10000").await?;
     connection.execute("PRAGMA journal_mode = WAL").await?;
     connection
@@ -108,7 +110,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary folder");
         let file = dir.path().join("with ?, % and ü.db");
         for (durable, level) in [(true, 2), (false, 1)] {
-            let options = StoreOptions { url: String::new(), durable, owner: "test".to_owned() };
+            let options = StoreOptions { durable, ..StoreOptions::new("", "test") };
             let mut connection = writer(&file, &options).await.expect("connects");
             let mut ask = async |pragma| sqlx::query(pragma).fetch_one(&mut connection).await.expect("answers");
             assert_eq!(ask("PRAGMA synchronous").await.get::<i64, _>(0), level);

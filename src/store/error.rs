@@ -8,12 +8,12 @@ use std::sync::Arc;
 pub enum StoreError {
     /// Another process has the database open.
     #[error(
-        "the database {path} is in use by another Longboat ({holder}); stop that one, or give this one a database of its own (`database.url`)"
+        "the database {database} is in use by another Longboat ({holder}); stop that one, or give this one a database of its own (`database.url`)"
     )]
     Taken {
-        /// The database file.
-        path: PathBuf,
-        /// Who holds it, as far as its lock file says.
+        /// The database: its file, or its address without a password.
+        database: String,
+        /// Who holds it, as far as is known.
         holder: String,
     },
     /// Another owner took over the executions, or a late writer tried to write a journal row twice.
@@ -23,10 +23,20 @@ pub enum StoreError {
     /// The URL in the configuration doesn't name a database that the store can open.
     #[error("`{url}` can't be opened as a database: {reason}")]
     BadUrl {
-        /// The URL as configured.
+        /// The URL as configured, without a password.
         url: String,
         /// What is wrong with it, and what to write instead.
         reason: &'static str,
+    },
+    /// A database server can't be worked with.
+    #[error("the database {database} can't be used: {reason}; {advice}")]
+    Unusable {
+        /// Its address, without a password.
+        database: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        advice: String,
     },
     /// A file or folder beside the database can't be used.
     #[error("{path}: {source}; check that the folder exists and that Longboat's user may write there")]

@@ -6,8 +6,26 @@
 //! - **The engine's hot path** (`append`) writes the rows of many executions in a few statements.
 //! - **Ownership** (`ownership`) keeps a second process out, and refuses what a process writes that was replaced.
 //!
-//! SQLite is the backend. The tables and nearly all statements are written for PostgreSQL as well, and
-//! `contract` is the list of tests that every backend has to pass.
+//! There are two backends, SQLite (`connect`) and PostgreSQL (`postgres`), with one set of tables and nearly one set
+//! of statements. `contract` is the list of tests that both have to pass.
+//!
+//! # How to write a statement that runs on both
+//!
+//! - Parameters are `$1`, `$2`, ...; a number may be used twice. Only what `chunk` makes many rows of has `?`.
+//! - Columns are `TEXT`, `BIGINT`, `DOUBLE PRECISION` or `BYTEA`, in the migration as well; truth is 0 or 1 in a
+//!   `BIGINT`, a time is milliseconds, a document is JSON in `TEXT`. A statement yields only such values:
+//!   `CASE WHEN ... THEN 1 ELSE 0 END` rather than a condition, `CAST(SUM(x) AS BIGINT)` rather than `SUM(x)`
+//!   (`COUNT`, `MIN` and `MAX` need no cast).
+//! - A value that may be null is bound as an `Option` of its type, so that PostgreSQL learns the type.
+//! - `ON CONFLICT (columns) DO UPDATE SET x = excluded.x`, `RETURNING`, `IS NOT DISTINCT FROM`, `COALESCE`,
+//!   `WITH ... AS MATERIALIZED` and partial indexes are the same on both. `INSERT OR IGNORE`, `json_each`, `ILIKE`,
+//!   `::type`, arrays, `LIMIT` in an `UPDATE`, and double quotes around a text are not.
+//! - `GROUP BY` names every column that is not aggregated. Texts compare byte by byte on both.
+//! - A job runs `.execute(&mut tx.connection)`. After a statement has failed, PostgreSQL takes no other one in that
+//!   job: let the error go (`?`), and ask first where a failure is expected, or write `ON CONFLICT DO NOTHING`.
+//! - Many rows: `chunk::Texts`, with the text for `tx.backend()`.
+//!
+//! A case in `contract` proves it: each runs on both.
 
 mod accept;
 mod append;
@@ -16,6 +34,7 @@ mod baseline;
 mod catalog;
 mod chunk;
 mod connect;
+mod connection;
 #[cfg(test)]
 mod contract;
 mod error;
@@ -23,6 +42,7 @@ mod execution;
 mod inbox;
 mod outbox;
 mod ownership;
+mod postgres;
 mod publish;
 mod repository;
 mod rows;
@@ -40,28 +60,53 @@ pub use repository::{RepositoryNote, RepositoryState};
 pub use settle::{Settled, Settlement};
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use sqlx::AnyPool;
+use sqlx::migrate::Migrator;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, Timestamp};
+use connection::Connection;
 use ownership::{Lock, Ownership};
 use writer::{Bells, Command, Writer};
 
+/// The tables, one text for both databases.
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+
 /// Which database, and how.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreOptions {
-    /// `sqlite:PATH`. The path is taken as it stands; a database in memory is refused.
+    /// `sqlite:PATH` or `postgres://USER@HOST:PORT/DATABASE`. A path is taken as it stands; a database in memory is
+    /// refused.
     pub url: String,
-    /// Whether a commit waits for the disk (`synchronous=FULL`). Without it, a power cut can lose the last
-    /// commits; a crash of the process never does.
+    /// The password for a server.
+    pub password: Option<SecretString>,
+    /// Whether a commit waits for the disk (SQLite's `synchronous=FULL`, PostgreSQL's `synchronous_commit=on`).
+    /// Without it, a power cut can lose the last commits; a crash of the process never does.
     pub durable: bool,
     /// Names this process among those that may share the database.
     pub owner: String,
+}
+
+impl StoreOptions {
+    /// A durable database without a password.
+    pub fn new(url: impl Into<String>, owner: impl Into<String>) -> Self {
+        Self { url: url.into(), password: None, durable: true, owner: owner.into() }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("StoreOptions")
+            .field("url", &postgres::shown(&self.url))
+            .field("durable", &self.durable)
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A handle of the store; cheap to clone. When the last one goes, what is queued is written and the database
@@ -72,7 +117,7 @@ pub struct Store {
 }
 
 struct Inner {
-    file: PathBuf,
+    database: String,
     clock: Clock,
     reads: AnyPool,
     queue: mpsc::Sender<Command>,
@@ -99,28 +144,18 @@ impl Store {
         let folder = tempfile::tempdir()
             .map_err(|source| StoreError::Io { path: std::env::temp_dir(), source: Arc::new(source) })?;
         let url = format!("sqlite:{}", folder.path().join("longboat.db").display());
-        let options = StoreOptions { url, durable: false, owner: "temporary".to_owned() };
+        let options = StoreOptions { durable: false, ..StoreOptions::new(url, "temporary") };
         Self::open_in(options, clock, Some(folder)).await
     }
 
     async fn open_in(options: StoreOptions, clock: Clock, temporary: Option<TempDir>) -> Result<Self, StoreError> {
-        let StoreOptions { url, owner, .. } = options.clone();
-        let (file, lock) = tokio::task::spawn_blocking(move || {
-            let file = connect::locate(&url)?;
-            let lock = Lock::acquire(&file, &owner)?;
-            Ok::<_, StoreError>((file, lock))
-        })
-        .await
-        // The task is not cancelled and doesn't panic.
-        .unwrap_or(Err(StoreError::Closed))?;
-        let mut connection = connect::writer(&file, &options).await?;
-        sqlx::migrate!("src/store/migrations").run(&mut connection).await?;
+        let opened = if is_server(&options.url) { open_server(&options).await? } else { open_file(&options).await? };
+        let Opened { database, mut connection, reads, lock } = opened;
         let ownership = Ownership::claim(&mut connection, &options.owner).await?;
-        let reads = connect::readers(&file).await?;
         let bells = Bells::default();
         let writer = Writer::new(connection, ownership, clock.clone(), bells.clone(), lock).start();
         let inner = Inner {
-            file,
+            database,
             clock,
             reads,
             queue: writer.queue,
@@ -161,8 +196,48 @@ impl Store {
     }
 }
 
+/// A database with its tables up to date, held by this process.
+struct Opened {
+    /// What people may see of it.
+    database: String,
+    connection: Connection,
+    reads: AnyPool,
+    lock: Option<Lock>,
+}
+
+fn is_server(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+async fn open_file(options: &StoreOptions) -> Result<Opened, StoreError> {
+    let StoreOptions { url, owner, .. } = options.clone();
+    let (file, lock) = tokio::task::spawn_blocking(move || {
+        let file = connect::locate(&url)?;
+        let lock = Lock::acquire(&file, &owner)?;
+        Ok::<_, StoreError>((file, lock))
+    })
+    .await
+    // The task is not cancelled and doesn't panic.
+    .unwrap_or(Err(StoreError::Closed))?;
+    let mut connection = connect::writer(&file, options).await?;
+    MIGRATIONS.run(&mut connection).await?;
+    let reads = connect::readers(&file).await?;
+    let database = file.display().to_string();
+    Ok(Opened { database, connection: Connection::Sqlite(connection), reads, lock: Some(lock) })
+}
+
+async fn open_server(options: &StoreOptions) -> Result<Opened, StoreError> {
+    let server = postgres::Server::new(options)?;
+    let mut session = postgres::Session::open(&server).await?;
+    MIGRATIONS.run(&mut session.connection).await?;
+    session.furnish().await?;
+    let reads = server.readers().await?;
+    let database = server.shown().to_owned();
+    Ok(Opened { database, connection: Connection::Postgres(session.connection), reads, lock: None })
+}
+
 impl fmt::Debug for Store {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Store").field("file", &self.inner.file).finish_non_exhaustive()
+        out.debug_struct("Store").field("database", &self.inner.database).finish_non_exhaustive()
     }
 }

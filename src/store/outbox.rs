@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::chunk::Texts;
 use super::rows::{Row, document};
 use super::writer::Tx;
 use super::{Store, StoreError, chunk};
@@ -212,17 +213,17 @@ impl NewEntry {
 
 /// Adds rows, in their order.
 pub(super) async fn insert(tx: &mut Tx, entries: &[&NewEntry]) -> Result<(), StoreError> {
-    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
         let columns = "id, order_key, execution, state, attempts, created_at, due_at, document";
         let row = "(?, ?, ?, 'pending', 0, ?, ?, ?)";
-        chunk::texts(&format!("INSERT INTO outbox ({columns}) VALUES "), row, "")
+        Texts::new(&format!("INSERT INTO outbox ({columns}) VALUES "), row, "")
     });
     if entries.is_empty() {
         return Ok(());
     }
     let mut id = tx.keys("outbox", entries.len()).await?;
     for piece in chunk::pieces(entries) {
-        let mut query = sqlx::query(chunk::text(&TEXTS, piece.len()));
+        let mut query = sqlx::query(TEXTS.text(tx.backend(), piece.len()));
         for entry in piece {
             query = query
                 .bind(id)

@@ -2,16 +2,19 @@
 //!
 //! An execution belongs to the shard `key % 64`. A store claims all shards when it opens, each with a higher
 //! epoch than before; every commit with journal rows holds only if owner and epoch are still those of the claim.
-//! On SQLite the lock file already makes sure of it, and the rows are what a distributed backend will rely on.
+//! On SQLite a lock file already makes sure of it, on PostgreSQL a lock of the writer's session does
+//! (`postgres::session`), and the rows are what several processes on one database will rely on.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::Row as _;
 
-use super::{StoreError, chunk};
+use super::StoreError;
+use super::chunk::Texts;
+use super::connection::Connection;
 use crate::model::ExecutionKey;
 
 /// How many shards there are; part of the data's format.
@@ -47,7 +50,7 @@ impl Lock {
                     (Err(_), _) | (_, "") => "which one is not known".to_owned(),
                     (Ok(_), text) => text.to_owned(),
                 };
-                return Err(StoreError::Taken { path: database.to_owned(), holder });
+                return Err(StoreError::Taken { database: database.display().to_string(), holder });
             }
         }
         file.set_len(0).map_err(io)?;
@@ -66,7 +69,7 @@ pub(super) struct Ownership {
 
 impl Ownership {
     /// Takes over all shards.
-    pub(super) async fn claim(connection: &mut AnyConnection, owner: &str) -> Result<Self, StoreError> {
+    pub(super) async fn claim(connection: &mut Connection, owner: &str) -> Result<Self, StoreError> {
         static CLAIM: LazyLock<String> = LazyLock::new(|| {
             let rows: Vec<String> = (0..SHARDS).map(|shard| format!("({shard}, $1, 1)")).collect();
             format!(
@@ -89,23 +92,17 @@ impl Ownership {
     /// Which of the `asked` shards are still owned: one statement, in the transaction that relies on it.
     pub(super) async fn still_owned(
         &self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         asked: &[bool; SHARDS],
     ) -> Result<[bool; SHARDS], StoreError> {
-        /// For 1, 2, 4, ... 64 shards; what is left over is filled with a repetition.
-        static FENCE: LazyLock<Vec<String>> = LazyLock::new(|| {
-            (0..7)
-                .map(|power| {
-                    let places: Vec<String> = (0..1_usize << power).map(|place| format!("${}", place + 2)).collect();
-                    format!("SELECT shard, epoch FROM shard WHERE owner = $1 AND shard IN ({})", places.join(", "))
-                })
-                .collect()
-        });
+        /// For 1, 2, 4, ... shards; what is left over is filled with a repetition.
+        static FENCE: LazyLock<Texts> =
+            LazyLock::new(|| Texts::new("SELECT shard, epoch FROM shard WHERE owner = ? AND shard IN (", "?", ")"));
         let shards: Vec<usize> = (0..SHARDS).filter(|shard| asked[*shard]).collect();
         let mut owned = [false; SHARDS];
         let Some(last) = shards.last() else { return Ok(owned) };
         let places = shards.len().next_power_of_two();
-        let mut query = sqlx::query(chunk::text(&FENCE, places)).bind(&self.owner);
+        let mut query = sqlx::query(FENCE.text(connection.backend(), places)).bind(&self.owner);
         for place in 0..places {
             query = query.bind(*shards.get(place).unwrap_or(last) as i64);
         }

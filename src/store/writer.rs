@@ -8,10 +8,10 @@
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use sqlx::{AnyConnection, Connection};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::append::{self, Encoded};
+use super::connection::{Backend, Connection};
 use super::ownership::{Lock, Ownership};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
@@ -25,7 +25,7 @@ const BATCH: usize = 512;
 /// What a job works with: the connection, inside a transaction.
 pub(super) struct Tx {
     /// The writer's connection.
-    pub(super) connection: AnyConnection,
+    pub(super) connection: Connection,
     /// The time of the transaction.
     pub(super) now: Timestamp,
     /// To be set by a job that added an inbox entry.
@@ -44,6 +44,11 @@ impl Tx {
             .fetch_one(&mut self.connection)
             .await?;
         Ok(last - count + 1)
+    }
+
+    /// Which database it is, for the few statements that differ.
+    pub(super) fn backend(&self) -> Backend {
+        self.connection.backend()
     }
 
     async fn control(&mut self, statement: &'static str) -> Result<(), StoreError> {
@@ -120,7 +125,7 @@ pub(super) struct Writer {
     clock: Clock,
     bells: Bells,
     // Let go of last: after the connection is closed.
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 /// The queue in front of a running writer, and the task itself.
@@ -130,7 +135,7 @@ pub(super) struct Running {
 }
 
 impl Writer {
-    pub(super) fn new(connection: AnyConnection, ownership: Ownership, clock: Clock, bells: Bells, lock: Lock) -> Self {
+    pub(super) fn new(connection: Connection, ownership: Ownership, clock: Clock, bells: Bells, lock: Option<Lock>) -> Self {
         let tx = Tx { connection, now: clock.now(), inbox_grew: false, outbox_grew: false };
         Self { tx, ownership, clock, bells, _lock: lock }
     }
@@ -208,10 +213,14 @@ impl Writer {
         self.tx.control("COMMIT").await
     }
 
-    /// On SQLite, a transaction that will write says so at once: one that begins by reading could find later
-    /// that it may not write.
     async fn begin(&mut self) -> Result<(), StoreError> {
-        self.tx.control("BEGIN IMMEDIATE").await
+        let begin = match self.tx.backend() {
+            // A transaction that will write says so at once: one that begins by reading could find later that it
+            // may not write.
+            Backend::Sqlite => "BEGIN IMMEDIATE",
+            Backend::Postgres => "BEGIN",
+        };
+        self.tx.control(begin).await
     }
 
     async fn end_savepoint(&mut self, good: bool) -> Result<(), StoreError> {

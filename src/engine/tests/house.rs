@@ -310,7 +310,7 @@ impl House {
         options: EngineOptions,
     ) -> Self {
         let url = format!("sqlite:{}", folder.path().join("longboat.db").display());
-        let store_options = StoreOptions { url, durable: false, owner: "test".to_owned() };
+        let store_options = StoreOptions { durable: false, ..StoreOptions::new(url, "test") };
         let store = Store::open(store_options, clock.clone()).await.expect("opens");
         let ledger = Arc::new(FaultyLedger {
             store: store.clone(),

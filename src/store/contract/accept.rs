@@ -250,3 +250,22 @@ pub(super) async fn an_entry_put_off_holds_its_repository_and_no_other(fixture: 
     let due = store.due_inbox(10).await.expect("reads");
     assert_eq!((due[0].id, due[0].attempts, due.len()), (first, 1, 2));
 }
+
+pub(super) async fn texts_sort_by_their_bytes(fixture: Fixture) {
+    let store = fixture.open().await;
+    for branch in ["b", "A", "a", "\u{e9}", "Z"] {
+        let git_ref = format!("refs/heads/{branch}");
+        accept_new(&store, RefChange { git_ref, ..webhook(0, 1) }).await;
+    }
+    let heads = store.heads(&repository("acme/shop")).await.expect("reads");
+    let names: Vec<&str> = heads.iter().map(|head| &head.git_ref["refs/heads/".len()..]).collect();
+    assert_eq!(names, ["A", "Z", "a", "b", "\u{e9}"]);
+}
+
+pub(super) async fn a_text_with_a_zero_character_is_kept_readable(fixture: Fixture) {
+    let store = fixture.open().await;
+    let id = accept_new(&store, RefChange { actor: Some("ann\0".to_owned()), ..webhook(0, 1) }).await;
+    store.retry_inbox(id, fixture.clock.now(), "git said:\0").await.expect("writes");
+    let actor = store.due_inbox(1).await.expect("reads").remove(0).actor.expect("is kept");
+    assert!(actor.starts_with("ann"), "{actor:?}");
+}

@@ -1,7 +1,7 @@
 //! What every backend of the store must do: one list of cases, run on each.
 //!
 //! A case is an async function that gets a [`Fixture`], opens stores with it, and panics if something is wrong.
-//! A further backend is a further constructor of `Fixture` and a line at the end of `on_every_backend`.
+//! A further backend is a further way to a `Fixture` and a line at the beginning of `on_every_backend`.
 
 mod accept;
 mod append;
@@ -10,10 +10,9 @@ mod execution;
 mod opening;
 mod outbox;
 mod sample;
+pub(crate) mod server;
 mod settle;
 mod writing;
-
-use tempfile::TempDir;
 
 use super::{Store, StoreError, StoreOptions};
 use crate::clock::{Clock, Timestamp};
@@ -22,18 +21,23 @@ use crate::clock::{Clock, Timestamp};
 struct Fixture {
     options: StoreOptions,
     clock: Clock,
-    _folder: TempDir,
 }
 
 impl Fixture {
-    fn sqlite() -> Self {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let url = format!("sqlite:{}", folder.path().join("longboat.db").display());
+    fn new(url: String) -> Self {
         Self {
-            options: StoreOptions { url, durable: false, owner: "first".to_owned() },
+            options: StoreOptions { durable: false, ..StoreOptions::new(url, "first") },
             clock: Clock::manual(Timestamp::from_millis(1_700_000_000_000)),
-            _folder: folder,
         }
+    }
+
+    async fn sqlite<F: Future<Output = ()>>(case: impl FnOnce(Self) -> F) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        case(Self::new(format!("sqlite:{}", folder.path().join("longboat.db").display()))).await;
+    }
+
+    async fn postgres<F: Future<Output = ()>>(case: impl FnOnce(Self) -> F) {
+        server::with_database(|url| case(Self::new(url))).await;
     }
 
     async fn try_open(&self) -> Result<Store, StoreError> {
@@ -48,6 +52,7 @@ impl Fixture {
 macro_rules! on_every_backend {
     ($($group:ident { $($case:ident,)* })*) => {
         on_every_backend!(@backend sqlite $($group { $($case,)* })*);
+        on_every_backend!(@backend postgres $($group { $($case,)* })*);
     };
     (@backend $backend:ident $($group:ident { $($case:ident,)* })*) => {
         mod $backend {
@@ -55,7 +60,7 @@ macro_rules! on_every_backend {
                 use crate::store::contract::{Fixture, $group};
                 $(#[tokio::test]
                 async fn $case() {
-                    $group::$case(Fixture::$backend()).await;
+                    Fixture::$backend($group::$case).await;
                 })*
             })*
         }
@@ -95,6 +100,8 @@ on_every_backend! {
         ordered_news_with_looks_between_runs_each_push_once,
         the_oldest_entry_of_each_repository_comes_first,
         an_entry_put_off_holds_its_repository_and_no_other,
+        texts_sort_by_their_bytes,
+        a_text_with_a_zero_character_is_kept_readable,
     }
     settle {
         all_that_came_out_of_a_commit_appears_together,
