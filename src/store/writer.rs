@@ -135,7 +135,13 @@ pub(super) struct Running {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, ownership: Ownership, clock: Clock, bells: Bells, lock: Option<Lock>) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        ownership: Ownership,
+        clock: Clock,
+        bells: Bells,
+        lock: Option<Lock>,
+    ) -> Self {
         let tx = Tx { connection, now: clock.now(), inbox_grew: false, outbox_grew: false };
         Self { tx, ownership, clock, bells, _lock: lock }
     }

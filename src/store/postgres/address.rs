@@ -36,7 +36,10 @@ mod tests {
     fn no_password_is_shown() {
         for (url, expected) in [
             ("postgres://ann:hunter2@db.example.com:5433/longboat", "postgres://ann@db.example.com:5433/longboat"),
-            ("postgres://ann@db/longboat?password=hunter2&sslmode=require", "postgres://ann@db/longboat?sslmode=require"),
+            (
+                "postgres://ann@db/longboat?password=hunter2&sslmode=require",
+                "postgres://ann@db/longboat?sslmode=require",
+            ),
             ("postgres:///longboat?host=/run&password=hunter2", "postgres:///longboat?host=%2Frun"),
             ("postgres://ann:hunter2@:x/", "postgres:..."),
             ("ann:hunter2@db", "ann:..."),

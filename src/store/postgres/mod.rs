@@ -138,7 +138,8 @@ impl Server {
         .fetch_one(&mut *connection)
         .await?;
         if version < OLDEST {
-            let reason = format!("the server is PostgreSQL {name}, and this version needs {} or later", OLDEST / 10_000);
+            let reason =
+                format!("the server is PostgreSQL {name}, and this version needs {} or later", OLDEST / 10_000);
             return Err(self.refused(reason, "upgrade the server, or use another one"));
         }
         if encoding != "UTF8" {
