@@ -17,21 +17,28 @@ const PLAIN: &str = "git";
 /// If an address or token can't be used.
 pub fn forges(config: &Config, clock: &Clock) -> Result<Forges, SetupError> {
     let mut forges = Forges::new();
+    let public_url = config.server.public_url.as_deref();
     for (name, section) in &config.forges {
         if section.token.is_none() {
             tracing::warn!(forge.name = %name, "the forge has no token: no commit statuses are posted there");
         }
-        forges.add(forge(name, section, clock)?, of_forge(config, Some(name)));
+        forges.add(forge(name, section, public_url, clock)?, of_forge(config, Some(name)));
     }
     forges.add(Arc::new(PlainForge::new(PLAIN)), of_forge(config, None));
     Ok(forges)
 }
 
-fn forge(name: &str, section: &config::Forge, clock: &Clock) -> Result<Arc<dyn Forge>, SetupError> {
+fn forge(
+    name: &str,
+    section: &config::Forge,
+    public_url: Option<&str>,
+    clock: &Clock,
+) -> Result<Arc<dyn Forge>, SetupError> {
     Ok(match section.kind {
         ForgeKind::GitHub => {
             let mut options = GitHubOptions::new(name, section.api_url.as_str(), section.token.clone());
             options.webhook_secret.clone_from(&section.webhook_secret);
+            options.public_url = public_url.map(str::to_owned);
             Arc::new(GitHub::new(options, clock.clone())?)
         }
     })

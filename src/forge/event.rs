@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::CommentId;
 use crate::model::{CommitSha, PullRequest, RepositoryName};
 
 /// What a webhook delivery announces.
@@ -86,6 +87,8 @@ pub struct CommentEvent {
     pub repository: RepositoryName,
     /// The pull request.
     pub number: u64,
+    /// Which comment it is.
+    pub comment: CommentId,
     /// Who acted, as the forge authenticated them.
     pub actor: Option<String>,
     /// The comment's text, shortened; none if it was deleted.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderMap;
+use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::model::{CommitSha, CommitStatus, PullRequest, RepositoryName, StatusState};
@@ -158,7 +159,12 @@ pub trait Forge: Send + Sync + 'static {
         HeadSource::Ref(format!("refs/heads/{}", pull_request.head_branch))
     }
 
-    /// Finds out what the token, its permissions or the webhook of a repository lack. Reads only.
+    /// Finds out whether the forge answers and takes the token. Changes nothing.
+    async fn check_access(&self) -> Vec<CheckItem> {
+        Vec::new()
+    }
+
+    /// Finds out what the permissions or the webhook of a repository lack. Changes nothing.
     async fn check(&self, repository: &RepositoryName) -> Vec<CheckItem> {
         let _ = repository;
         Vec::new()
@@ -261,7 +267,7 @@ pub enum HeadSource {
 }
 
 /// One thing that `longboat forge check` looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckItem {
     /// What was looked at: `token`, `permission to write statuses`, `webhook`.
     pub subject: String,
@@ -271,8 +277,16 @@ pub struct CheckItem {
     pub message: String,
 }
 
+impl CheckItem {
+    /// A thing that was looked at.
+    pub fn new(subject: impl Into<String>, verdict: CheckVerdict, message: impl Into<String>) -> Self {
+        Self { subject: subject.into(), verdict, message: message.into() }
+    }
+}
+
 /// How a thing stands that was checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CheckVerdict {
     /// As it should be.
     Good,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, IF_NONE_MATCH, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -20,11 +20,13 @@ use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::account::Account;
 use crate::clock::{Clock, Timestamp};
 use crate::forge::{Budget, ForgeError, ForgeErrorKind, Validator};
 
-/// The most bytes of an answer that are read. A page of 100 statuses has about 250 KB.
-const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// The most bytes of an answer that are read: ten pull requests or comments with the longest texts that GitHub takes,
+/// each character escaped, have about 4 MB. A page of 100 statuses has about 250 KB.
+const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 /// How many redirects are followed; GitHub needs one for a repository that was renamed.
 const REDIRECT_LIMIT: usize = 3;
 /// How long an idle connection is kept, well below the minute after which GitHub closes it.
@@ -38,6 +40,7 @@ pub(super) struct Api {
     base: String,
     deadline: Duration,
     budget: Mutex<Option<Budget>>,
+    pub(super) account: Account,
 }
 
 /// An answer of the API, read to its end.
@@ -52,6 +55,14 @@ pub(super) struct NoAnswer {
     pub(super) message: String,
     /// Whether the request may have left.
     pub(super) may_have_arrived: bool,
+    /// Whether there was one, but a longer one than is read.
+    pub(super) too_long: bool,
+}
+
+impl NoAnswer {
+    fn new(message: String, may_have_arrived: bool) -> Self {
+        Self { message, may_have_arrived, too_long: false }
+    }
 }
 
 /// One request. `path` stands below the API's address.
@@ -95,7 +106,7 @@ impl Api {
     ) -> Result<Self, String> {
         let base = api_url.trim_end_matches('/').to_owned();
         let octocrab = connect(base_uri(&base)?, token, connect_timeout)?;
-        Ok(Self { clock, octocrab, base, deadline, budget: Mutex::new(None) })
+        Ok(Self { clock, octocrab, base, deadline, budget: Mutex::new(None), account: Account::default() })
     }
 
     /// The address of the API.
@@ -113,24 +124,33 @@ impl Api {
     /// # Errors
     /// If there is no answer.
     pub(super) async fn ask(&self, call: Call<'_>) -> Result<Answer, ForgeError> {
-        let trouble = match tokio::time::timeout(self.deadline, self.follow(call)).await {
+        self.try_ask(call).await.map_err(|trouble| self.trouble(call, trouble))
+    }
+
+    /// The same, for who can do with less than a whole answer.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub(super) async fn try_ask(&self, call: Call<'_>) -> Result<Answer, NoAnswer> {
+        match tokio::time::timeout(self.deadline, self.follow(call)).await {
             Ok(Ok(answer)) => {
                 if let Some(budget) = budget(&answer.headers) {
                     *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
                 }
-                return Ok(answer);
+                Ok(answer)
             }
-            Ok(Err(trouble)) => trouble,
-            Err(_) => NoAnswer {
-                message: format!("no answer within {} s", self.deadline.as_secs_f32()),
-                may_have_arrived: true,
-            },
-        };
-        Err(ForgeError {
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Err(NoAnswer::new(format!("no answer within {} s", self.deadline.as_secs_f32()), true)),
+        }
+    }
+
+    /// That there was no answer to a request.
+    pub(super) fn trouble(&self, call: Call<'_>, trouble: NoAnswer) -> ForgeError {
+        ForgeError {
             kind: ForgeErrorKind::Unreachable,
             message: format!("{} at {}: {}", call.title(), self.base, trouble.message),
             may_have_arrived: trouble.may_have_arrived,
-        })
+        }
     }
 
     async fn follow(&self, call: Call<'_>) -> Result<Answer, NoAnswer> {
@@ -142,12 +162,12 @@ impl Api {
                 return Ok(answer);
             }
             let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            target = self.same_origin(location).ok_or_else(|| NoAnswer {
-                message: format!("it redirects to `{}`, away from the configured address", one_line(location, 200)),
-                may_have_arrived: false,
+            target = self.same_origin(location).ok_or_else(|| {
+                let location = one_line(location, 200);
+                NoAnswer::new(format!("it redirects to `{location}`, away from the configured address"), false)
             })?;
         }
-        Err(NoAnswer { message: "it redirects in a circle".to_owned(), may_have_arrived: false })
+        Err(NoAnswer::new("it redirects in a circle".to_owned(), false))
     }
 
     async fn send(&self, call: Call<'_>, target: &str) -> Result<Answer, NoAnswer> {
@@ -155,19 +175,20 @@ impl Api {
         if let Some(Validator(known)) = call.unless {
             builder = builder.header(IF_NONE_MATCH, known);
         }
-        let request = self.octocrab.build_request(builder, call.body).map_err(|error| NoAnswer {
-            message: format!("the request can't be built: {}", causes(&error)),
-            may_have_arrived: false,
-        })?;
+        let request = self
+            .octocrab
+            .build_request(builder, call.body)
+            .map_err(|error| NoAnswer::new(format!("the request can't be built: {}", causes(&error)), false))?;
         let response = self
             .octocrab
             .execute(request)
             .await
-            .map_err(|error| NoAnswer { may_have_arrived: !failed_to_connect(&error), message: causes(&error) })?;
+            .map_err(|error| NoAnswer::new(causes(&error), !failed_to_connect(&error)))?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| NoAnswer {
             message: format!("its answer can't be read: {}", causes(error.as_ref())),
             may_have_arrived: true,
+            too_long: error.is::<LengthLimitError>(),
         })?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes().to_vec() })
     }

@@ -3,10 +3,17 @@
 //! octocrab and the HTTP client stay in `client`, what answers mean in `answer`, the words of the API in one file
 //! per thing it is about, those of a webhook in `webhook`. [`GitHub`] puts them together.
 
+mod account;
 mod answer;
+mod check;
 mod client;
+mod comment;
+mod hook;
+mod list;
+mod pull_request;
 mod status;
 mod webhook;
+mod wire;
 
 use std::fmt;
 use std::time::Duration;
@@ -17,8 +24,8 @@ use secrecy::SecretString;
 
 use super::plain::leave_unsaid;
 use super::{
-    Budget, Capabilities, Delivery, Forge, ForgeError, ForgeErrorKind, HeadSource, Markup, PostedStatus, SetupError,
-    WebhookError,
+    Budget, Capabilities, CheckItem, CheckVerdict, CommentId, Delivery, Forge, ForgeError, ForgeErrorKind, HeadSource,
+    Listing, Markup, PostedComment, PostedStatus, SetupError, Validator, WebhookError,
 };
 use crate::clock::Clock;
 use crate::model::{CommitSha, CommitStatus, PullRequest, RepositoryName};
@@ -38,6 +45,8 @@ pub struct GitHubOptions {
     pub token: Option<SecretString>,
     /// The secret of its webhooks; without one they are refused.
     pub webhook_secret: Option<SecretString>,
+    /// The address under which the forge reaches this server, without a slash at the end; for [`Forge::check`].
+    pub public_url: Option<String>,
     /// How long a connection may take to stand.
     pub connect_timeout: Duration,
     /// How long a request may take from its start to the last byte of the answer.
@@ -52,6 +61,7 @@ impl GitHubOptions {
             api_url: api_url.into(),
             token: token.into(),
             webhook_secret: None,
+            public_url: None,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(20),
         }
@@ -64,6 +74,7 @@ pub struct GitHub {
     /// None without a token.
     api: Option<Api>,
     webhook_secret: Option<SecretString>,
+    public_url: Option<String>,
 }
 
 impl fmt::Debug for GitHub {
@@ -74,17 +85,22 @@ impl fmt::Debug for GitHub {
 }
 
 impl GitHub {
+    fn api(&self, what: &str) -> Result<&Api, ForgeError> {
+        self.api.as_ref().ok_or_else(|| ForgeError::unsupported(&self.name, what))
+    }
+
     /// Sets up the client; nothing is sent yet. To be called within the runtime.
     ///
     /// # Errors
     /// If the address or the token can't be used, or TLS finds no certificate authorities to trust.
     pub fn new(options: GitHubOptions, clock: Clock) -> Result<Self, SetupError> {
-        let GitHubOptions { name, api_url, token, webhook_secret, connect_timeout, request_timeout } = options;
+        let GitHubOptions { name, api_url, token, webhook_secret, public_url, connect_timeout, request_timeout } =
+            options;
         let api = token
             .map(|token| Api::new(&api_url, &token, connect_timeout, request_timeout, clock))
             .transpose()
             .map_err(|message| SetupError { forge: name.clone(), message })?;
-        Ok(Self { name, api, webhook_secret })
+        Ok(Self { name, api, webhook_secret, public_url })
     }
 }
 
@@ -101,7 +117,7 @@ impl Forge for GitHub {
         Capabilities {
             statuses: true,
             status_needs_url: false,
-            pull_requests: false,
+            pull_requests: true,
             comment_limit: COMMENT_LIMIT,
             markup: Markup { folding: true, hidden_text: true },
         }
@@ -152,9 +168,58 @@ impl Forge for GitHub {
         }
     }
 
+    async fn post_comment(&self, repo: &str, pull_request: u64, body: &str) -> Result<CommentId, ForgeError> {
+        self.api("comments")?.post_comment(repo, pull_request, body).await
+    }
+
+    async fn edit_comment(&self, repo: &str, _: u64, comment: &CommentId, body: &str) -> Result<(), ForgeError> {
+        self.api("comments")?.edit_comment(repo, comment, body).await
+    }
+
+    async fn find_comment(
+        &self,
+        repo: &str,
+        pull_request: u64,
+        marker: &str,
+    ) -> Result<Option<PostedComment>, ForgeError> {
+        self.api("comments")?.find_comment(repo, pull_request, marker).await
+    }
+
+    async fn pull_request(&self, repository: &RepositoryName, number: u64) -> Result<PullRequest, ForgeError> {
+        self.api("pull requests")?.pull_request(repository, number).await
+    }
+
+    async fn open_pull_requests(
+        &self,
+        repository: &RepositoryName,
+        since: Option<&Validator>,
+    ) -> Result<Listing, ForgeError> {
+        self.api("pull requests")?.open_pull_requests(repository, since).await
+    }
+
     fn head_of(&self, pull_request: &PullRequest) -> HeadSource {
         // GitHub keeps it in the target's repository, whatever becomes of the fork.
         HeadSource::Ref(format!("refs/pull/{}/head", pull_request.number))
+    }
+
+    async fn check_access(&self) -> Vec<CheckItem> {
+        match &self.api {
+            Some(api) => api.check_access().await,
+            None => vec![CheckItem::new(
+                "token",
+                CheckVerdict::Bad,
+                "there is none, so nothing can be posted; add `token` to the forge",
+            )],
+        }
+    }
+
+    async fn check(&self, repository: &RepositoryName) -> Vec<CheckItem> {
+        let Some(api) = &self.api else { return Vec::new() };
+        let webhook = check::Wanted {
+            secret: self.webhook_secret.is_some(),
+            address: self.public_url.as_ref().map(|public| format!("{public}/webhooks/github")),
+        };
+        api.check(repository, &webhook).await
     }
 }
 

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::account::AuthorPart;
 use super::answer::{classify, read};
 use super::client::{Api, Call};
 use super::repository_path;
@@ -39,6 +40,10 @@ impl Api {
         let call = Call::with(&Method::POST, &path, &body);
         let answer = self.ask(call).await?;
         if answer.status == StatusCode::CREATED {
+            // It counts, whatever else the answer says.
+            if let Ok(written) = serde_json::from_slice::<Written>(&answer.body) {
+                self.account.wrote(written.creator.as_ref());
+            }
             Ok(())
         } else {
             Err(classify(&answer, call, PERMISSION, self.clock.now()))
@@ -93,6 +98,12 @@ impl Api {
         let statuses: Vec<StatusPart> = read(&answer, call, "a list of statuses")?;
         Ok(statuses.into_iter().map(PostedStatus::from).collect())
     }
+}
+
+/// The answer to a new status.
+#[derive(Deserialize)]
+struct Written {
+    creator: Option<AuthorPart>,
 }
 
 #[derive(Deserialize)]

@@ -5,19 +5,20 @@
 //! apart by types with optional fields, so that what GitHub adds or leaves out can't break it; and a valid
 //! signature speaks only for the repositories that its secret covers.
 
+mod comment;
+mod ping;
+mod pull_request;
+mod push;
+
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::forge::{Delivery, ForgeEvent, Push, WebhookError};
+use super::wire::{RepositoryPart, UserPart};
+use crate::forge::{Delivery, ForgeEvent, WebhookError};
 use crate::model::{CommitSha, RepositoryName};
-
-/// The longest name of a ref that is taken, in bytes; git itself stops at what a file system takes.
-const REF_LIMIT: usize = 1000;
-/// The longest login that is kept, in characters. GitHub's own limit is 39, plus marks of enterprises and bots.
-const LOGIN_LIMIT: usize = 100;
 
 /// Checks a delivery and says what it announces.
 ///
@@ -37,14 +38,10 @@ pub(super) fn receive(
     require_json(headers)?;
     let id = word(headers, "x-github-delivery")?;
     let event = match word(headers, "x-github-event")?.as_str() {
-        "ping" => {
-            let ping: Ping = parse(body)?;
-            if let Some(name) = ping.repository.and_then(|repository| repository.full_name) {
-                covered(repositories, &name)?;
-            }
-            ForgeEvent::Ping { complaints: Vec::new() }
-        }
-        "push" => ForgeEvent::Push(push(repositories, parse(body)?)?),
+        "ping" => ping::ping(repositories, parse(body)?)?,
+        "push" => ForgeEvent::Push(push::push(repositories, parse(body)?)?),
+        "pull_request" => pull_request::pull_request(repositories, parse(body)?)?,
+        "issue_comment" => comment::comment(repositories, parse(body)?)?,
         other => ForgeEvent::Ignored { event: other.to_owned() },
     };
     Ok(Delivery { id: Some(id), events: vec![event] })
@@ -109,41 +106,6 @@ fn covered(repositories: &[RepositoryName], full_name: &str) -> Result<Repositor
         .ok_or_else(|| WebhookError::Repository { repository: shorten(full_name) })
 }
 
-fn push(repositories: &[RepositoryName], payload: PushPayload) -> Result<Push, WebhookError> {
-    let full_name = payload
-        .repository
-        .and_then(|repository| repository.full_name)
-        .ok_or_else(|| WebhookError::Malformed("repository.full_name is missing".to_owned()))?;
-    let repository_full_name = covered(repositories, &full_name)?;
-    let git_ref = payload.git_ref.ok_or_else(|| WebhookError::Malformed("ref is missing".to_owned()))?;
-    if !is_ref(&git_ref) {
-        return Err(WebhookError::Malformed(format!("ref `{}` is not the full name of a ref", shorten(&git_ref))));
-    }
-    let before = payload.before.as_deref().map(|text| commit("before", text)).transpose()?.flatten();
-    let after = payload.after.ok_or_else(|| WebhookError::Malformed("after is missing".to_owned()))?;
-    let mut after = commit("after", &after)?;
-    if payload.deleted == Some(true) {
-        after = None;
-    }
-    // For an annotated tag `after` is the tag object, and a status can stand only on a commit.
-    if git_ref.starts_with("refs/tags/")
-        && after.is_some()
-        && let Some(id) = payload.head_commit.and_then(|head| head.id)
-    {
-        after = commit("head_commit.id", &id)?;
-    }
-    Ok(Push {
-        repository_full_name,
-        git_ref,
-        created: payload.created.unwrap_or_else(|| before.is_none()),
-        deleted: after.is_none(),
-        forced: payload.forced.unwrap_or(false),
-        before,
-        after,
-        actor: payload.sender.and_then(|sender| sender.login).filter(|login| is_login(login)),
-    })
-}
-
 /// The commit of that id; none for the id of zeros, with which GitHub says "nothing".
 fn commit(field: &str, text: &str) -> Result<Option<CommitSha>, WebhookError> {
     if matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte == b'0') {
@@ -152,57 +114,9 @@ fn commit(field: &str, text: &str) -> Result<Option<CommitSha>, WebhookError> {
     CommitSha::parse(text).map(Some).map_err(|error| WebhookError::Malformed(format!("{field}: {error}")))
 }
 
-fn is_ref(text: &str) -> bool {
-    text.starts_with("refs/")
-        && text.len() <= REF_LIMIT
-        && !text.ends_with('/')
-        && !text.contains("..")
-        && !text.chars().any(|letter| letter.is_control() || letter == ' ')
-}
-
-/// A login that doesn't look like one is left out: it would be shown as the one who acted.
-fn is_login(text: &str) -> bool {
-    (1..=LOGIN_LIMIT).contains(&text.chars().count())
-        && !text.chars().any(|letter| letter.is_control() || letter == ' ')
-}
-
 /// Foreign text for a message of ours: one line of at most 100 characters.
 fn shorten(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(100).collect()
-}
-
-#[derive(Deserialize)]
-struct Ping {
-    repository: Option<RepositoryPart>,
-}
-
-#[derive(Deserialize)]
-struct PushPayload {
-    #[serde(rename = "ref")]
-    git_ref: Option<String>,
-    before: Option<String>,
-    after: Option<String>,
-    created: Option<bool>,
-    deleted: Option<bool>,
-    forced: Option<bool>,
-    head_commit: Option<HeadCommit>,
-    repository: Option<RepositoryPart>,
-    sender: Option<Sender>,
-}
-
-#[derive(Deserialize)]
-struct HeadCommit {
-    id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RepositoryPart {
-    full_name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Sender {
-    login: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Deliveries as GitHub sends them, and as it never would.
 
 use super::*;
+use crate::forge::Push;
 use serde_json::{Value, json};
 
 const SECRET: &str = "It's a Secret to Everybody";

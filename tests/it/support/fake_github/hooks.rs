@@ -52,7 +52,7 @@ impl Delivery {
             "zen": "Non-blocking is better than blocking.",
             "hook_id": 109_948_940,
             "hook": {
-                "type": "Repository", "id": 109_948_940, "name": "web", "active": true, "events": ["push"],
+                "type": "Repository", "id": 109_948_940, "name": "web", "active": true, "events": ["push", "pull_request", "issue_comment"],
                 "config": {"content_type": "json", "insecure_ssl": "0", "secret": "********"},
             },
             "repository": repository_part(repository),
