@@ -292,7 +292,7 @@ async fn a_server_that_does_not_speak_tls_learns_nothing() {
 async fn an_answer_that_is_no_answer_is_the_forges_failure() {
     let clock = clock();
     for (body, text) in
-        [("<html>Hotel login</html>", "no list of statuses"), ("[{\"state\":\"new\"}]", "unknown variant")]
+        [("<html>Hotel login</html>", "is not a list of statuses"), ("[{\"state\":\"new\"}]", "unknown variant")]
     {
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let github = github(&raw_server(answer.into_bytes()).await, TOKEN, &clock);
