@@ -202,7 +202,18 @@ async fn bulk_limit(live: u64, total: u64) -> Result<f64, Failure> {
 fn row(key: ExecutionKey, seq: i64, now: Timestamp) -> Append {
     let body = r#"{"v":1,"e":[{"done":{"s":3}},{"start":{"s":4,"a":1}}]}"#.to_owned();
     let (due_at, started_at) = (Some(now), Some(now));
-    Append { key, seq, at: now, body, status: Status::Running, due_at, started_at, ended_at: None, report: None }
+    Append {
+        key,
+        seq,
+        at: now,
+        body,
+        status: Status::Running,
+        due_at,
+        started_at,
+        ended_at: None,
+        report: None,
+        revives: false,
+    }
 }
 
 /// The median time of one execution when nothing else runs, and of as many commits in a row, in milliseconds.

@@ -28,6 +28,7 @@ pub(super) struct Filter {
     status: Option<String>,
     commit: Option<String>,
     repository: Option<String>,
+    parent: Option<String>,
     cursor: Option<String>,
     limit: Option<u32>,
 }
@@ -85,6 +86,7 @@ pub(super) async fn list(State(shared): State<Shared>, Params(filter): Params<Fi
         status: status.transpose()?,
         commit: parse_filter(filter.commit.as_deref(), "commit")?,
         repository: parse_filter(filter.repository.as_deref(), "repository")?,
+        parent: parse_filter(filter.parent.as_deref(), "parent")?,
         cursor: filter.cursor,
         limit,
     };
@@ -121,6 +123,50 @@ pub(super) async fn cancel(
     let engine = shared.api.engine.clone();
     // In a task of its own: it isn't taken back when the client hangs up.
     let task = tokio::spawn(async move { engine.cancel(id, &by, reason.as_deref()).await });
+    task.await.map_err(Problem::internal)??;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Restart {
+    stage: Option<String>,
+}
+
+/// Answers `POST /executions/{id}/restart`: from the stage that is named, or from all that failed or were cancelled.
+pub(super) async fn restart(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Extension(Actor(by)): Extension<Actor>,
+    Payload(request): Payload<Restart>,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    let stage = request.stage.as_deref().map(|path| parse(path, "stage")).transpose()?;
+    restart_from(shared, parse(&id, "execution")?, stage, by).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Answers `POST /executions/{id}/stages/{path}/restart`.
+pub(super) async fn restart_stage(
+    State(shared): State<Shared>,
+    Path((id, path)): Path<(String, String)>,
+    Extension(Actor(by)): Extension<Actor>,
+    Payload(Nothing {}): Payload<Nothing>,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    restart_from(shared, parse(&id, "execution")?, Some(parse(&path, "stage")?), by).await
+}
+
+async fn restart_from(
+    shared: Shared,
+    id: ExecutionId,
+    stage: Option<StagePath>,
+    by: String,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    let engine = shared.api.engine.clone();
+    // In a task of its own: the executions that wait for this one follow it, also if the client hangs up.
+    let task = tokio::spawn(async move { engine.restart(id, stage.as_ref(), &by).await });
     task.await.map_err(Problem::internal)??;
     Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
 }

@@ -83,6 +83,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/executions", get(executions::list))
         .route("/executions/{id}", get(executions::one))
         .route("/executions/{id}/cancel", post(executions::cancel))
+        .route("/executions/{id}/restart", post(executions::restart))
+        .route("/executions/{id}/stages/{path}/restart", post(executions::restart_stage))
         .route("/executions/{id}/stages/{path}/judge", post(executions::judge))
         .route("/executions/{id}/stages/{path}/log", get(logs::read))
         .route("/repositories", get(repositories::list))
@@ -128,6 +130,10 @@ impl From<EngineError> for Problem {
         match error {
             EngineError::NotFound(_) | EngineError::NoSuchStage(_) => Self::not_found(text),
             EngineError::Complete(_) => Self::conflict("complete", text),
+            EngineError::Running => Self::conflict("running", text),
+            EngineError::NeverBegan => Self::conflict("never-began", text),
+            EngineError::NotRun(_) => Self::conflict("not-run", text),
+            EngineError::NothingFailed => Self::conflict("nothing-failed", text),
             EngineError::NotWaiting(_) => Self::conflict("not-waiting", text),
             EngineError::AlreadyJudged(_) => Self::conflict("already-judged", text),
             EngineError::Refused(_) => Self::unprocessable("refused", text),

@@ -4,7 +4,9 @@
 //! row's. Keys are short because rows are many. Stages are named by their index in the plan, which is fixed:
 //! the definition's stages in the author's order, then those that entries added.
 //!
-//! A change of what an entry means, or a new key, is a new version; rows of old versions stay readable.
+//! A change of what an entry means, or a new key, is a new version; rows of old versions stay readable. A row carries
+//! the lowest version that tells all of it, so that going back to an older program works as long as nothing new was
+//! used.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,8 +14,8 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 use crate::model::{Stage, StagePath, Status};
 
-/// The version that this program writes.
-const VERSION: u32 = 1;
+/// The newest version that this program writes and reads. 2 added [`Entry::Restart`].
+const VERSION: u32 = 2;
 
 /// One transition of an execution or of one of its stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -162,6 +164,16 @@ pub enum Entry {
         #[serde(rename = "l")]
         stages: Vec<AddedStage>,
     },
+    /// An execution that had ended goes on: these stages, and all that come after them, are as if they had never run,
+    /// but for the number of their attempts.
+    Restart {
+        /// The stages' indexes.
+        #[serde(rename = "l")]
+        stages: Vec<u32>,
+        /// Who asked for it.
+        #[serde(rename = "b")]
+        by: String,
+    },
     /// Longboat itself can't go on with the execution.
     Trouble {
         /// Why, and what to do.
@@ -229,7 +241,8 @@ struct RowHead {
 /// # Errors
 /// If a value in it can't be written as JSON, which plain JSON values always can.
 pub fn encode(entries: &[Entry]) -> Result<String, RowError> {
-    serde_json::to_string(&RowOut { v: VERSION, e: entries }).map_err(|error| RowError::Damaged(error.to_string()))
+    let v = if entries.iter().any(|entry| matches!(entry, Entry::Restart { .. })) { 2 } else { 1 };
+    serde_json::to_string(&RowOut { v, e: entries }).map_err(|error| RowError::Damaged(error.to_string()))
 }
 
 /// The entries of a row's body.
@@ -238,13 +251,13 @@ pub fn encode(entries: &[Entry]) -> Result<String, RowError> {
 /// If the row was written in another version, or is damaged.
 pub fn decode(body: &str) -> Result<Vec<Entry>, RowError> {
     let wrong = match serde_json::from_str::<RowIn>(body) {
-        Ok(row) if row.v == u64::from(VERSION) => return Ok(row.e),
+        Ok(row) if (1..=u64::from(VERSION)).contains(&row.v) => return Ok(row.e),
         Ok(row) => return Err(RowError::Version { found: row.v }),
         Err(error) => error,
     };
     // What a newer version added fails above; its number says more than the parser does.
     match serde_json::from_str::<RowHead>(body) {
-        Ok(head) if head.v != u64::from(VERSION) => Err(RowError::Version { found: head.v }),
+        Ok(head) if !(1..=u64::from(VERSION)).contains(&head.v) => Err(RowError::Version { found: head.v }),
         _ => Err(RowError::Damaged(wrong.to_string())),
     }
 }
@@ -294,14 +307,24 @@ mod tests {
             Entry::Canceled { stage: 2, message: None },
             Entry::Trouble { message: "x".into() },
             Entry::End { status: Status::Terminal },
+            Entry::Restart { stages: vec![0, 2], by: "ann".into() },
         ];
         assert_eq!(decode(&encode(&entries).expect("encodes")).expect("decodes"), entries);
     }
 
     #[test]
+    fn a_row_has_the_lowest_version_that_tells_all_of_it() {
+        assert_eq!(encode(&[Entry::Begin]).expect("encodes"), r#"{"v":1,"e":["begin"]}"#);
+        let restart = Entry::Restart { stages: vec![1], by: "ann".into() };
+        let body = encode(&[restart]).expect("encodes");
+        assert_eq!(body, r#"{"v":2,"e":[{"restart":{"l":[1],"b":"ann"}}]}"#);
+    }
+
+    #[test]
     fn a_newer_version_is_named_and_not_guessed_at() {
-        assert_eq!(decode(r#"{"v":2,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 2 }));
-        assert_eq!(decode(r#"{"v":2,"e":[]}"#), Err(RowError::Version { found: 2 }));
+        assert_eq!(decode(r#"{"v":3,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 3 }));
+        assert_eq!(decode(r#"{"v":3,"e":[]}"#), Err(RowError::Version { found: 3 }));
+        assert_eq!(decode(r#"{"v":0,"e":[]}"#), Err(RowError::Version { found: 0 }));
         assert!(matches!(decode(r#"{"v":1,"e":[{"leap":{}}]}"#), Err(RowError::Damaged(_))));
         assert!(matches!(decode("not json"), Err(RowError::Damaged(_))));
     }

@@ -9,8 +9,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::registry::Kinds;
 use super::view;
 use super::{Judgment, SignalError};
-use crate::model::{ExecutionId, ExecutionKey, ExecutionView, StagePath, Status};
-use crate::store::{Store, StoreError, StoredExecution};
+use crate::model::{ChildView, ExecutionId, ExecutionKey, ExecutionView, StagePath, Status};
+use crate::store::{ExecutionSummary, Store, StoreError, StoredExecution};
 
 /// Speaks to a running engine; cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,6 +46,18 @@ pub enum EngineError {
     /// The execution has ended.
     #[error("the execution has ended already: {0}")]
     Complete(Status),
+    /// Only an execution that has ended can be restarted.
+    #[error("the execution is still running; cancel it or wait for its end, then restart it")]
+    Running,
+    /// The execution ended before any stage could begin.
+    #[error("the execution was ended before it began; start its pipeline anew")]
+    NeverBegan,
+    /// The stage has not run, so it can't run again.
+    #[error("stage `{0}` has not run yet; restart the stage before it that failed")]
+    NotRun(StagePath),
+    /// No stage failed or was cancelled, and none was named.
+    #[error("no stage failed or was cancelled; name the stage to restart from")]
+    NothingFailed,
     /// The stage isn't waiting for a judgment.
     #[error("stage `{0}` isn't waiting for a judgment")]
     NotWaiting(StagePath),
@@ -100,6 +112,68 @@ impl Handle {
         self.ask(&stored, Command::Judge { path: path.clone(), judgment }).await
     }
 
+    /// Lets an execution that has ended go on: from the stage at `path`, or without one from all stages that failed or
+    /// were cancelled. These stages and all that come after them run again; the others keep what they yielded. What
+    /// was cancelled only because the named stage failed is restarted with it. Returns when that is recorded.
+    ///
+    /// If a `pipeline` stage of another execution failed because of this one, that stage is restarted as well, if its
+    /// execution has ended, and so on upwards; it goes on waiting for this very execution. The answer names all
+    /// executions that were restarted, this one first.
+    ///
+    /// # Errors
+    /// If there is no such execution or stage, the execution has not ended or never began, the stage has not run, or
+    /// none failed and none was named.
+    pub async fn restart(
+        &self,
+        id: ExecutionId,
+        path: Option<&StagePath>,
+        by: &str,
+    ) -> Result<Vec<ExecutionId>, EngineError> {
+        let mut stored = self.stored(id).await?;
+        self.restart_one(&stored, path, by).await?;
+        let mut restarted = vec![id];
+        // Each is the parent of the one before, and older than it: this ends.
+        while let Some((parent, stage)) = self.failed_by(&stored).await? {
+            let parent_id = parent.execution.info.id;
+            if let Err(error) = self.restart_one(&parent, Some(&stage), by).await {
+                tracing::info!(execution = %parent_id, %stage, %error, "the stage that waited was not restarted");
+                break;
+            }
+            restarted.push(parent_id);
+            stored = parent;
+        }
+        Ok(restarted)
+    }
+
+    async fn restart_one(
+        &self,
+        stored: &StoredExecution,
+        path: Option<&StagePath>,
+        by: &str,
+    ) -> Result<(), EngineError> {
+        if !stored.status.is_complete() {
+            return Err(EngineError::Running);
+        }
+        let command = Command::Restart { path: path.cloned(), by: by.to_owned() };
+        self.command(stored.execution.key, command).await
+    }
+
+    /// The execution and its stage that failed because this execution did.
+    async fn failed_by(&self, child: &StoredExecution) -> Result<Option<(StoredExecution, StagePath)>, EngineError> {
+        let info = &child.execution.info;
+        let Some(parent) = &info.trigger.parent else { return Ok(None) };
+        let Some(stored) = self.store.execution(parent.execution).await? else { return Ok(None) };
+        let rows = self.store.journal(stored.execution.key).await?;
+        let view = view::view(&stored, &rows, Arc::clone(&self.kinds));
+        let child_id = info.id.to_string();
+        let failed = view.stages.iter().any(|stage| {
+            stage.path == parent.stage
+                && matches!(stage.status, Status::Terminal | Status::Stopped)
+                && stage.outputs.get("executionId").and_then(Value::as_str) == Some(child_id.as_str())
+        });
+        Ok(failed.then(|| (stored, parent.stage.clone())))
+    }
+
     /// An execution as the API and the pages show it: what is committed, whether it runs or has ended.
     ///
     /// # Errors
@@ -107,7 +181,10 @@ impl Handle {
     pub async fn view(&self, id: ExecutionId) -> Result<Option<ExecutionView>, EngineError> {
         let Some(stored) = self.store.execution(id).await? else { return Ok(None) };
         let rows = self.store.journal(stored.execution.key).await?;
-        Ok(Some(view::view(&stored, &rows, Arc::clone(&self.kinds))))
+        let children = self.store.children(id).await?;
+        let mut view = view::view(&stored, &rows, Arc::clone(&self.kinds));
+        view.children = children.into_iter().filter_map(child_view).collect();
+        Ok(Some(view))
     }
 
     /// What changes from now on, after it is committed. Who is too slow misses some and is told so.
@@ -133,8 +210,12 @@ impl Handle {
         if stored.status.is_complete() {
             return Err(EngineError::Complete(stored.status));
         }
+        self.command(stored.execution.key, command).await
+    }
+
+    async fn command(&self, key: ExecutionKey, command: Command) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Command { key: stored.execution.key, command, reply };
+        let request = Request::Command { key, command, reply };
         self.requests.send(request).await.map_err(|_| EngineError::Stopped)?;
         answer.await.unwrap_or(Err(EngineError::Stopped))
     }
@@ -154,6 +235,7 @@ pub(super) enum Request {
 pub(super) enum Command {
     Cancel { by: String, reason: Option<String> },
     Judge { path: StagePath, judgment: Judgment },
+    Restart { path: Option<StagePath>, by: String },
 }
 
 /// Where somebody waits for the commit of what they asked.
@@ -175,11 +257,25 @@ impl Reply {
                 EngineError::NotFound(_)
                 | EngineError::NoSuchStage(_)
                 | EngineError::Complete(_)
+                | EngineError::Running
+                | EngineError::NeverBegan
+                | EngineError::NotRun(_)
+                | EngineError::NothingFailed
                 | EngineError::NotWaiting(_)
                 | EngineError::Unreadable(_) => SignalError::NotWaiting,
             }))),
         }
     }
+}
+
+fn child_view(child: ExecutionSummary) -> Option<ChildView> {
+    Some(ChildView {
+        id: child.id,
+        application: child.application,
+        pipeline: child.pipeline,
+        status: child.status,
+        stage: child.cause.parent?.stage,
+    })
 }
 
 /// The payload by which a handler sees a judgment.

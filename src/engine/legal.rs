@@ -31,13 +31,16 @@ impl IllegalEntry {
 impl State {
     /// Whether an entry is legal now, and if not, why.
     pub(super) fn check(&self, entry: &Entry) -> Result<(), String> {
+        if let Entry::Restart { stages, .. } = entry {
+            return self.check_restart(stages);
+        }
         if self.status.is_complete() {
             return Err(format!("the execution has ended as {}", self.status));
         }
         let begun = self.status == Status::Running;
         match entry {
             Entry::Begin if begun => Err("the execution has begun already".to_owned()),
-            Entry::Begin | Entry::Trouble { .. } => Ok(()),
+            Entry::Begin | Entry::Trouble { .. } | Entry::Restart { .. } => Ok(()),
             Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
             Entry::Timeout if self.stop.is_none() && begun => Ok(()),
             Entry::Cancel { .. } | Entry::Timeout => Err("the execution stops already, or hasn't begun".to_owned()),
@@ -116,11 +119,36 @@ impl State {
         if self.stop.is_some() {
             return Err("the execution stops".to_owned());
         }
+        self.has_what_it_needs(stage)
+    }
+
+    pub(super) fn has_what_it_needs(&self, stage: u32) -> Result<(), String> {
         let needs = &self.plan.stages()[stage as usize].needs;
         match needs.iter().find(|need| !self.stages[**need as usize].status().lets_downstream_start()) {
             Some(need) => Err(format!("stage {need}, which it needs, has not ended well")),
             None => Ok(()),
         }
+    }
+
+    /// Only what has ended is begun again, and only stages that had their turn: so whatever a restarted stage needs
+    /// has ended well.
+    fn check_restart(&self, stages: &[u32]) -> Result<(), String> {
+        if !self.status.is_complete() {
+            return Err("the execution has not ended".to_owned());
+        }
+        if self.started_at.is_none() {
+            return Err("the execution never began".to_owned());
+        }
+        for stage in stages {
+            let found = self.stage(*stage)?;
+            if !matches!(found.phase, Phase::Ended(_)) {
+                return found.refuse("has not ended");
+            }
+        }
+        if stages.is_empty() && !self.has_left_out() {
+            return Err("nothing would run".to_owned());
+        }
+        Ok(())
     }
 
     fn stage(&self, stage: u32) -> Result<&StageState, String> {

@@ -142,6 +142,18 @@ impl Plan {
         }
     }
 
+    /// These stages and all that come after them, each once, in the plan's order.
+    pub fn from_there(&self, stages: &[u32]) -> Vec<u32> {
+        let mut reached = vec![false; self.stages.len()];
+        let mut open = stages.to_vec();
+        while let Some(stage) = open.pop() {
+            if !std::mem::replace(&mut reached[stage as usize], true) {
+                open.extend(&self.stages[stage as usize].needed_by);
+            }
+        }
+        (0..).zip(reached).filter(|(_, reached)| *reached).map(|(stage, _)| stage).collect()
+    }
+
     /// Fills in `needed_by` for the stages from `first` on.
     fn link(&mut self, first: usize) {
         for index in first..self.stages.len() {

@@ -30,6 +30,8 @@ pub struct State {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When it was begun again after an end, the latest last.
+    pub restarts: Vec<Restarted>,
     /// Why no further stage starts, if so.
     pub stop: Option<Stop>,
     /// Why Longboat itself can't go on.
@@ -61,16 +63,31 @@ pub enum Stop {
     TimedOut,
 }
 
+/// One restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restarted {
+    /// Who asked for it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// How the execution had ended.
+    pub status: Status,
+    /// The indexes of the stages that were asked to run again.
+    pub stages: Vec<u32>,
+}
+
 /// One stage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageState {
     /// Where it is in its life.
     pub phase: Phase,
-    /// The latest attempt, from 1; 0 before the first.
+    /// The latest attempt, from 1; 0 before the first. Goes on counting when the stage is restarted.
     pub attempt: u32,
-    /// How many attempts were lost rather than failed.
+    /// How many attempts had been made when the stage was restarted.
+    pub before: u32,
+    /// How many attempts since then were lost rather than failed.
     pub lost: u32,
-    /// When the first attempt started: the stage's timeout counts from here.
+    /// When the first attempt since then started: the stage's timeout counts from here.
     pub started_at: Option<Timestamp>,
     /// When the latest attempt started.
     pub attempt_at: Option<Timestamp>,
@@ -150,6 +167,7 @@ impl State {
             status: Status::NotStarted,
             started_at: None,
             ended_at: None,
+            restarts: Vec::new(),
             stop: None,
             trouble: None,
             stages,
@@ -232,6 +250,17 @@ impl State {
                     self.stages.resize(self.plan.stages().len(), StageState::new());
                 }
             }
+            Entry::Restart { stages, by } => {
+                let restarted = Restarted { by: by.clone(), at, status: self.status, stages: stages.clone() };
+                for stage in self.plan.from_there(stages) {
+                    let stage = &mut self.stages[stage as usize];
+                    *stage = StageState { attempt: stage.attempt, before: stage.attempt, ..StageState::new() };
+                }
+                self.restarts.push(restarted);
+                self.status = Status::Running;
+                self.ended_at = None;
+                self.stop = None;
+            }
             Entry::Trouble { message } => self.trouble = Some(message.clone()),
         }
         Ok(())
@@ -286,9 +315,14 @@ impl State {
         Some(self.stages[stage as usize].started_at?.plus(timeout.as_duration()))
     }
 
+    /// Since when it runs: its begin, or its latest restart.
+    pub fn running_since(&self) -> Option<Timestamp> {
+        self.restarts.last().map(|restart| restart.at).or(self.started_at)
+    }
+
     /// When the execution is out of time.
     pub fn deadline(&self) -> Option<Timestamp> {
-        Some(self.started_at?.plus(self.execution.info.pipeline.timeout?.as_duration()))
+        Some(self.running_since()?.plus(self.execution.info.pipeline.timeout?.as_duration()))
     }
 
     /// When something is to be done without anything happening.
@@ -335,13 +369,35 @@ impl State {
         match self.stop {
             Some(Stop::Halted { .. } | Stop::TimedOut) => Status::Terminal,
             Some(Stop::Canceled { .. }) => Status::Canceled,
-            None if self.failing_branch().is_some() => Status::Terminal,
+            None if self.failing().is_some() => Status::Terminal,
+            // Left over from before a restart that didn't name them.
+            None if self.stages.iter().any(|stage| stage.status() == Status::Canceled) => Status::Canceled,
             None => Status::Succeeded,
         }
     }
 
+    /// A stage that fails the execution although nothing stopped it: one that failed before a restart which didn't
+    /// name it, or one that ended its branch and says so.
+    pub fn failing(&self) -> Option<u32> {
+        let left = (0..).zip(&self.stages).find(|(_, stage)| stage.status() == Status::Terminal);
+        left.map(|(index, _)| index).or_else(|| self.failing_branch())
+    }
+
+    /// The stages that a restart without a name is about: those that failed or were cancelled.
+    pub fn broken(&self) -> Vec<u32> {
+        let broken = |status| matches!(status, Status::Terminal | Status::Stopped | Status::Canceled);
+        (0..).zip(&self.stages).filter(|(_, stage)| broken(stage.status())).map(|(index, _)| index).collect()
+    }
+
+    /// Whether a stage never began although all that it needs ended well, because the execution stopped before.
+    pub fn has_left_out(&self) -> bool {
+        (0..)
+            .zip(&self.stages)
+            .any(|(index, stage)| stage.phase == Phase::Idle && self.has_what_it_needs(index).is_ok())
+    }
+
     /// A stage that ended its branch and fails the execution once the others are done.
-    pub fn failing_branch(&self) -> Option<u32> {
+    fn failing_branch(&self) -> Option<u32> {
         (0..).zip(&self.stages).map(|(index, stage)| (index, stage.status())).find_map(|(index, status)| {
             let fails = status == Status::Stopped && self.definition(index).on_failure == OnFailure::HaltBranchThenFail;
             fails.then_some(index)
@@ -373,6 +429,7 @@ impl StageState {
         Self {
             phase: Phase::Idle,
             attempt: 0,
+            before: 0,
             lost: 0,
             started_at: None,
             attempt_at: None,

@@ -35,7 +35,7 @@ pub fn describe(state: &State) -> (StatusState, String) {
 }
 
 fn succeeded(state: &State) -> String {
-    match (state.started_at, state.ended_at) {
+    match (state.running_since(), state.ended_at) {
         (Some(start), Some(end)) => format!("Succeeded in {}", humanize(end.since(start))),
         _ => "Succeeded".to_owned(),
     }
@@ -44,7 +44,10 @@ fn succeeded(state: &State) -> String {
 fn canceled(state: &State) -> String {
     match &state.stop {
         Some(Stop::Canceled { by, .. }) => clip(&format!("Cancelled by {by}")),
-        _ => "Cancelled".to_owned(),
+        _ => match (0..).zip(&state.stages).find(|(_, stage)| stage.status() == Status::Canceled) {
+            Some((stage, _)) => clip(&format!("Cancelled: {} was not restarted", state.definition(stage).name)),
+            None => "Cancelled".to_owned(),
+        },
     }
 }
 
@@ -52,7 +55,7 @@ fn failed(state: &State) -> String {
     let failure = match state.stop {
         Some(Stop::Halted { stage }) => Some(stage),
         Some(Stop::Canceled { .. } | Stop::TimedOut) => None,
-        None => state.failing_branch(),
+        None => state.failing(),
     };
     match (failure, state.execution.info.pipeline.timeout) {
         (Some(stage), _) => {

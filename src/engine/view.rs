@@ -6,7 +6,7 @@ use super::entry::decode;
 use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
-use crate::model::{ExecutionView, StageSource, StageView};
+use crate::model::{ExecutionView, RestartView, StageSource, StageView};
 use crate::store::{JournalRow, StoredExecution};
 
 /// Folds a journal.
@@ -65,6 +65,12 @@ pub fn of_state(state: &State) -> ExecutionView {
             },
         }
     });
+    let restarts = state.restarts.iter().map(|restart| RestartView {
+        by: restart.by.clone(),
+        time: restart.at,
+        previous_status: restart.status,
+        stages: restart.stages.iter().map(|stage| state.plan.stages()[*stage as usize].path.clone()).collect(),
+    });
     ExecutionView {
         id: info.id,
         application: info.pipeline.application.clone(),
@@ -83,6 +89,8 @@ pub fn of_state(state: &State) -> ExecutionView {
             Some(Stop::Canceled { by, reason: None }) => Some(by.clone()),
             Some(Stop::Halted { .. } | Stop::TimedOut) | None => None,
         },
+        restarts: restarts.collect(),
+        children: Vec::new(),
         stages: stages.collect(),
     }
 }
@@ -103,6 +111,8 @@ fn unreadable(stored: &StoredExecution, trouble: &str) -> ExecutionView {
         start_time: stored.started_at,
         end_time: stored.ended_at,
         canceled_by: None,
+        restarts: Vec::new(),
+        children: Vec::new(),
         stages: Vec::new(),
     }
 }

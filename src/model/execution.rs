@@ -77,8 +77,43 @@ pub struct ExecutionView {
     pub end_time: Option<Timestamp>,
     /// Who cancelled it, and why.
     pub canceled_by: Option<String>,
+    /// When it was begun again, the latest last.
+    pub restarts: Vec<RestartView>,
+    /// What its stages started, in the order in which they did.
+    pub children: Vec<ChildView>,
     /// The stages, in the author's order.
     pub stages: Vec<StageView>,
+}
+
+/// One restart of an execution that had ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartView {
+    /// Who asked for it.
+    pub by: String,
+    /// When.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: Timestamp,
+    /// How the execution had ended before.
+    pub previous_status: Status,
+    /// The stages that were asked to run again; what comes after them runs again, too.
+    pub stages: Vec<StagePath>,
+}
+
+/// An execution that a `pipeline` stage started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildView {
+    /// The public id.
+    pub id: ExecutionId,
+    /// The application.
+    pub application: ApplicationName,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// How it stands.
+    pub status: Status,
+    /// The stage that started it.
+    pub stage: StagePath,
 }
 
 /// A stage of an [`ExecutionView`].

@@ -15,7 +15,7 @@ mod trigger;
 
 pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use duration::{Span, SpanError, humanize};
-pub use execution::{Execution, ExecutionView, NewExecution, StageSource, StageView};
+pub use execution::{ChildView, Execution, ExecutionView, NewExecution, RestartView, StageSource, StageView};
 pub use id::{
     ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId, StageId,
     StagePath, pipeline_id,
@@ -24,4 +24,4 @@ pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterT
 pub use pull_request::{ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding};
 pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
 pub use status::Status;
-pub use trigger::{Cause, CauseKind, GitTrigger, Trigger};
+pub use trigger::{Cause, CauseKind, GitTrigger, Parent, Trigger};

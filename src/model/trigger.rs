@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{CommitSha, RepositoryName};
+use super::{ApplicationName, CommitSha, ExecutionId, PipelineName, RepositoryName, StageId, StagePath};
 
 /// A trigger that a pipeline declares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,25 @@ pub enum CauseKind {
     /// A person or a program asked for it.
     #[default]
     Manual,
+    /// A `pipeline` stage of another execution.
+    Pipeline,
+}
+
+/// The execution whose `pipeline` stage started this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parent {
+    /// Which execution.
+    pub execution: ExecutionId,
+    /// Its stage.
+    pub stage: StagePath,
+    /// The application that it runs.
+    pub application: ApplicationName,
+    /// The pipeline that it runs.
+    pub pipeline: PipelineName,
+    /// The stages of it whose saved files this one may take, as `parent/<stage>`.
+    #[serde(default)]
+    pub files: Vec<StageId>,
 }
 
 /// Why an execution runs; expressions see it as `trigger`.
@@ -74,4 +93,7 @@ pub struct Cause {
     pub author: Option<String>,
     /// The commit's first line.
     pub message: Option<String>,
+    /// The execution that waits for this one, or started it.
+    #[serde(default)]
+    pub parent: Option<Parent>,
 }

@@ -21,7 +21,8 @@ pub struct Append {
     pub at: Timestamp,
     /// The journal row's body.
     pub body: String,
-    /// How the execution stands after it. A complete status ends it: it leaves the live ones and can't come back.
+    /// How the execution stands after it. A complete status ends it: it leaves the live ones, and only a row that
+    /// `revives` it brings it back.
     pub status: Status,
     /// When it wants to be woken.
     pub due_at: Option<Timestamp>,
@@ -31,6 +32,8 @@ pub struct Append {
     pub ended_at: Option<Timestamp>,
     /// What is to be said on the commit, if that changed.
     pub report: Option<CommitStatus>,
+    /// The execution had ended, and is live again with this row.
+    pub revives: bool,
 }
 
 impl Store {
@@ -38,8 +41,8 @@ impl Store {
     /// several callers share a commit.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] if another owner took an execution over, if it has ended, if it doesn't exist, or if
-    /// its journal already has the row; [`StoreError::TooLarge`] for a body above 16 MiB.
+    /// [`StoreError::Fenced`] if another owner took an execution over, if it has ended and the row doesn't revive
+    /// it, if it has not ended and the row does, if it doesn't exist, or if its journal already has the row; [`StoreError::TooLarge`] for a body above 16 MiB.
     pub async fn append(&self, batch: Vec<Append>) -> Result<(), StoreError> {
         // Encoding happens here, so that the one writer doesn't have to.
         let rows = batch.into_iter().map(Encoded::new).collect::<Result<Vec<_>, _>>()?;
@@ -88,6 +91,7 @@ pub(super) async fn insert(tx: &mut Tx, encoded: &[&Encoded]) -> Result<(), Stor
     let mut rows: Vec<&Append> = encoded.iter().map(|encoded| &encoded.row).collect();
     rows.sort_unstable_by_key(|row| (row.key, row.seq));
     journal(tx, &rows).await?;
+    revive(tx, &rows).await?;
     rows.dedup_by(|later, kept| {
         let same = later.key == kept.key;
         if same {
@@ -98,6 +102,21 @@ pub(super) async fn insert(tx: &mut Tx, encoded: &[&Encoded]) -> Result<(), Stor
     let (ended, running): (Vec<&Append>, Vec<&Append>) = rows.iter().partition(|row| row.status.is_complete());
     summarize(tx, &running, &RUNNING).await?;
     summarize(tx, &ended, &ENDED).await
+}
+
+/// Puts executions that had ended back among the live ones; what their rows say of them follows as for all others.
+/// People do this, one at a time, so it needs no statement for many.
+async fn revive(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
+    for row in rows.iter().filter(|row| row.revives) {
+        let revived = sqlx::query("UPDATE execution SET live = 1, ended_at = NULL WHERE id = $1 AND live = 0")
+            .bind(row.key.0)
+            .execute(&mut tx.connection)
+            .await?;
+        if revived.rows_affected() != 1 {
+            return Err(StoreError::Fenced);
+        }
+    }
+    Ok(())
 }
 
 async fn journal(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {

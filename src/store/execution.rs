@@ -86,6 +86,8 @@ pub struct ExecutionFilter {
     pub commit: Option<CommitSha>,
     /// Of this repository.
     pub repository: Option<RepositoryName>,
+    /// Started by a stage of this execution.
+    pub parent: Option<ExecutionId>,
     /// Where the page before ended ([`Page::next_cursor`]).
     pub cursor: Option<String>,
     /// How many at most; 0 means 50, and 500 is the most.
@@ -180,6 +182,27 @@ impl Store {
         Ok(Page { items, next_cursor })
     }
 
+    /// What the stages of an execution started, in that order; the newest 500, if there are more.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn children(&self, parent: ExecutionId) -> Result<Vec<ExecutionSummary>, StoreError> {
+        let filter = ExecutionFilter { parent: Some(parent), limit: LARGEST_PAGE, ..ExecutionFilter::default() };
+        let mut children = self.executions(filter).await?.items;
+        children.reverse();
+        Ok(children)
+    }
+
+    /// What a start with this correlation id led to, once all writes that were queued before are done. So whoever
+    /// gave up a start learns for sure whether it took place.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn started_by(&self, correlation_id: &str) -> Result<Option<(ExecutionKey, ExecutionId)>, StoreError> {
+        let correlation = correlation_id.to_owned();
+        self.write(move |tx| Box::pin(async move { by_correlation(tx, Some(&correlation)).await })).await
+    }
+
     /// All executions that have not ended, oldest first: what a start needs, without any journal.
     ///
     /// # Errors
@@ -247,11 +270,12 @@ fn list_query(filter: &ExecutionFilter) -> Result<(String, Vec<String>, i64), St
          i.commit_sha, i.branch, i.created_at, i.cause \
          FROM {source} e JOIN execution_info i ON i.id = e.id WHERE {order} < $1"
     );
-    let conditions: [(&'static str, Option<String>); 5] = [
+    let conditions: [(&'static str, Option<String>); 6] = [
         ("i.application", filter.application.as_ref().map(ToString::to_string)),
         ("i.pipeline", filter.pipeline.as_ref().map(ToString::to_string)),
         ("i.commit_sha", filter.commit.as_ref().map(ToString::to_string)),
         ("i.repository", filter.repository.as_ref().map(ToString::to_string)),
+        ("i.parent", filter.parent.as_ref().map(ToString::to_string)),
         ("e.status", filter.status.map(|status| status.as_str().to_owned())),
     ];
     let mut texts = Vec::new();
@@ -321,8 +345,8 @@ impl Birth {
 /// Writes it, unless its correlation id was used before. `published` is the revision that its pipeline is, if the
 /// document doesn't say.
 pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<RevisionId>) -> Result<Created, StoreError> {
-    if let Some(existing) = by_correlation(tx, &birth.new).await? {
-        return Ok(existing);
+    if let Some((key, id)) = by_correlation(tx, birth.new.correlation_id.as_deref()).await? {
+        return Ok(Created::Existing(key, id));
     }
     let key = ExecutionKey(tx.keys("execution", 1).await?);
     let shard = i64::try_from(shard_of(key)).unwrap_or(0);
@@ -339,15 +363,18 @@ pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<Revisio
     Ok(Created::New(key))
 }
 
-async fn by_correlation(tx: &mut Tx, new: &NewExecution) -> Result<Option<Created>, StoreError> {
-    let Some(correlation) = &new.correlation_id else { return Ok(None) };
+async fn by_correlation(
+    tx: &mut Tx,
+    correlation: Option<&str>,
+) -> Result<Option<(ExecutionKey, ExecutionId)>, StoreError> {
+    let Some(correlation) = correlation else { return Ok(None) };
     let row = sqlx::query("SELECT id, public_id FROM execution_info WHERE correlation_id = $1")
-        .bind(correlation.as_str())
+        .bind(correlation)
         .fetch_optional(&mut tx.connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
     let row = Row::of("execution_info", &row);
-    Ok(Some(Created::Existing(ExecutionKey(row.int("id")?), row.id("public_id")?)))
+    Ok(Some((ExecutionKey(row.int("id")?), row.id("public_id")?)))
 }
 
 async fn insert_info(
@@ -359,8 +386,8 @@ async fn insert_info(
     let new = &birth.new;
     sqlx::query(
         "INSERT INTO execution_info (id, public_id, correlation_id, application, pipeline, revision, repository, \
-         commit_sha, branch, created_at, cause, document) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         commit_sha, branch, created_at, cause, document, parent) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(key.0)
     .bind(new.id.to_string())
@@ -374,6 +401,7 @@ async fn insert_info(
     .bind(new.created_at.as_millis())
     .bind(birth.cause.as_str())
     .bind(birth.document.as_str())
+    .bind(new.trigger.parent.as_ref().map(|parent| parent.execution.to_string()))
     .execute(&mut tx.connection)
     .await?;
     Ok(())
@@ -410,6 +438,7 @@ mod tests {
             ExecutionFilter { commit: commit(), ..all() },
             ExecutionFilter { repository: repository(), ..all() },
             ExecutionFilter { status: Some(Status::Terminal), ..all() },
+            ExecutionFilter { parent: Some(ExecutionId::generate()), ..all() },
         ] {
             let steps = plan(&store, filter.clone()).await.join("\n");
             assert!(!steps.contains("SCAN") && !steps.contains("TEMP B-TREE"), "{filter:?}\n{steps}");

@@ -161,5 +161,6 @@ fn cause(push: Push<'_>) -> Cause {
         actor: push.entry.actor.clone(),
         author: Some(push.info.author.clone()),
         message: Some(push.info.message.clone()),
+        parent: None,
     }
 }

@@ -103,6 +103,7 @@ fn filter(form: &FilterForm) -> Option<ExecutionFilter> {
         status: optional(&form.status, Status::parse)?,
         commit: optional(&form.commit, |text| text.parse().ok())?,
         repository: optional(&form.repository, |text| text.parse().ok())?,
+        parent: None,
         cursor: Some(form.cursor.clone()).filter(|cursor| !cursor.is_empty()),
         limit: PAGE,
     })

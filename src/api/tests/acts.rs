@@ -188,3 +188,39 @@ async fn events_tell_of_the_execution_that_was_asked_for_and_end_with_the_server
     }
     world.get("/api/v1/events?execution=none").await.problem(400, "bad-request");
 }
+
+#[tokio::test]
+async fn what_has_ended_is_restarted_and_nothing_else() {
+    let world = World::new().await;
+    seed(&world).await;
+    let id = started(&world).await;
+    let address = format!("/api/v1/executions/{id}");
+    let running = world.post(&format!("{address}/restart"), "{}").await.json(409);
+    assert_eq!(running["code"], "running");
+    let path = world.get(&address).await.json(200)["stages"][0]["path"].as_str().expect("a path").to_owned();
+    world.post(&format!("{address}/cancel"), "{}").await.json(202);
+    assert_eq!(ended(&world, &id).await["status"], "CANCELED");
+
+    let again = world.post(&format!("{address}/restart"), "").await.json(202);
+    assert_eq!((&again["status"], &again["stages"][0]["attempt"]), (&json!("RUNNING"), &json!(2)));
+    assert_eq!(again["restarts"][0]["previousStatus"], "CANCELED");
+    assert_eq!(again["restarts"][0]["stages"], json!([path]));
+    world.post(&format!("{address}/cancel"), "{}").await.json(202);
+    ended(&world, &id).await;
+    let stage = format!("{address}/stages/{path}/restart");
+    assert_eq!(world.post(&stage, "{}").await.json(202)["stages"][0]["attempt"], 3);
+    world.post(&format!("{address}/stages/{path}/judge"), r#"{"verdict": "continue"}"#).await;
+    world.post(&format!("{address}/cancel"), "{}").await;
+    ended(&world, &id).await;
+
+    for (to, body, status, says) in [
+        ("restart", r#"{"stage": "nonesuch"}"#, 404, "no stage `nonesuch`"),
+        ("stages/nonesuch/restart", "{}", 404, "no stage `nonesuch`"),
+        ("restart", r#"{"from": "a"}"#, 400, "unknown field"),
+    ] {
+        let problem = world.post(&format!("{address}/{to}"), body).await.json(status);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{problem}");
+    }
+    let nobody = ExecutionId::generate();
+    world.post(&format!("/api/v1/executions/{nobody}/restart"), "{}").await.json(404);
+}

@@ -66,7 +66,7 @@ impl Step<'_> {
         let Failure { message, retryable, outputs } = failure;
         let message = limits::clip(message);
         let found = &self.state.stages[stage as usize];
-        let tried = found.attempt.saturating_sub(found.lost);
+        let tried = found.attempt.saturating_sub(found.before + found.lost);
         match &self.state.definition(stage).retry {
             Some(retry) if retryable && tried < retry.attempts => {
                 let pause = limits::backoff(retry.backoff.as_duration(), tried);

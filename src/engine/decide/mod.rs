@@ -6,12 +6,14 @@
 //!
 //! `answers` is what follows from what handlers say, `ending` how stages end other than well.
 //!
-//! The rules are Spinnaker's where it has them. Three that it doesn't have, or has differently:
+//! The rules are Spinnaker's where it has them. Four that it doesn't have, or has differently:
 //! - A stage's timeout counts from its first attempt and spans all of them, pauses included; running out of
 //!   time is never retried. So the number that an author writes is how long the stage can take.
 //! - A condition or a `${ }` that can't be evaluated is a failure of its stage, never a silent skip.
 //! - The first cause for which an execution stops (a halting failure, a cancellation, the pipeline's timeout)
 //!   decides how it ends.
+//! - Only an execution that has ended is restarted, and what it left behind counts: a stage that failed and was not
+//!   restarted fails the execution again.
 
 use std::collections::VecDeque;
 
@@ -24,7 +26,7 @@ use super::entry::Entry;
 use super::evaluate;
 use super::legal::IllegalEntry;
 use super::limits::{self, Bound};
-use super::state::{Phase, State};
+use super::state::{Phase, State, Stop};
 use super::{CancelReason, Outcome, Wake};
 use crate::clock::Timestamp;
 use crate::model::{StagePath, Status};
@@ -71,6 +73,13 @@ pub enum Event {
         /// Why.
         reason: Option<String>,
     },
+    /// Somebody wants an execution that has ended to go on.
+    Restart {
+        /// From which stage on; without one, from all that failed or were cancelled.
+        path: Option<StagePath>,
+        /// Who.
+        by: String,
+    },
 }
 
 /// What follows.
@@ -106,7 +115,7 @@ pub enum Ask {
     Cancel(CancelReason),
 }
 
-/// Why a signal or a cancellation was not taken.
+/// Why a signal, a cancellation or a restart was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no such stage.
@@ -119,6 +128,14 @@ pub enum Refusal {
     TooLarge,
     /// The execution has ended.
     Complete,
+    /// The execution has not ended.
+    Running,
+    /// The execution ended before it began.
+    NeverBegan,
+    /// The stage has not run.
+    NotRun,
+    /// No stage failed or was cancelled.
+    NothingFailed,
 }
 
 /// What follows from an event. Pure: the state stays as it is.
@@ -153,6 +170,9 @@ type Done = Result<(), IllegalEntry>;
 
 impl Step<'_> {
     fn take(&mut self, event: Event) -> Done {
+        if let Event::Restart { path, by } = event {
+            return self.restart(path.as_ref(), by);
+        }
         if self.state.status.is_complete() {
             let refusable = matches!(event, Event::Signal { .. } | Event::Cancel { .. });
             self.decision.refused = refusable.then_some(Refusal::Complete);
@@ -165,6 +185,7 @@ impl Step<'_> {
             Event::Cancelled { stage, call, overdue } => self.cancelled(stage, call, overdue),
             Event::Signal { path, attempt, payload } => self.signal(&path, attempt, payload),
             Event::Cancel { by, reason } => self.cancel(by, reason),
+            Event::Restart { .. } => Ok(()),
         }
     }
 
@@ -188,8 +209,12 @@ impl Step<'_> {
                 Phase::Backoff { .. } | Phase::Idle | Phase::Ended(_) => {}
             }
         }
-        self.open.extend(0..u32::try_from(self.state.stages.len()).unwrap_or(u32::MAX));
+        self.open_all();
         Ok(())
+    }
+
+    fn open_all(&mut self) {
+        self.open.extend(0..u32::try_from(self.state.stages.len()).unwrap_or(u32::MAX));
     }
 
     fn due(&mut self) -> Done {
@@ -232,6 +257,48 @@ impl Step<'_> {
             self.record(Entry::End { status: Status::Canceled })?;
         }
         Ok(())
+    }
+
+    /// Lets an execution that has ended go on. What was cancelled only because a stage failed is restarted with that
+    /// stage: nobody wanted it to end.
+    fn restart(&mut self, path: Option<&StagePath>, by: String) -> Done {
+        let state = &*self.state;
+        let stages = if !state.status.is_complete() {
+            Err(Refusal::Running)
+        } else if state.started_at.is_none() {
+            Err(Refusal::NeverBegan)
+        } else {
+            match path {
+                None if state.broken().is_empty() && !state.has_left_out() => Err(Refusal::NothingFailed),
+                None => Ok(state.broken()),
+                Some(path) => self.restarted_with(path),
+            }
+        };
+        match stages {
+            Ok(stages) => {
+                self.record(Entry::Restart { stages, by: limits::clip(by) })?;
+                self.open_all();
+            }
+            Err(refusal) => self.decision.refused = Some(refusal),
+        }
+        Ok(())
+    }
+
+    fn restarted_with(&self, path: &StagePath) -> Result<Vec<u32>, Refusal> {
+        let stage = self.state.plan.find(path).ok_or(Refusal::NoSuchStage)?;
+        if !matches!(self.state.stages[stage as usize].phase, Phase::Ended(_)) {
+            return Err(Refusal::NotRun);
+        }
+        let mut stages = vec![stage];
+        if let Some(Stop::Halted { stage: cause }) = self.state.stop
+            && self.state.plan.from_there(&stages).contains(&cause)
+        {
+            let canceled = |index: &u32| self.state.stages[*index as usize].status() == Status::Canceled;
+            stages.extend(self.state.broken().iter().filter(|index| canceled(index)));
+            stages.sort_unstable();
+            stages.dedup();
+        }
+        Ok(stages)
     }
 
     /// Starts what became free, stops what must stop, and ends the execution if nothing is left.

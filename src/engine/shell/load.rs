@@ -13,12 +13,14 @@ use crate::store::{Append, Store, StoreError, StoredExecution};
 
 /// What was found.
 pub(super) enum Loaded {
-    /// An execution to go on with.
-    Live { state: Box<State>, seq: i64 },
+    /// An execution to go on with, or one that has ended and is to be restarted.
+    Live { state: Box<State>, seq: i64, ended: bool },
     /// Nothing.
     Missing,
     /// One that has ended.
     Complete(Status),
+    /// One that has ended, is to be restarted, and can't be read.
+    Closed(String),
     /// One that this program can't go on with.
     Unreadable(Box<Unreadable>),
     /// The database failed.
@@ -36,10 +38,10 @@ pub(super) struct Unreadable {
     pub(super) known: bool,
 }
 
-/// Reads document and journal.
-pub(super) async fn load(store: &Store, kinds: Arc<Kinds>, key: ExecutionKey) -> Loaded {
+/// Reads document and journal. One that has ended is read only if it is to be restarted (`revive`).
+pub(super) async fn load(store: &Store, kinds: Arc<Kinds>, key: ExecutionKey, revive: bool) -> Loaded {
     let stored = match store.execution_by_key(key).await {
-        Ok(Some(stored)) if stored.status.is_complete() => return Loaded::Complete(stored.status),
+        Ok(Some(stored)) if stored.status.is_complete() && !revive => return Loaded::Complete(stored.status),
         Ok(Some(stored)) => stored,
         Ok(None) => return Loaded::Missing,
         Err(error) => return of_error(error),
@@ -50,8 +52,10 @@ pub(super) async fn load(store: &Store, kinds: Arc<Kinds>, key: ExecutionKey) ->
         Err(error) => return of_error(error),
     };
     let seq = rows.last().map_or(stored.seq, |row| row.seq);
+    let ended = stored.status.is_complete();
     match fold(&stored, &rows, kinds) {
-        Ok(state) => Loaded::Live { state: Box::new(state), seq },
+        Ok(state) => Loaded::Live { state: Box::new(state), seq, ended },
+        Err(reason) if ended => Loaded::Closed(reason),
         Err(reason) => {
             let known = rows.last().is_some_and(|row| encode(&[trouble(&reason)]).is_ok_and(|body| body == row.body));
             Loaded::Unreadable(Box::new(Unreadable { stored, seq, reason, known }))
@@ -116,6 +120,7 @@ impl Unreadable {
             started_at: self.stored.started_at,
             ended_at: status.is_complete().then_some(now),
             report,
+            revives: false,
         }
     }
 }

@@ -248,10 +248,11 @@ impl Shell {
             }
             let Some(key) = self.loads.pop_front() else { break };
             self.loading += 1;
+            let revive = matches!(self.slots.get(&key), Some(Slot::Loading(waiting)) if waiting.iter().any(Incoming::is_restart));
             let (store, kinds, internal) =
                 (self.store.clone(), Arc::clone(self.registry.kinds()), self.internal.clone());
             tokio::spawn(async move {
-                let loaded = load::load(&store, kinds, key).await;
+                let loaded = load::load(&store, kinds, key, revive).await;
                 // The loop may be gone.
                 let _ = internal.send(Internal::Loaded { key, loaded }).is_ok();
             });

@@ -33,6 +33,13 @@ pub(super) enum What {
     Command(Command),
 }
 
+impl Incoming {
+    /// Whether somebody wants an execution that has ended to go on.
+    pub(super) fn is_restart(&self) -> bool {
+        matches!(self.what, What::Command(Command::Restart { .. }))
+    }
+}
+
 impl From<Event> for Incoming {
     fn from(event: Event) -> Self {
         Self { what: What::Event(event), reply: None }
@@ -47,6 +54,8 @@ pub(super) struct Live {
     pub(super) state: State,
     /// The number of its latest journal row.
     pub(super) seq: i64,
+    /// The store has it as ended: it is here to be restarted, and the row that does so brings it back among the live.
+    pub(super) ended: bool,
     /// What its commit status says.
     pub(super) said: Option<(StatusState, String)>,
     /// What happened and was not decided yet.

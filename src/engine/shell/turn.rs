@@ -44,6 +44,7 @@ impl Shell {
             Some(Slot::Live(live)) => {
                 let changed = live.committing;
                 live.committing = false;
+                live.ended &= !changed;
                 for (reply, outcome) in live.answers.drain(..) {
                     reply.send(outcome);
                 }
@@ -55,12 +56,14 @@ impl Shell {
                 }
                 if live.state.status.is_complete() {
                     let info = &live.state.execution.info;
-                    tracing::info!(
-                        execution = %info.id,
-                        pipeline = %format_args!("{}/{}", info.pipeline.application, info.pipeline.name),
-                        status = %live.state.status,
-                        "an execution ended"
-                    );
+                    if changed {
+                        tracing::info!(
+                            execution = %info.id,
+                            pipeline = %format_args!("{}/{}", info.pipeline.application, info.pipeline.name),
+                            status = %live.state.status,
+                            "an execution ended"
+                        );
+                    }
                     self.forget(key);
                     return;
                 }
@@ -104,15 +107,20 @@ impl Shell {
     }
 
     fn forget(&mut self, key: ExecutionKey) {
+        let mut restarts = Vec::new();
         if let Some(Slot::Live(mut live)) = self.slots.remove(&key) {
             for incoming in live.events.drain(..) {
-                if let Some(reply) = incoming.reply {
+                if incoming.is_restart() {
+                    restarts.push(incoming);
+                } else if let Some(reply) = incoming.reply {
                     reply.send(Err(EngineError::Complete(live.state.status)));
                 }
             }
         }
         self.timers.arm(key, None);
         self.effects.forget(key);
+        // They came just before the end, and are legal now.
+        restarts.into_iter().for_each(|incoming| self.deliver(key, incoming));
     }
 
     pub(super) fn loaded(&mut self, key: ExecutionKey, loaded: Loaded) {
@@ -120,11 +128,12 @@ impl Shell {
         let Some(Slot::Loading(waiting)) = self.slots.get_mut(&key) else { return };
         let waiting = std::mem::take(waiting);
         match loaded {
-            Loaded::Live { state, seq } => {
+            Loaded::Live { state, seq, ended } => {
                 let said = state.execution.info.report.as_ref().map(|_| status_text::describe(&state));
                 let live = Live {
                     state: *state,
                     seq,
+                    ended,
                     said,
                     events: VecDeque::with_capacity(1 + waiting.len()),
                     queued: false,
@@ -147,6 +156,14 @@ impl Shell {
                 self.timers.arm(key, Some(self.clock.now().plus(LOAD_PAUSE)));
             }
             Loaded::Missing => self.dismiss(key, waiting, |_| None),
+            // The wish came while it was being read.
+            Loaded::Complete(_) if waiting.iter().any(Incoming::is_restart) => {
+                self.slots.insert(key, Slot::Loading(waiting));
+                self.loads.push_front(key);
+            }
+            Loaded::Closed(reason) => {
+                self.dismiss(key, waiting, |_| Some(EngineError::Unreadable(reason.clone())));
+            }
             Loaded::Complete(status) => self.dismiss(key, waiting, |_| Some(EngineError::Complete(status))),
             Loaded::Unreadable(unreadable) => self.put_aside(&unreadable, waiting),
         }
@@ -178,7 +195,7 @@ impl Shell {
                     cancelled = cancelled.or(Some((by, reason)));
                     Ok(())
                 }
-                What::Command(Command::Judge { .. }) | What::Event(_) => {
+                What::Command(Command::Judge { .. } | Command::Restart { .. }) | What::Event(_) => {
                     Err(EngineError::Unreadable(unreadable.reason.clone()))
                 }
             };
@@ -210,8 +227,14 @@ impl Shell {
                 let answers =
                     live.answers.drain(..).map(|(reply, _)| (reply, Err(EngineError::Unreadable(reason.clone()))));
                 answers.for_each(|(reply, outcome)| reply.send(outcome));
-                let waiting = live.events.drain(..).collect();
+                let waiting: Vec<Incoming> = live.events.drain(..).collect();
                 self.effects.forget(key);
+                if live.ended {
+                    // The restart alone failed; the execution stays as it ended.
+                    tracing::error!(execution = key.0, reason, "an execution can't be restarted");
+                    self.dismiss(key, waiting, |_| Some(EngineError::Unreadable(reason.clone())));
+                    return;
+                }
                 self.put_aside(&Unreadable::of_state(&live.state, seq, reason), waiting);
             }
             Some(Slot::Closing { answers, later, .. }) => {
@@ -239,6 +262,7 @@ impl Live {
             };
             let path = match &event {
                 Event::Signal { path, .. } => Some(path.clone()),
+                Event::Restart { path, .. } => path.clone(),
                 _ => None,
             };
             let decision = advance(&mut self.state, event, now)
@@ -269,6 +293,7 @@ impl Live {
             started_at: self.state.started_at,
             ended_at: self.state.ended_at,
             report: self.report(),
+            revives: self.ended,
         }))
     }
 
@@ -289,6 +314,10 @@ impl Live {
             (Some(Refusal::NoSuchStage), Some(path)) => Err(EngineError::NoSuchStage(path)),
             (Some(Refusal::NotWaiting), Some(path)) => Err(EngineError::NotWaiting(path)),
             (Some(Refusal::AlreadySignalled), Some(path)) => Err(EngineError::AlreadyJudged(path)),
+            (Some(Refusal::NotRun), Some(path)) => Err(EngineError::NotRun(path)),
+            (Some(Refusal::Running), _) => Err(EngineError::Running),
+            (Some(Refusal::NeverBegan), _) => Err(EngineError::NeverBegan),
+            (Some(Refusal::NothingFailed), _) => Err(EngineError::NothingFailed),
             (Some(Refusal::TooLarge), _) => Err(EngineError::Refused("the answer is larger than 64 KiB".to_owned())),
             (Some(_), _) => Err(EngineError::Complete(self.state.status)),
         };
@@ -300,6 +329,7 @@ impl Live {
         let (path, judgment) = match what {
             What::Event(event) => return Ok(event),
             What::Command(Command::Cancel { by, reason }) => return Ok(Event::Cancel { by, reason }),
+            What::Command(Command::Restart { path, by }) => return Ok(Event::Restart { path, by }),
             What::Command(Command::Judge { path, judgment }) => (path, judgment),
         };
         let state = &self.state;

@@ -16,8 +16,8 @@ use super::world::new_execution;
 use crate::clock::{Clock, Timestamp};
 use crate::engine::shell::Ledger;
 use crate::engine::{
-    CancelReason, Effect, Engine, EngineOptions, Handle, Judgment, Outcome, Registry, StageContext, StageHandler,
-    Verdict, Wake,
+    CancelReason, Effect, Engine, EngineOptions, Failure, Handle, Judgment, Outcome, Registry, StageContext,
+    StageHandler, Verdict, Wake,
 };
 use crate::model::{ExecutionId, ExecutionKey, ExecutionView, Pipeline, Status};
 use crate::store::{Append, Created, Store, StoreError, StoreOptions};
@@ -113,6 +113,9 @@ impl Worker {
         let outputs = ctx.fields.get("outputs").and_then(Value::as_object).cloned().unwrap_or_default();
         match (word, asked) {
             ("fail", _) => Outcome::fail("exit code 1"),
+            ("fail-with", _) if ctx.attempt == 1 => {
+                Outcome::Fail(Failure { message: "exit code 1".to_owned(), retryable: false, outputs })
+            }
             ("flaky", _) if ctx.attempt == 1 => Outcome::fail_retryable("exit code 2"),
             ("hang", _) => {
                 self.outside.gate(ctx.path.as_str()).notified().await;

@@ -4,6 +4,7 @@
 mod crash;
 mod house;
 mod random;
+mod restart;
 mod rules;
 mod shell;
 mod texts;

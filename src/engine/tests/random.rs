@@ -28,6 +28,8 @@ enum Move {
     Judge(usize),
     /// A handler's task signals its stage.
     Signal(usize),
+    /// Somebody wants it to go on, from a stage or from all that failed.
+    Restart(Option<usize>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +63,7 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(Move::Cancel),
         2 => (0_usize..12).prop_map(Move::Judge),
         1 => (0_usize..12).prop_map(Move::Signal),
+        2 => proptest::option::of(0_usize..12).prop_map(Move::Restart),
     ]
 }
 
@@ -141,6 +144,12 @@ impl Watched {
                 let attempt = run.state.stages[run.index(&id) as usize].attempt;
                 run.event(Event::Signal { path: path(&id), attempt: Some(attempt), payload: json!("news") });
             }
+            Move::Restart(at) => {
+                let id = at.map(|at| format!("s{}", at % run.state.stages.len()));
+                let kept = run.state.clone();
+                run.restart(id.as_deref());
+                kept_what_was_not_restarted(&kept, run);
+            }
         }
         self.check();
     }
@@ -166,8 +175,8 @@ impl Watched {
         let folded = run.refold();
         assert_eq!(durable(&folded), durable(&run.state));
         assert_eq!(
-            (folded.status, &folded.stop, folded.has_active()),
-            (run.state.status, &run.state.stop, run.state.has_active())
+            (folded.status, &folded.stop, folded.has_active(), &folded.restarts, folded.ended_at),
+            (run.state.status, &run.state.stop, run.state.has_active(), &run.state.restarts, run.state.ended_at)
         );
         self.waits_for_something();
     }
@@ -194,6 +203,23 @@ impl Watched {
         }
         if let Some(due) = state.next_due() {
             assert!(due > self.run.now || state.stop.is_some(), "what is due is done");
+        }
+    }
+}
+
+/// After a restart, or a refusal to restart.
+fn kept_what_was_not_restarted(before: &State, run: &Run) {
+    let Some(Entry::Restart { stages, .. }) = run.last.entries.first() else {
+        assert!(run.last.refused.is_some() && run.last.entries.is_empty(), "{:?}", run.last);
+        return;
+    };
+    assert!(before.status.is_complete());
+    let again = run.state.plan.from_there(stages);
+    for (index, (old, new)) in (0..).zip(before.stages.iter().zip(&run.state.stages)) {
+        if again.contains(&index) {
+            assert!(new.attempt >= old.attempt, "attempts go on counting");
+        } else if old.phase != Phase::Idle {
+            assert_eq!(old, new, "stage {index} is left alone");
         }
     }
 }
@@ -273,7 +299,7 @@ proptest! {
     #[test]
     fn any_entry_at_any_time_is_taken_or_refused_and_never_a_panic(
         stages in stages(),
-        picks in prop::collection::vec((0_usize..16, 0_u32..14, 0_u32..4), 0..80),
+        picks in prop::collection::vec((0_usize..17, 0_u32..14, 0_u32..4), 0..80),
     ) {
         let mut state = Run::stored(pipeline(stages)).state;
         for (pick, stage, number) in picks {
@@ -295,6 +321,7 @@ proptest! {
                 12 => Entry::Cancelling { stage, timed_out: number == 1 },
                 13 => Entry::Canceled { stage, message: None },
                 14 => Entry::End { status },
+                15 => Entry::Restart { stages: if number == 0 { vec![] } else { vec![stage] }, by: "ann".into() },
                 _ => Entry::Start { stage, attempt: 1, fields: None },
             };
             let before = durable(&state);
@@ -311,8 +338,11 @@ proptest! {
 fn ended_by_the_rules(run: &Run) {
     let state = &run.state;
     let any = |wanted: Status| state.stages.iter().any(|stage| stage.status() == wanted);
-    let canceled = run.entries().iter().any(|entry| matches!(entry, Entry::Cancel { .. }));
-    let timed_out = run.entries().contains(&Entry::Timeout);
+    let entries = run.entries();
+    // What happened before the latest restart counts only by what it left.
+    let begun = entries.iter().rposition(|entry| matches!(entry, Entry::Restart { .. })).unwrap_or(0);
+    let canceled = entries[begun..].iter().any(|entry| matches!(entry, Entry::Cancel { .. }));
+    let timed_out = entries[begun..].contains(&Entry::Timeout);
     let branch_fails = (0..).zip(&state.stages).any(|(index, stage)| {
         stage.status() == Status::Stopped && state.definition(index).on_failure == OnFailure::HaltBranchThenFail
     });
@@ -320,11 +350,13 @@ fn ended_by_the_rules(run: &Run) {
         Status::Canceled
     } else if any(Status::Terminal) || timed_out || branch_fails {
         Status::Terminal
+    } else if any(Status::Canceled) {
+        Status::Canceled
     } else {
         Status::Succeeded
     };
     assert_eq!(state.status, expected, "{}", run.stages());
-    if !canceled {
+    if !canceled && begun == 0 {
         assert!(!any(Status::Canceled) || any(Status::Terminal), "stages are cancelled for a reason");
     }
     // Whoever could have run has run.

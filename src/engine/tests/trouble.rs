@@ -86,12 +86,13 @@ async fn with_a_row_of_the_future() -> (House, ExecutionId) {
         key: stored.execution.key,
         seq: stored.seq + 1,
         at: house.clock.now(),
-        body: r#"{"v":2,"e":[{"leap":{"far":true}}]}"#.to_owned(),
+        body: r#"{"v":9,"e":[{"leap":{"far":true}}]}"#.to_owned(),
         status: Status::Running,
         due_at: Some(house.clock.now()),
         started_at: stored.started_at,
         ended_at: None,
         report: None,
+        revives: false,
     };
     house.store.append(vec![row]).await.expect("written");
     (house.crash().await, id)
@@ -112,10 +113,10 @@ async fn a_journal_of_a_newer_longboat_is_left_alone_and_said_to_be_an_error() {
         }
     })
     .await;
-    assert!(said.contains("version 2") && said.contains("newer Longboat"), "{said}");
+    assert!(said.contains("version 9") && said.contains("newer Longboat"), "{said}");
     let view = house.view(id).await;
     assert_eq!(view.status, Status::Running, "it is not lost: a newer Longboat goes on with it");
-    assert!(view.description.contains("version 2"), "{}", view.description);
+    assert!(view.description.contains("version 9"), "{}", view.description);
     let judged = house.judge(id, "a", crate::engine::Verdict::Continue).await;
     assert!(matches!(judged, Err(EngineError::Unreadable(_))), "{judged:?}");
     let rows = house.store.execution(id).await.expect("reads").expect("there").seq;

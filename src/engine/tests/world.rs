@@ -232,6 +232,11 @@ impl Run {
         self.event(Event::Cancel { by: by.to_owned(), reason: Some("wrong version".to_owned()) })
     }
 
+    /// Somebody wants it to go on: from a stage, or from all that failed.
+    pub fn restart(&mut self, id: Option<&str>) -> &mut Self {
+        self.event(Event::Restart { path: id.map(path), by: "bob".to_owned() })
+    }
+
     pub fn judge(&mut self, id: &str, payload: Value) -> &mut Self {
         self.event(Event::Signal { path: path(id), attempt: None, payload })
     }

@@ -174,3 +174,29 @@ pub(super) async fn a_body_that_is_too_large_is_refused(fixture: Fixture) {
     store.append(vec![most]).await.expect("appends");
     assert_eq!(store.journal(key).await.expect("reads")[0].body.len(), 16 * 1024 * 1024);
 }
+
+pub(super) async fn an_execution_that_ended_is_revived_by_a_row_that_says_so(fixture: Fixture) {
+    let store = fixture.open().await;
+    let keys = executions(&store, 3).await;
+    finish(&store, keys[0], 1).await;
+    finish(&store, keys[2], 1).await;
+    let revives = |key, seq, status| Append { revives: true, ..append(key, seq, status) };
+    // Not one that lives, and then nothing of the batch holds.
+    let batch = vec![revives(keys[0], 2, Status::Running), revives(keys[1], 1, Status::Running)];
+    assert!(is_fenced(&store.append(batch).await));
+    assert_eq!(seqs(&store, keys[0]).await, [1]);
+    // One goes on, another ends at once.
+    let batch = vec![revives(keys[0], 2, Status::Running), revives(keys[2], 2, Status::Terminal)];
+    store.append(batch).await.expect("appends");
+    let live: Vec<_> =
+        store.live().await.expect("reads").iter().map(|live| (live.key, live.status, live.seq)).collect();
+    assert_eq!(live, [(keys[0], Status::Running, 2), (keys[1], Status::NotStarted, 0)]);
+    let stored = store.execution_by_key(keys[0]).await.expect("reads").expect("exists");
+    assert_eq!((stored.status, stored.ended_at), (Status::Running, None));
+    let of = |status| crate::store::ExecutionFilter { status: Some(status), ..Default::default() };
+    let found = store.executions(of(Status::Terminal)).await.expect("reads").items;
+    assert_eq!(found.iter().map(|found| found.key).collect::<Vec<_>>(), [keys[2]]);
+    assert_eq!(store.executions(of(Status::Succeeded)).await.expect("reads").items, []);
+    finish(&store, keys[0], 3).await;
+    assert!(is_fenced(&store.append(vec![append(keys[0], 4, Status::Running)]).await));
+}

@@ -1,8 +1,8 @@
 //! Executions: created once, read back, listed.
 
 use super::Fixture;
-use super::sample::{application, created, finish, pipeline, pipeline_name, repository, run, sha};
-use crate::model::{ExecutionId, ExecutionKey, NewExecution, Status};
+use super::sample::{application, created, finish, pipeline, pipeline_name, quiet_run, repository, run, sha};
+use crate::model::{ExecutionId, ExecutionKey, NewExecution, Parent, StagePath, Status};
 use crate::store::{Created, ExecutionFilter, Store, StoreError};
 
 pub(super) async fn what_was_created_can_be_read(fixture: Fixture) {
@@ -91,4 +91,45 @@ pub(super) async fn a_document_that_is_too_large_is_refused(fixture: Fixture) {
     let error = store.create(new).await.expect_err("is refused");
     assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
     assert_eq!(store.live().await.expect("reads"), []);
+}
+
+pub(super) async fn what_a_start_led_to_is_known_once_it_was_queued(fixture: Fixture) {
+    let store = fixture.open().await;
+    assert_eq!(store.started_by("a/b/1").await.expect("reads"), None);
+    let new = NewExecution { correlation_id: Some("a/b/1".to_owned()), ..quiet_run() };
+    let id = new.id;
+    // Whoever created it has gone away without waiting for the answer.
+    let release = super::writing::hold(&store).await;
+    let waiting = store.clone();
+    let mut start = Box::pin(async move { waiting.create(new).await });
+    assert!(futures::poll!(&mut start).is_pending());
+    drop(start);
+    let asked = store.started_by("a/b/1");
+    let (asked, ()) = tokio::join!(asked, async { release.send(()).expect("held") });
+    assert_eq!(asked.expect("reads").map(|(_, id)| id), Some(id));
+}
+
+pub(super) async fn children_are_found_by_their_parent(fixture: Fixture) {
+    let store = fixture.open().await;
+    let parent = quiet_run();
+    let of_parent = |stage: &str| {
+        let mut child = quiet_run();
+        child.trigger.parent = Some(Parent {
+            execution: parent.id,
+            stage: StagePath::parse(stage).expect("a path"),
+            application: parent.pipeline.application.clone(),
+            pipeline: parent.pipeline.name.clone(),
+            files: Vec::new(),
+        });
+        child
+    };
+    let children = [of_parent("first"), of_parent("second")];
+    created(&store, parent.clone()).await;
+    for child in &children {
+        created(&store, child.clone()).await;
+    }
+    let found = store.children(parent.id).await.expect("reads");
+    assert_eq!(found.iter().map(|child| child.id).collect::<Vec<_>>(), [children[0].id, children[1].id]);
+    assert_eq!(found[1].cause.parent, children[1].trigger.parent);
+    assert_eq!(store.children(children[0].id).await.expect("reads"), []);
 }

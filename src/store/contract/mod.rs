@@ -117,6 +117,8 @@ on_every_backend! {
     execution {
         what_was_created_can_be_read,
         a_correlation_id_starts_once,
+        what_a_start_led_to_is_known_once_it_was_queued,
+        children_are_found_by_their_parent,
         lists_are_filtered_and_come_in_pages,
         a_strange_cursor_is_refused,
         a_document_that_is_too_large_is_refused,
@@ -129,6 +131,7 @@ on_every_backend! {
         a_fenced_batch_leaves_nothing_and_spares_its_neighbours,
         an_owner_that_was_replaced_is_fenced,
         an_execution_that_ended_or_never_was_is_fenced,
+        an_execution_that_ended_is_revived_by_a_row_that_says_so,
         a_body_that_is_too_large_is_refused,
     }
     backlog {

@@ -165,6 +165,7 @@ pub(super) fn append(key: ExecutionKey, seq: i64, status: Status) -> Append {
         started_at: Some(at),
         ended_at: status.is_complete().then_some(at),
         report: None,
+        revives: false,
     }
 }
 

@@ -167,6 +167,8 @@
       const announce = document.getElementById("announce");
       if (announce && announce.textContent !== state.dataset.announce) announce.textContent = state.dataset.announce;
       if (state.hasAttribute("data-complete")) { live.setAttribute("data-complete", ""); close(); }
+      // Somebody restarted it.
+      else if (live.hasAttribute("data-complete")) { live.removeAttribute("data-complete"); open(); }
     }
     arm();
     tick();

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::render::render;
 use super::view::{ExecutionPage, Links, LogTail, samples};
 use crate::config::Config;
-use crate::model::{ExecutionView, StageView};
+use crate::model::{CauseKind, ChildView, ExecutionView, Parent, RestartView, StageView, Status};
 
 fn config() -> Config {
     let text =
@@ -56,7 +56,41 @@ fn an_execution_says_what_a_person_wants_to_know() {
         assert!(html.contains(text), "{text} is not in {html}");
     }
     assert_eq!(html.matches("class=\"box ").count(), 8, "every stage stands in the picture");
-    assert!(!page(&samples::failed()).contains("data-confirm"), "what has ended can't be cancelled");
+    assert!(!html.contains("/restart\""), "what runs can't be restarted");
+    let failed = page(&samples::failed()).replace("&#x2f;", "/");
+    assert!(!failed.contains("/cancel\""), "what has ended can't be cancelled");
+    assert!(failed.contains(&format!("/api/v1/executions/{}/restart\"", samples::failed().id)), "{failed}");
+    assert!(failed.contains("Restart from here"));
+}
+
+#[test]
+fn parents_children_and_restarts_are_linked() {
+    let mut view = samples::failed();
+    let other = samples::execution();
+    view.trigger.parent = Some(Parent {
+        execution: other.id,
+        stage: other.stages[0].path.clone(),
+        application: other.application.clone(),
+        pipeline: other.pipeline.clone(),
+        files: Vec::new(),
+    });
+    view.trigger.kind = CauseKind::Pipeline;
+    view.children = vec![ChildView {
+        id: other.id,
+        application: other.application,
+        pipeline: "promote".parse().expect("a name"),
+        status: Status::Succeeded,
+        stage: view.stages[0].path.clone(),
+    }];
+    let restart =
+        RestartView { by: "bob".to_owned(), time: samples::NOW, previous_status: Status::Terminal, stages: vec![] };
+    view.restarts = vec![restart];
+    let html = page(&view).replace("&#x2f;", "/");
+    let link = format!("href=\"/executions/{}\"", other.id);
+    assert_eq!(html.matches(&link).count(), 2, "parent and child: {html}");
+    for text in ["shop/promote", "by bob", "started by shop/deploy"] {
+        assert!(html.contains(text), "{text}: {html}");
+    }
 }
 
 #[test]

@@ -34,6 +34,11 @@ pub(in crate::ui) struct ExecutionPage {
     message: Option<String>,
     author: Option<String>,
     cause: String,
+    /// The execution whose stage started this one.
+    parent: Option<PageLink>,
+    restarted: Option<RestartedBy>,
+    /// Where a restart of what failed is asked for.
+    restart: Option<String>,
     created: Moment,
     started: Option<Moment>,
     ended: Option<Moment>,
@@ -43,6 +48,29 @@ pub(in crate::ui) struct ExecutionPage {
     /// The stage that asks a person.
     question: Option<String>,
     stages: Vec<StageCard>,
+}
+
+/// A page, and what it shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct PageLink {
+    url: String,
+    name: String,
+}
+
+/// The latest restart.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct RestartedBy {
+    by: String,
+    time: Moment,
+    times: usize,
+}
+
+/// An execution that a stage started.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct ChildLink {
+    #[serde(flatten)]
+    page: PageLink,
+    pill: Pill,
 }
 
 /// A length of time that may still grow.
@@ -94,6 +122,9 @@ struct StageCard {
     error: Option<String>,
     waiting_for: Option<String>,
     outputs: Vec<Named>,
+    children: Vec<ChildLink>,
+    /// Where a restart from this stage on is asked for.
+    restart: Option<String>,
     file: String,
     line: u32,
     source_url: Option<String>,
@@ -165,6 +196,16 @@ impl ExecutionPage {
             message: trigger.message.as_ref().map(|text| shorten(text, 200)),
             author: trigger.author.as_ref().map(|text| shorten(text, 100)),
             cause: cause(view),
+            parent: trigger
+                .parent
+                .as_ref()
+                .map(|parent| PageLink { url: parent.execution.page(), name: format!("stage {}", parent.stage) }),
+            restarted: view.restarts.last().map(|last| RestartedBy {
+                by: last.by.clone(),
+                time: Moment::new(last.time),
+                times: view.restarts.len(),
+            }),
+            restart: is_broken(view).then(|| format!("/api/v1{}/restart", view.id.page())),
             created: Moment::new(view.created_time),
             started: view.start_time.map(Moment::new),
             ended: view.end_time.map(Moment::new),
@@ -210,6 +251,8 @@ impl StageCard {
             error: stage.error.clone(),
             waiting_for: is_waiting(stage).then(|| stage.waiting_for.clone()).flatten(),
             outputs: outputs(stage),
+            children: children(view, stage),
+            restart: (view.status.is_complete() && stage.status.is_complete()).then(|| format!("{base}/restart")),
             file: source.file.clone(),
             line: source.line,
             source_url: links.line(view.repository.as_ref(), source.commit.as_ref(), &source.file, source.line),
@@ -228,6 +271,22 @@ impl StageCard {
             }),
         }
     }
+}
+
+/// Whether it has ended, and something in it failed or was cancelled.
+fn is_broken(view: &ExecutionView) -> bool {
+    let broken = |stage: &StageView| matches!(stage.status, Status::Terminal | Status::Stopped | Status::Canceled);
+    view.status.is_complete() && view.stages.iter().any(broken)
+}
+
+/// What the stage started, the latest first.
+fn children(view: &ExecutionView, stage: &StageView) -> Vec<ChildLink> {
+    let own = view.children.iter().rev().filter(|child| child.stage == stage.path);
+    own.map(|child| ChildLink {
+        page: PageLink { url: child.id.page(), name: format!("{}/{}", child.application, child.pipeline) },
+        pill: Pill::new(child.status, false),
+    })
+    .collect()
 }
 
 /// What the stage yielded. That a script which succeeded ended with 0 goes without saying.
@@ -263,6 +322,10 @@ fn cause(view: &ExecutionView) -> String {
     match (view.trigger.kind, actor) {
         (CauseKind::Git, Some(actor)) => format!("pushed by {actor}"),
         (CauseKind::Git, None) => "started by a push".to_owned(),
+        (CauseKind::Pipeline, _) => match &view.trigger.parent {
+            Some(parent) => format!("started by {}/{}", parent.application, parent.pipeline),
+            None => "started by another pipeline".to_owned(),
+        },
         (CauseKind::Manual, Some(actor)) => format!("started by {actor}"),
         (CauseKind::Manual, None) => "started by hand".to_owned(),
     }

@@ -84,6 +84,8 @@ pub(in crate::ui) fn execution() -> ExecutionView {
         start_time: Some(before(168)),
         end_time: None,
         canceled_by: None,
+        restarts: Vec::new(),
+        children: Vec::new(),
         stages: vec![
             stage("checkout", "script", &[], Succeeded, (Some(168), Some(141))),
             build,

@@ -109,6 +109,7 @@ impl World {
             started_at: None,
             ended_at: None,
             report: Some(status),
+            revives: false,
         };
         self.store.append(vec![row]).await.expect("appended");
     }
