@@ -76,6 +76,7 @@ fn execution(kind: &str, reports: bool) -> Result<NewExecution, Failure> {
             retry: None,
             fields: Map::new(),
             raw: Vec::new(),
+            secret: Vec::new(),
             source: Place::point(".longboat/bench.yaml", 1, 1),
         });
     }

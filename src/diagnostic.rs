@@ -101,12 +101,16 @@ codes! {
     UnknownVariable = "LB0502", "An expression uses a variable that doesn't exist";
     ExpressionNotAllowed = "LB0503", "An expression stands where none is evaluated";
     StageNotUpstream = "LB0504", "An expression uses a stage that may not have run yet";
+    SecretMisplaced = "LB0505", "A secret is named where none can be used";
+    UnknownSecret = "LB0506", "A pipeline names a secret that the server doesn't have";
+    SecretRefused = "LB0507", "A pipeline names a secret that it may not use";
     ConfigUnreadable = "LB0601", "The configuration can't be read";
     SecretInConfig = "LB0602", "A secret is written into the configuration";
     SecretUnavailable = "LB0603", "A secret can't be read from where the configuration says";
     TokenRequired = "LB0604", "A server that others can reach has no token";
     UnknownForge = "LB0605", "A repository names a forge that isn't configured";
     DuplicateRepository = "LB0606", "A repository is configured twice";
+    WeakSecret = "LB0607", "A secret is too short to be kept out of logs";
     NotInThisVersion = "LB0901", "A key is part of the format, but this version doesn't act on it";
 }
 

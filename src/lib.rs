@@ -19,6 +19,7 @@ pub mod notify;
 pub mod outbound;
 pub mod process;
 pub mod schema;
+pub mod secret;
 pub mod stage;
 pub mod store;
 pub mod telemetry;

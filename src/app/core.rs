@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::checkouts::FromMirrors;
 use crate::clock::Clock;
 use crate::engine::{Engine, EngineOptions, Handle};
+use crate::secret::Secrets;
 use crate::stage::{self, StageDeps};
 use crate::store::{Store, StoreOptions};
 use crate::trigger::RepositorySet;
@@ -29,12 +30,14 @@ impl Core {
         store: StoreOptions,
         state_dir: &Path,
         repositories: &RepositorySet,
+        secrets: Secrets,
         running_stages: usize,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let store = Store::open(store, clock.clone()).await?;
         remove_leftovers(&store, state_dir).await;
         let mut deps = StageDeps::new(Arc::new(FromMirrors(repositories.clone())), state_dir.to_owned());
+        deps.secrets = secrets;
         deps.max_scripts = running_stages;
         let registry = stage::registry(deps);
         let options = EngineOptions { max_running_effects: running_stages, ..EngineOptions::default() };

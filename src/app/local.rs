@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::engine::{Handle, LogSource};
 use crate::git::{GitOptions, Remote};
 use crate::model::{ExecutionId, NewExecution, RepositoryName, StagePath};
+use crate::secret::Secrets;
 use crate::stage::Logs;
 use crate::store::{Created, StoreOptions};
 use crate::trigger::{RepositorySet, RepositorySpec};
@@ -44,7 +45,7 @@ impl Local {
         let url = format!("sqlite:{}", state_dir.join("longboat.db").display());
         // The folder goes away with the command, so nothing waits for the disk.
         let store = StoreOptions { durable: false, ..StoreOptions::new(url, "run") };
-        let core = Core::start(store, state_dir, &repositories, RUNNING_STAGES, Clock::system()).await?;
+        let core = Core::start(store, state_dir, &repositories, Secrets::none(), RUNNING_STAGES, Clock::system()).await?;
         Ok(Self { logs: Logs::new(state_dir), core })
     }
 

@@ -27,11 +27,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SecretRules};
 use crate::engine::{Handle, LogSource};
 use crate::forge::Forges;
 use crate::git::GitOptions;
 use crate::notify::{Reporter, ReporterOptions};
+use crate::secret::Secrets;
 use crate::stage::Logs;
 use crate::store::{ExecutionFilter, StoreOptions};
 use crate::trigger::{
@@ -92,7 +93,8 @@ impl App {
             owner: format!("process {}", std::process::id()),
         };
         let running = config.limits.running_stages;
-        let core = Core::start(store, &state_dir, &repositories, running, clock.clone()).await?;
+        let (secrets, rules) = (Secrets::new(&config), SecretRules::new(&config.secrets));
+        let core = Core::start(store, &state_dir, &repositories, secrets, running, clock.clone()).await?;
 
         let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };
@@ -110,8 +112,11 @@ impl App {
             }),
         };
         let reports = Reports::new(config.status_prefix.clone());
-        let triggers =
-            Triggers::start(deps, TriggerOptions { reports, run_first, ..TriggerOptions::default() }).await?;
+        let triggers = Triggers::start(
+            deps,
+            TriggerOptions { reports, run_first, secrets: Some(rules), ..TriggerOptions::default() },
+        )
+        .await?;
 
         let stopping = CancellationToken::new();
         let figures = figures::figures(core.store.clone(), core.engine(), reporter.view(), clock.clone());

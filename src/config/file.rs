@@ -35,8 +35,9 @@ pub(super) struct File {
     pub(super) logging: LoggingSection,
     /// Module repositories, by name. This version doesn't act on them.
     pub(super) modules: Later,
-    /// Secrets for pipelines, by name. This version doesn't act on them.
-    pub(super) secrets: Later,
+    /// Secrets for pipelines, by name.
+    #[schemars(with = "BTreeMap<String, SecretSection>")]
+    pub(super) secrets: IndexMap<String, SecretSection>,
     /// Accounts of providers, by name. This version doesn't act on them.
     pub(super) accounts: Later,
 }
@@ -180,6 +181,23 @@ pub(super) struct LoggingSection {
 pub(super) enum LogFormatWord {
     Text,
     Json,
+}
+
+/// A secret that pipelines use as `${ secret("name") }`: where it is kept, and who may use it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields, extend("x-longboat-secret" = true))]
+pub(super) struct SecretSection {
+    /// The name of an environment variable of the server.
+    pub(super) env: Option<String>,
+    /// The path of a file, relative to this one; a line break at its end is left out. It is read at each use.
+    pub(super) file: Option<String>,
+    /// Globs of the repositories whose pipelines may use it; any if absent.
+    pub(super) repositories: Option<Vec<String>>,
+    /// Globs of the applications whose pipelines may use it; any if absent.
+    pub(super) applications: Option<Vec<String>>,
+    /// Globs of the branches whose commits may use it; any if absent.
+    pub(super) branches: Option<Vec<String>>,
 }
 
 /// Where a secret is kept; never the secret itself.

@@ -8,6 +8,7 @@
 mod access;
 mod file;
 mod resolve;
+mod secrets;
 mod shape;
 mod tree;
 
@@ -19,9 +20,10 @@ use indexmap::IndexMap;
 use secrecy::SecretString;
 
 pub use access::{Access, SESSION_COOKIE, SESSION_LENGTH};
+pub use secrets::{MIN_SECRET, Names, Secret, SecretAccess, SecretPlace, SecretRefusal, SecretRules, SecretUser};
 
 use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::model::{ApplicationName, RepositoryName};
+use crate::model::{ApplicationName, RepositoryName, SecretName};
 
 /// The whole configuration, checked, with every default filled in.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub forges: IndexMap<String, Forge>,
     /// The repositories to follow, in the file's order; names are unique.
     pub repositories: Vec<Repository>,
+    /// What pipelines can use by name, without the values.
+    pub secrets: IndexMap<SecretName, Secret>,
     /// The first part of every commit status context: `longboat`.
     pub status_prefix: String,
     /// Bounds on what others can make Longboat do.
@@ -240,6 +244,7 @@ impl Config {
             database: Database { url: default_database(state_dir), durable: true },
             forges: IndexMap::new(),
             repositories: Vec::new(),
+            secrets: IndexMap::new(),
             status_prefix: DEFAULT_PREFIX.to_owned(),
             limits: Limits::default(),
             logging: Logging::default(),
@@ -250,6 +255,15 @@ impl Config {
     /// The repository of that name.
     pub fn repository(&self, name: &RepositoryName) -> Option<&Repository> {
         self.repositories.iter().find(|repository| repository.name == *name)
+    }
+
+    /// Every secret of the server's own: tokens, webhook secrets, passwords. None of them is for pipelines; they are
+    /// kept out of logs.
+    pub fn own_secrets(&self) -> Vec<SecretString> {
+        let forges = self.forges.values().flat_map(|forge| [&forge.token, &forge.webhook_secret]).flatten();
+        let credentials = self.repositories.iter().filter_map(|repository| repository.credentials.as_ref());
+        let passwords = credentials.map(|credentials| &credentials.password);
+        self.server.tokens.iter().chain(forges).chain(passwords).cloned().collect()
     }
 
     /// Whether the server can be reached from other machines by itself.

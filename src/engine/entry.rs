@@ -4,18 +4,23 @@
 //! row's. Keys are short because rows are many. Stages are named by their index in the plan, which is fixed:
 //! the definition's stages in the author's order, then those that entries added.
 //!
-//! A change of what an entry means, or a new key, is a new version; rows of old versions stay readable. A row carries
-//! the lowest version that tells all of it, so that going back to an older program works as long as nothing new was
-//! used.
+//! A change of what an entry means, or a new key, is a new version; rows of old versions stay readable. A row is
+//! written in the oldest version that can say it, so that most rows stay readable for an older program.
+//!
+//! | version | has |
+//! |---|---|
+//! | 1 | everything else |
+//! | 2 | [`Entry::Restart`] |
+//! | 3 | where secrets belong in a stage's fields |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
-use crate::model::{Stage, StagePath, Status};
+use crate::model::{SecretUse, Stage, StagePath, Status};
 
-/// The newest version that this program writes and reads. 2 added [`Entry::Restart`].
-const VERSION: u32 = 2;
+/// The newest version that this program reads and writes.
+const VERSION: u32 = 3;
 
 /// One transition of an execution or of one of its stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +39,9 @@ pub enum Entry {
         /// Its fields with `${ }` evaluated, if that changed anything.
         #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
         fields: Option<Map<String, Value>>,
+        /// Where secrets belong in the fields. Since version 3.
+        #[serde(rename = "x", default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<SecretUse>,
     },
     /// The attempt waits for a time or a signal.
     Wait {
@@ -182,6 +190,21 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// The first version of the journal that can say it.
+    const fn version(&self) -> u32 {
+        match self {
+            Self::Start { secrets, .. } if !secrets.is_empty() => 3,
+            Self::Restart { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+fn is_known(version: u64) -> bool {
+    (1..=u64::from(VERSION)).contains(&version)
+}
+
 /// A stage that came while the execution ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -241,8 +264,8 @@ struct RowHead {
 /// # Errors
 /// If a value in it can't be written as JSON, which plain JSON values always can.
 pub fn encode(entries: &[Entry]) -> Result<String, RowError> {
-    let v = if entries.iter().any(|entry| matches!(entry, Entry::Restart { .. })) { 2 } else { 1 };
-    serde_json::to_string(&RowOut { v, e: entries }).map_err(|error| RowError::Damaged(error.to_string()))
+    let version = entries.iter().map(Entry::version).max().unwrap_or(1);
+    serde_json::to_string(&RowOut { v: version, e: entries }).map_err(|error| RowError::Damaged(error.to_string()))
 }
 
 /// The entries of a row's body.
@@ -251,13 +274,13 @@ pub fn encode(entries: &[Entry]) -> Result<String, RowError> {
 /// If the row was written in another version, or is damaged.
 pub fn decode(body: &str) -> Result<Vec<Entry>, RowError> {
     let wrong = match serde_json::from_str::<RowIn>(body) {
-        Ok(row) if (1..=u64::from(VERSION)).contains(&row.v) => return Ok(row.e),
+        Ok(row) if is_known(row.v) => return Ok(row.e),
         Ok(row) => return Err(RowError::Version { found: row.v }),
         Err(error) => error,
     };
     // What a newer version added fails above; its number says more than the parser does.
     match serde_json::from_str::<RowHead>(body) {
-        Ok(head) if !(1..=u64::from(VERSION)).contains(&head.v) => Err(RowError::Version { found: head.v }),
+        Ok(head) if !is_known(head.v) => Err(RowError::Version { found: head.v }),
         _ => Err(RowError::Damaged(wrong.to_string())),
     }
 }
@@ -267,11 +290,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::SecretName;
 
     #[test]
     fn the_rows_of_a_plain_stage_are_short() {
-        let entries =
-            [Entry::Done { stage: 3, outputs: Map::new() }, Entry::Start { stage: 4, attempt: 1, fields: None }];
+        let entries = [
+            Entry::Done { stage: 3, outputs: Map::new() },
+            Entry::Start { stage: 4, attempt: 1, fields: None, secrets: vec![] },
+        ];
         let body = encode(&entries).expect("encodes");
         assert_eq!(body, r#"{"v":1,"e":[{"done":{"s":3}},{"start":{"s":4,"a":1}}]}"#);
         assert_eq!(decode(&body).expect("decodes"), entries);
@@ -283,7 +309,17 @@ mod tests {
         let at = Timestamp::from_millis(7);
         let entries = vec![
             Entry::Begin,
-            Entry::Start { stage: 0, attempt: 2, fields: Some(map(json!({"a": [1, null, 1.5, "ü"]}))) },
+            Entry::Start {
+                stage: 0,
+                attempt: 2,
+                fields: Some(map(json!({"a": [1, null, 1.5, "ü"]}))),
+                secrets: vec![SecretUse {
+                    pointer: "/a/0".into(),
+                    name: SecretName::parse("prod").expect("a name"),
+                    start: 0,
+                    end: 10,
+                }],
+            },
             Entry::Wait {
                 stage: 0,
                 until: Some(at),
@@ -322,8 +358,8 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_named_and_not_guessed_at() {
-        assert_eq!(decode(r#"{"v":3,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 3 }));
-        assert_eq!(decode(r#"{"v":3,"e":[]}"#), Err(RowError::Version { found: 3 }));
+        assert_eq!(decode(r#"{"v":4,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 4 }));
+        assert_eq!(decode(r#"{"v":4,"e":[]}"#), Err(RowError::Version { found: 4 }));
         assert_eq!(decode(r#"{"v":0,"e":[]}"#), Err(RowError::Version { found: 0 }));
         assert!(matches!(decode(r#"{"v":1,"e":[{"leap":{}}]}"#), Err(RowError::Damaged(_))));
         assert!(matches!(decode("not json"), Err(RowError::Damaged(_))));

@@ -4,6 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::state::State;
 use crate::expression::{self, Expression, ExpressionError, Scope, Template, has_expression};
+use crate::model::SecretUse;
+
+/// Fields, where they differ from the definition's, and the secrets in them.
+pub type Evaluated = (Option<Map<String, Value>>, Vec<SecretUse>);
 
 /// What expressions see at this moment.
 fn scope(state: &State) -> Scope {
@@ -45,20 +49,23 @@ pub fn condition(state: &State, stage: u32) -> Result<bool, String> {
     }
 }
 
-/// The stage's fields with every `${ }` replaced, if that changes any.
+/// The stage's fields with every `${ }` replaced, if that changes any, and where secrets belong in them. Which secrets
+/// those are is decided here, by the definition alone.
 ///
 /// # Errors
 /// If an expression can't be evaluated.
-pub fn fields(state: &State, stage: u32) -> Result<Option<Map<String, Value>>, String> {
+pub fn fields(state: &State, stage: u32) -> Result<Evaluated, String> {
     if !state.plan.stages()[stage as usize].dynamic {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     }
     let definition = state.definition(stage);
-    let resolved = expression::resolve(&definition.fields, &definition.raw, &scope(state)).map_err(|error| {
+    let (raw, secret) = (&definition.raw, &definition.secret);
+    let resolved = expression::resolve_with_secrets(&definition.fields, raw, secret, &scope(state));
+    let (resolved, secrets) = resolved.map_err(|error| {
         let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("its field `{}` (`{}`) can't be evaluated: {}{hint}", error.pointer, error.expression, error.message)
     })?;
-    Ok((resolved != definition.fields).then_some(resolved))
+    Ok(((resolved != definition.fields).then_some(resolved), secrets))
 }
 
 fn explain(error: &ExpressionError) -> String {

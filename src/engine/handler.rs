@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
-use crate::model::{Execution, ExecutionKey, Stage, StagePath};
+use crate::model::{Execution, ExecutionKey, SecretUse, Stage, StagePath};
 
 /// What a stage type does. One object per type, shared by all its stages.
 #[async_trait]
@@ -183,8 +183,10 @@ pub struct StageContext {
     pub path: StagePath,
     /// Which attempt, from 1.
     pub attempt: u32,
-    /// The stage's own fields, `${ }` evaluated.
+    /// The stage's own fields, `${ }` evaluated. Secrets are references in them.
     pub fields: Map<String, Value>,
+    /// Where the values of secrets belong in the fields.
+    pub secrets: Vec<SecretUse>,
     /// The time.
     pub clock: Clock,
     /// Wakes a stage that waits; for a handler's own background tasks.

@@ -15,7 +15,7 @@ use super::legal::IllegalEntry;
 use super::plan::{Plan, PlanError};
 use super::registry::Kinds;
 use crate::clock::Timestamp;
-use crate::model::{Execution, OnFailure, Stage, Status};
+use crate::model::{Execution, OnFailure, SecretUse, Stage, Status};
 
 /// An execution, as its journal tells it.
 #[derive(Debug, Clone)]
@@ -99,6 +99,8 @@ pub struct StageState {
     pub error: Option<String>,
     /// Its fields as evaluated, where they differ from the definition.
     pub fields: Option<Map<String, Value>>,
+    /// Where secrets belong in them.
+    pub secrets: Vec<SecretUse>,
     /// A signal that the handler has not worked off.
     pub signal: Option<Value>,
     /// The handler's call that is out. Not from the journal.
@@ -190,12 +192,13 @@ impl State {
                 self.status = Status::Running;
                 self.started_at = Some(at);
             }
-            Entry::Start { stage, attempt, fields } => {
+            Entry::Start { stage, attempt, fields, secrets } => {
                 let stage = self.enter(*stage, Phase::InFlight);
                 stage.attempt = *attempt;
                 stage.started_at = stage.started_at.or(Some(at));
                 stage.attempt_at = Some(at);
                 stage.fields.clone_from(fields);
+                stage.secrets.clone_from(secrets);
             }
             Entry::Wait { stage, until, waiting_for, checkpoint, signal_kept } => {
                 let (waiting_for, checkpoint) = (waiting_for.clone(), checkpoint.clone());
@@ -437,6 +440,7 @@ impl StageState {
             outputs: Map::new(),
             error: None,
             fields: None,
+            secrets: Vec::new(),
             signal: None,
             call: None,
         }

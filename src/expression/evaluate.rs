@@ -10,6 +10,9 @@ use super::parse::{Body, with_stack};
 use super::{Expression, ExpressionError, Scope, cel_value, language, run_error};
 use crate::diagnostic::Code;
 
+/// Why an expression that names a secret has no value.
+pub(super) const MISPLACED: &str = "a secret can't be used here";
+
 impl Expression {
     /// The expression's value.
     ///
@@ -22,6 +25,7 @@ impl Expression {
                 let offset = self.references().first().map_or(0, |reference| reference.offset);
                 ExpressionError::new(missing.message, offset).hint(missing.hint).code(Code::UnknownVariable)
             }),
+            Body::Secret(_) => Err(ExpressionError::new(MISPLACED, 0).code(Code::SecretMisplaced)),
             Body::Cel { tree, deep } => with_stack(*deep, || self.run(tree, scope)),
         }
     }

@@ -1,9 +1,12 @@
 //! All fields of a stage at once.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 use super::{ExpressionError, Scope, Template, has_expression};
 use crate::diagnostic::pointer_step;
+use crate::model::{SecretName, SecretUse};
 
 /// A field whose expression failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,34 +33,75 @@ impl FieldError {
 /// alone; in these JSON pointers `*` stands for any one key or index.
 ///
 /// # Errors
-/// The first field that fails.
+/// The first field that fails; so does every field that names a secret.
 pub fn resolve(fields: &Map<String, Value>, raw: &[String], scope: &Scope) -> Result<Map<String, Value>, FieldError> {
-    let mut resolved = Map::new();
-    for (key, value) in fields {
-        resolved.insert(key.clone(), resolve_value(value, &format!("/{}", pointer_step(key)), raw, scope)?);
-    }
-    Ok(resolved)
+    resolve_with_secrets(fields, raw, &[], scope).map(|(resolved, _)| resolved)
 }
 
-fn resolve_value(value: &Value, pointer: &str, raw: &[String], scope: &Scope) -> Result<Value, FieldError> {
-    if is_raw(pointer, raw) {
-        return Ok(value.clone());
+/// As [`resolve`]; in the texts that `secret` points at, `${ secret("name") }` may stand. Its place is taken by a
+/// reference, and where that is comes along: whatever the other expressions yield, only these are references.
+///
+/// # Errors
+/// The first field that fails; so does one that names a secret elsewhere.
+pub fn resolve_with_secrets(
+    fields: &Map<String, Value>,
+    raw: &[String],
+    secret: &[String],
+    scope: &Scope,
+) -> Result<(Map<String, Value>, Vec<SecretUse>), FieldError> {
+    let mut work = Resolving { raw, secret, scope, uses: Vec::new() };
+    let mut resolved = Map::new();
+    for (key, value) in fields {
+        resolved.insert(key.clone(), work.value(value, &format!("/{}", pointer_step(key)))?);
     }
-    match value {
-        Value::String(text) if has_expression(text) => Template::parse(text)
-            .and_then(|template| template.evaluate(scope))
-            .map_err(|error| FieldError::new(pointer, text, error)),
-        Value::Array(items) => {
-            let item = |(index, item)| resolve_value(item, &format!("{pointer}/{index}"), raw, scope);
-            items.iter().enumerate().map(item).collect::<Result<_, _>>().map(Value::Array)
+    Ok((resolved, work.uses))
+}
+
+struct Resolving<'a> {
+    raw: &'a [String],
+    secret: &'a [String],
+    scope: &'a Scope,
+    uses: Vec<SecretUse>,
+}
+
+impl Resolving<'_> {
+    fn value(&mut self, value: &Value, pointer: &str) -> Result<Value, FieldError> {
+        if covers(self.raw, pointer) {
+            return Ok(value.clone());
         }
-        Value::Object(map) => {
-            let entry = |(key, item): (&String, &Value)| {
-                Ok((key.clone(), resolve_value(item, &format!("{pointer}/{}", pointer_step(key)), raw, scope)?))
-            };
-            map.iter().map(entry).collect::<Result<_, _>>().map(Value::Object)
+        match value {
+            Value::String(text) if has_expression(text) => {
+                self.text(text, pointer).map_err(|error| FieldError::new(pointer, text, error))
+            }
+            Value::Array(items) => {
+                let item = |(index, item)| self.value(item, &format!("{pointer}/{index}"));
+                items.iter().enumerate().map(item).collect::<Result<_, _>>().map(Value::Array)
+            }
+            Value::Object(map) => {
+                let entry = |(key, item): (&String, &Value)| {
+                    Ok((key.clone(), self.value(item, &format!("{pointer}/{}", pointer_step(key)))?))
+                };
+                map.iter().map(entry).collect::<Result<_, _>>().map(Value::Object)
+            }
+            other => Ok(other.clone()),
         }
-        other => Ok(other.clone()),
+    }
+
+    fn text(&mut self, text: &str, pointer: &str) -> Result<Value, ExpressionError> {
+        let template = Template::parse(text)?;
+        if !covers(self.secret, pointer) {
+            return template.evaluate(self.scope);
+        }
+        let mut found = Vec::new();
+        let value = template.evaluate_with_secrets(self.scope, &mut found)?;
+        let of = |(name, place): (SecretName, Range<usize>)| SecretUse {
+            pointer: pointer.to_owned(),
+            name,
+            start: place.start,
+            end: place.end,
+        };
+        self.uses.extend(found.into_iter().map(of));
+        Ok(value)
     }
 }
 
@@ -67,7 +111,7 @@ pub fn scan_expressions<'a>(value: &'a Value, raw: &[String]) -> Vec<(String, &'
 }
 
 fn texts<'a>(value: &'a Value, pointer: &str, raw: &[String]) -> Vec<(String, &'a str)> {
-    if is_raw(pointer, raw) {
+    if covers(raw, pointer) {
         return Vec::new();
     }
     match value {
@@ -85,8 +129,9 @@ fn texts<'a>(value: &'a Value, pointer: &str, raw: &[String]) -> Vec<(String, &'
     }
 }
 
-/// Whether one of the patterns covers the place that `pointer` names. What lies below it is never visited.
-fn is_raw(pointer: &str, raw: &[String]) -> bool {
+/// Whether one of the patterns is for the place that `pointer` names; in patterns `*` stands for any one key or index.
+/// What lies below that place is not covered.
+pub fn covers(patterns: &[String], pointer: &str) -> bool {
     let covers = |pattern: &String| {
         let mut segments = pointer.split('/');
         let equal = pattern
@@ -94,7 +139,7 @@ fn is_raw(pointer: &str, raw: &[String]) -> bool {
             .all(|expected| segments.next().is_some_and(|found| expected == "*" || expected == found));
         equal && segments.next().is_none()
     };
-    raw.iter().any(covers)
+    patterns.iter().any(covers)
 }
 
 #[cfg(test)]

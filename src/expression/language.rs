@@ -1,5 +1,6 @@
 //! The dialect of CEL that expressions are written in: its standard library, nothing else. Functions that a
-//! pipeline could miss (`secret`, Spinnaker's helpers) get words of their own.
+//! pipeline could miss (Spinnaker's helpers) get words of their own. `secret` is no function that is evaluated: see
+//! [`super::Expression::secret`].
 
 use std::sync::{Arc, LazyLock};
 
@@ -142,7 +143,7 @@ pub(super) fn is_type(word: &str) -> bool {
     TYPES.contains(&word)
 }
 
-/// The function that fetches secrets: part of the format, and refused by this version.
+/// What looks like a function and names a secret.
 pub(super) const SECRET: &str = "secret";
 
 /// Whether `target.name(...)` is a function of the library of optional values, not a method.
@@ -159,8 +160,9 @@ pub(super) fn refuse_call(name: &str, method: bool) -> Option<(String, Option<St
         return None;
     }
     if name == SECRET {
-        let hint = "let the script read it from its own environment or a file";
-        return Some(("`secret(...)` is not in this version of Longboat".to_owned(), Some(hint.to_owned())));
+        let hint =
+            "write `${ secret(\"name\") }` with the name in quotes; other text stands before and after the braces";
+        return Some(("`secret(...)` has to be a whole expression of its own".to_owned(), Some(hint.to_owned())));
     }
     let known = if method { METHODS } else { FUNCTIONS };
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|(_, form)| *form);

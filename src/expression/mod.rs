@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::diagnostic::Code;
 
-pub use fields::{FieldError, resolve, scan_expressions};
+pub use fields::{FieldError, covers, resolve, resolve_with_secrets, scan_expressions};
 pub use parse::Expression;
 pub use reference::Reference;
 pub use template::{Template, has_expression};

@@ -7,6 +7,7 @@ use cel::IdedExpr;
 use super::lex::{Piece, pieces};
 use super::reference::Reference;
 use super::{ExpressionError, budget, cache, language, reference, syntax_error};
+use crate::model::SecretName;
 
 /// The deepest nesting of brackets.
 const MAX_NESTING: usize = 32;
@@ -36,6 +37,8 @@ struct Parsed {
 pub(super) enum Body {
     /// A variable and the keys below it: by far the most frequent expression, and evaluated without CEL.
     Path(Vec<String>),
+    /// `secret("name")`: yields no value, see [`Expression::secret`].
+    Secret(SecretName),
     /// Anything else.
     Cel {
         /// The syntax tree, with calls that count the work (see [`budget`]).
@@ -89,8 +92,18 @@ impl Expression {
     /// `(["stages"], "a-b")`. The expression subtracts there, which is seldom what its author meant.
     pub fn hyphenated(&self) -> Vec<(Vec<String>, String)> {
         match self.0.body {
-            Body::Path(_) => Vec::new(),
+            Body::Path(_) | Body::Secret(_) => Vec::new(),
             Body::Cel { .. } => syntax_error::hyphenated(self.text()),
+        }
+    }
+
+    /// The secret that the expression names, if it is `secret("name")`. That is read off the author's text, never
+    /// off a value, and such an expression is never evaluated: [`super::resolve_with_secrets`] puts a reference in its
+    /// place where the author's format allows it, and everywhere else it is an error.
+    pub fn secret(&self) -> Option<&SecretName> {
+        match &self.0.body {
+            Body::Secret(name) => Some(name),
+            Body::Path(_) | Body::Cel { .. } => None,
         }
     }
 
@@ -136,6 +149,9 @@ fn compile(text: &str) -> Result<(Body, Vec<Reference>), ExpressionError> {
         let (tree, source) = language::parser()
             .parse_with_source_info(text)
             .map_err(|errors| syntax_error::for_people(text, &errors))?;
+        if let Some(name) = reference::secret(&tree) {
+            return Ok((Body::Secret(name?), Vec::new()));
+        }
         let references = reference::collect(text, &tree, &source)?;
         let tree = budget::count_work(tree);
         let deep = reference::depth(&tree) > SHALLOW_TREE;

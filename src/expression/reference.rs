@@ -5,6 +5,7 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, S
 
 use super::{ExpressionError, language};
 use crate::diagnostic::Code;
+use crate::model::SecretName;
 
 /// One mention of a variable, with the keys that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +119,8 @@ impl<'a> Walk<'a> {
                 // The call's own place is its bracket; its name stands before that.
                 let bracket = self.offset(id);
                 let offset = bracket.saturating_sub(call.func_name.chars().count());
-                let unsupported = call.func_name == language::SECRET;
-                let code = if unsupported { Code::NotInThisVersion } else { Code::ExpressionSyntax };
+                let secret = call.func_name == language::SECRET;
+                let code = if secret { Code::SecretMisplaced } else { Code::ExpressionSyntax };
                 Err(ExpressionError::new(message, offset).hint(hint).code(code))
             }
             _ => Ok(()),
@@ -165,6 +166,21 @@ fn entry_parts(entry: &IdedEntryExpr) -> Vec<&IdedExpr> {
         EntryExpr::StructField(field) => vec![&field.value],
         EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
     }
+}
+
+/// The name in `secret("name")`, if the tree is that and nothing else.
+///
+/// # Errors
+/// If what stands there can't be the name of a secret.
+pub(super) fn secret(tree: &IdedExpr) -> Option<Result<SecretName, ExpressionError>> {
+    let Expr::Call(call) = &tree.expr else { return None };
+    if call.func_name != language::SECRET || call.target.is_some() {
+        return None;
+    }
+    let [argument] = call.args.as_slice() else { return None };
+    let Expr::Literal(LiteralValue::String(name)) = &argument.expr else { return None };
+    let refuse = |error: crate::model::IdError| ExpressionError::new(error.to_string(), 0).code(Code::SecretMisplaced);
+    Some(SecretName::parse(name.inner()).map_err(refuse))
 }
 
 /// How many levels a syntax tree has.

@@ -1,9 +1,12 @@
 //! Texts with `${ }` in them.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::lex::{Piece, pieces};
 use super::{Expression, ExpressionError, Reference, Scope};
+use crate::model::SecretName;
 
 /// The longest text that a template may yield, in bytes.
 const MAX_TEXT: usize = 1 << 20;
@@ -92,18 +95,48 @@ impl Template {
     /// # Errors
     /// If an expression fails, or the text gets longer than 1 MiB; the offset counts from the template's start.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, ExpressionError> {
+        self.evaluate_to(scope, &mut None)
+    }
+
+    /// As [`Self::evaluate`], where secrets may be named: each leaves a reference in the text, and its name and place
+    /// in bytes in `secrets`.
+    pub(super) fn evaluate_with_secrets(
+        &self,
+        scope: &Scope,
+        secrets: &mut Vec<(SecretName, Range<usize>)>,
+    ) -> Result<Value, ExpressionError> {
+        let mut found = Some(Vec::new());
+        let value = self.evaluate_to(scope, &mut found)?;
+        secrets.extend(found.into_iter().flatten());
+        Ok(value)
+    }
+
+    fn evaluate_to(
+        &self,
+        scope: &Scope,
+        secrets: &mut Option<Vec<(SecretName, Range<usize>)>>,
+    ) -> Result<Value, ExpressionError> {
         let run = |expression: &Expression, at: usize| expression.evaluate(scope).map_err(|error| error.moved(at));
-        if let [Part::Expression(expression, at)] = self.parts.as_slice() {
+        if let [Part::Expression(expression, at)] = self.parts.as_slice()
+            && expression.secret().is_none()
+        {
             return run(expression, *at);
         }
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(plain) => text.push_str(plain),
-                Part::Expression(expression, at) => match run(expression, *at)? {
-                    Value::Null => {}
-                    Value::String(value) => text.push_str(&value),
-                    value => text.push_str(&value.to_string()),
+                Part::Expression(expression, at) => match (expression.secret(), secrets.as_mut()) {
+                    (Some(name), Some(secrets)) => {
+                        let start = text.len();
+                        text.push_str(&name.reference());
+                        secrets.push((name.clone(), start..text.len()));
+                    }
+                    _ => match run(expression, *at)? {
+                        Value::Null => {}
+                        Value::String(value) => text.push_str(&value),
+                        value => text.push_str(&value.to_string()),
+                    },
                 },
             }
             if text.len() > MAX_TEXT {

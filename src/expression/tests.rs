@@ -96,6 +96,10 @@ fn syntax_errors_are_for_people() {
         "x.map(1)",
         "foo(1)",
         "secret('token')",
+        "'Bearer ' + secret('token')",
+        "secret(parameters.tag)",
+        "secret('a b')",
+        "'x'.secret('y')",
         "parameters.tag.size",
         "parameters.tag.length()",
         "startsWith('a')",
@@ -133,7 +137,11 @@ fn syntax_errors_are_for_people() {
     "a\n + * b" 5: `*` is not expected here
     "x.map(1)" 2: `map` is called in a wrong way (write it as in `list.map(x, x + 1)`)
     "foo(1)" 0: there is no function `foo`
-    "secret('token')" 0: `secret(...)` is not in this version of Longboat (let the script read it from its own environment or a file)
+    "secret('token')" 0: a secret can't be used here
+    "'Bearer ' + secret('token')" 12: `secret(...)` has to be a whole expression of its own (write `${ secret("name") }` with the name in quotes; other text stands before and after the braces)
+    "secret(parameters.tag)" 0: `secret(...)` has to be a whole expression of its own (write `${ secret("name") }` with the name in quotes; other text stands before and after the braces)
+    "secret('a b')" 0: `a b` is not a secret's name: 1 to 100 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`
+    "'x'.secret('y')" 4: `secret(...)` has to be a whole expression of its own (write `${ secret("name") }` with the name in quotes; other text stands before and after the braces)
     "parameters.tag.size" 0: `parameters.tag` is a string ("1.2") and has no `size`
     "parameters.tag.length()" 15: there is no function `length` (write `size(value)`)
     "startsWith('a')" 0: there is no function `startsWith` (write `value.startsWith(...)`)

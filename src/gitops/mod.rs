@@ -12,7 +12,7 @@ mod render;
 mod source;
 mod writer;
 
-pub use check::{Checked, CheckedApplication, check, check_rendered, summarize};
+pub use check::{Checked, CheckedApplication, SecretMention, check, check_rendered, summarize};
 pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use render::{Explanation, Rendered, RenderedFile, Request, built_in, explain, render_all, render_file};

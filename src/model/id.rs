@@ -136,6 +136,13 @@ text_id! {
 }
 
 text_id! {
+    /// The name of a secret, as the configuration and `${ secret("name") }` give it.
+    SecretName, "a secret's name",
+    "1 to 100 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`",
+    |text| is_word(text, 100)
+}
+
+text_id! {
     /// A full commit id: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits, and not all zeros.
     CommitSha, "a commit id",
     "40 or 64 lower-case hexadecimal digits, not all zeros",

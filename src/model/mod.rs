@@ -10,6 +10,7 @@ mod id;
 mod pipeline;
 mod pull_request;
 mod report;
+mod secret;
 mod status;
 mod trigger;
 
@@ -17,11 +18,12 @@ pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{ChildView, Execution, ExecutionView, NewExecution, RestartView, StageSource, StageView};
 pub use id::{
-    ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId, StageId,
-    StagePath, pipeline_id,
+    ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId,
+    SecretName, StageId, StagePath, pipeline_id,
 };
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
 pub use pull_request::{ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding};
 pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
+pub use secret::SecretUse;
 pub use status::Status;
 pub use trigger::{Cause, CauseKind, GitTrigger, Parent, Trigger};

@@ -176,6 +176,9 @@ pub struct Stage {
     /// JSON pointers into `fields` of values that are never evaluated (`x-longboat-raw` in the schema).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub raw: Vec<String>,
+    /// JSON pointers into `fields` of texts that may name a secret (`x-longboat-secret` in the schema).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<String>,
     /// Where the stage stands in the author's files.
     pub source: Place,
 }

@@ -14,6 +14,9 @@ use crate::diagnostic::pointer_step;
 /// What a schema says of a field whose expressions are never evaluated.
 const RAW_MARK: &str = "x-longboat-raw";
 
+/// What a schema says of a field that may name a secret.
+const SECRET_MARK: &str = "x-longboat-secret";
+
 /// The most errors of one stage that are put into words.
 const MAX_ERRORS: usize = 50;
 
@@ -28,6 +31,8 @@ pub struct StageType {
     pub schema: Value,
     /// JSON pointers of the fields whose expressions are never evaluated; `*` stands for any index or key.
     pub raw: Vec<String>,
+    /// JSON pointers of the fields in which `${ secret("name") }` is legal; `*` as above.
+    pub secret: Vec<String>,
     /// What it always yields under `outputs`.
     pub outputs: &'static [&'static str],
     validator: Arc<OnceLock<Option<jsonschema::Validator>>>,
@@ -43,9 +48,8 @@ pub fn stage_type<T: JsonSchema>(name: &'static str, description: &'static str) 
     if let Some(object) = schema.as_object_mut().filter(|object| object.contains_key("properties")) {
         object.entry("additionalProperties").or_insert(Value::Bool(false));
     }
-    let mut raw = Vec::new();
-    raw_fields(&schema, "", &mut raw);
-    StageType { name, description, schema, raw, outputs: &[], validator: Arc::default() }
+    let (raw, secret) = (marked(&schema, RAW_MARK), marked(&schema, SECRET_MARK));
+    StageType { name, description, schema, raw, secret, outputs: &[], validator: Arc::default() }
 }
 
 /// Descriptions on one line: doc comments break theirs.
@@ -62,26 +66,32 @@ pub(super) fn join_lines(schema: &mut Value) {
     }
 }
 
-/// The pointers of all marked fields; `*` stands for any item of a list or value of an open mapping.
-fn raw_fields(schema: &Value, pointer: &str, raw: &mut Vec<String>) {
-    if schema.get(RAW_MARK).and_then(Value::as_bool) == Some(true) {
-        raw.push(pointer.to_owned());
+/// The pointers of all fields with that mark; `*` stands for any item of a list or value of an open mapping.
+fn marked(schema: &Value, mark: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    find_marked(schema, mark, "", &mut found);
+    found
+}
+
+fn find_marked(schema: &Value, mark: &str, pointer: &str, found: &mut Vec<String>) {
+    if schema.get(mark).and_then(Value::as_bool) == Some(true) {
+        found.push(pointer.to_owned());
         return;
     }
     for (key, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        raw_fields(field, &format!("{pointer}/{}", pointer_step(key)), raw);
+        find_marked(field, mark, &format!("{pointer}/{}", pointer_step(key)), found);
     }
     for keyword in ["items", "additionalProperties"] {
         if let Some(field) = schema.get(keyword) {
-            raw_fields(field, &format!("{pointer}/*"), raw);
+            find_marked(field, mark, &format!("{pointer}/*"), found);
         }
     }
     for keyword in ["anyOf", "oneOf", "allOf"] {
         for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
-            raw_fields(branch, pointer, raw);
+            find_marked(branch, mark, pointer, found);
         }
     }
-    raw.dedup();
+    found.dedup();
 }
 
 impl StageType {

@@ -34,6 +34,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{Outcome, Registry, StageContext, StageHandler};
 use crate::schema::{Catalog, stage_type};
+use crate::secret::{Revealed, Secrets};
 
 pub use files::{forget, sweep};
 pub use logs::Logs;
@@ -45,6 +46,8 @@ pub use workspace::Checkouts;
 pub struct StageDeps {
     /// Fills the folders that scripts run in.
     pub checkouts: Arc<dyn Checkouts>,
+    /// The values of what stages name as secrets.
+    pub secrets: Secrets,
     /// The folder for logs, workspaces and the files of supervisors.
     pub state_dir: PathBuf,
     /// The program whose `supervise` subcommand watches over a script: Longboat itself.
@@ -56,9 +59,16 @@ pub struct StageDeps {
 }
 
 impl StageDeps {
-    /// The usual limits: logs of 16 MiB, 32 scripts at once; this very program as supervisor.
+    /// No secrets, and the usual limits: logs of 16 MiB, 32 scripts at once; this very program as supervisor.
     pub fn new(checkouts: Arc<dyn Checkouts>, state_dir: PathBuf) -> Self {
-        Self { checkouts, state_dir, supervisor: script::own_program(), log_limit: 16 * 1024 * 1024, max_scripts: 32 }
+        Self {
+            checkouts,
+            secrets: Secrets::none(),
+            state_dir,
+            supervisor: script::own_program(),
+            log_limit: 16 * 1024 * 1024,
+            max_scripts: 32,
+        }
     }
 }
 
@@ -92,6 +102,15 @@ pub fn catalog() -> Catalog {
 fn fields_of<T: DeserializeOwned>(ctx: &StageContext) -> Result<T, Outcome> {
     serde_json::from_value(ctx.fields.clone().into())
         .map_err(|error| Outcome::fail(format!("the stage's fields can't be used: {error}")))
+}
+
+/// A stage's own fields with the values of its secrets in them, to be used now and kept nowhere. What comes back from
+/// that use goes through [`Revealed::masker`] before anybody sees it. It may be asked as often as there is a use: for
+/// each attempt, each poll, and when the stage is cancelled.
+#[allow(dead_code, reason = "the first stages that use secrets are on their way")]
+async fn reveal(ctx: &StageContext, secrets: &Secrets) -> Result<Revealed, String> {
+    let revealed = secrets.reveal(&ctx.execution.info, &ctx.fields, &ctx.secrets).await;
+    revealed.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

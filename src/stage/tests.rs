@@ -43,6 +43,7 @@ impl Stage {
             retry: None,
             fields,
             raw: Vec::new(),
+            secret: Vec::new(),
             source: Place::point("deploy.yaml", 1, 1),
         };
         Self { stage, clock: Clock::system(), commit: false }
@@ -102,6 +103,7 @@ impl Stage {
             path: StagePath::parse("stage").expect("a path"),
             attempt: 1,
             fields,
+            secrets: Vec::new(),
             clock: self.clock,
             signals,
         };

@@ -42,6 +42,7 @@ pub use reports::Reports;
 pub use repositories::{CheckoutError, Repository, RepositorySet, RepositorySpec};
 
 use crate::clock::Clock;
+use crate::config::SecretRules;
 use crate::diagnostic::Diagnostic;
 use crate::gitops::Limits;
 use crate::model::{CommitSha, CommitStatus, ExecutionKey, RepositoryName};
@@ -66,6 +67,8 @@ pub struct TriggerOptions {
     pub limits: Limits,
     /// The operator's variables, the lowest layer of `vars`.
     pub globals: Map<String, Value>,
+    /// Which secrets there are and who may use them; none, if that isn't known here.
+    pub secrets: Option<SecretRules>,
 }
 
 impl Default for TriggerOptions {
@@ -77,6 +80,7 @@ impl Default for TriggerOptions {
             checks_at_once: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             limits: Limits::default(),
             globals: Map::new(),
+            secrets: None,
         }
     }
 }

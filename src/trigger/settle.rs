@@ -60,6 +60,9 @@ pub(super) async fn branch(
     repository.ensure(commit).await?;
     let tracked = repository.tracked_now().await?.iter().any(|name| name == branch);
     let Examined { info, mut checked } = examine(shared, repository, branch, commit).await?;
+    if let Some(rules) = &shared.options.secrets {
+        checked.judge_secrets(rules, repository.name(), tracked.then_some(branch));
+    }
     let in_force = shared.store.pipelines_of(repository.name()).await?;
     let catalogued = if tracked {
         catalogue(shared, repository, branch, commit, &mut checked, &in_force).await?

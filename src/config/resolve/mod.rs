@@ -2,6 +2,7 @@
 //! look at more than one key.
 
 mod repositories;
+mod secrets;
 mod values;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,9 +37,8 @@ pub(super) fn resolve(
     let status_prefix = work.prefix(written.statuses);
     let limits = work.limits(written.limits);
     let logging = work.logging(written.logging);
-    for (key, section) in
-        [("modules", &written.modules), ("secrets", &written.secrets), ("accounts", &written.accounts)]
-    {
+    let secrets = work.secrets(written.secrets, repositories.len());
+    for (key, section) in [("modules", &written.modules), ("accounts", &written.accounts)] {
         if !section.0.is_empty() {
             work.warn(
                 &format!("/{key}"),
@@ -57,6 +57,7 @@ pub(super) fn resolve(
             database,
             forges,
             repositories,
+            secrets,
             status_prefix,
             limits,
             logging,

@@ -338,15 +338,15 @@ impl Step<'_> {
             let message = format!("this Longboat has no stage type `{kind}`; it has {known}");
             return self.fail(stage, message, Map::new());
         }
-        let fields = match evaluate::fields(self.state, stage) {
-            Ok(fields) => fields,
+        let (fields, secrets) = match evaluate::fields(self.state, stage) {
+            Ok(evaluated) => evaluated,
             Err(message) => return self.fail(stage, message, Map::new()),
         };
         if let Some(Err(message)) = fields.as_ref().map(|fields| limits::check(Bound::Fields, fields)) {
             return self.fail(stage, message, Map::new());
         }
         let attempt = self.state.stages[stage as usize].attempt + 1;
-        self.record(Entry::Start { stage, attempt, fields })?;
+        self.record(Entry::Start { stage, attempt, fields, secrets })?;
         self.ask(stage, Ask::Start);
         Ok(())
     }

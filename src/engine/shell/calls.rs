@@ -152,6 +152,7 @@ impl Live {
             path: self.state.plan.stages()[stage as usize].path.clone(),
             attempt: found.attempt,
             fields: self.state.fields(stage).clone(),
+            secrets: found.secrets.clone(),
             clock: clock.clone(),
             signals: signals.clone(),
         }

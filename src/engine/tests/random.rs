@@ -307,7 +307,7 @@ proptest! {
             let status = Status::ALL[number as usize * 3];
             let entry = match pick {
                 0 => Entry::Begin,
-                1 => Entry::Start { stage, attempt: number, fields: None },
+                1 => Entry::Start { stage, attempt: number, fields: None, secrets: Vec::new() },
                 2 => Entry::Wait { stage, until: None, waiting_for: "x".into(), checkpoint: json!(1), signal_kept: number == 1 },
                 3 => Entry::Poll { stage, until: now, checkpoint: json!(1), signal_kept: number == 1 },
                 4 => Entry::Signal { stage, payload: json!(1) },
@@ -322,7 +322,7 @@ proptest! {
                 13 => Entry::Canceled { stage, message: None },
                 14 => Entry::End { status },
                 15 => Entry::Restart { stages: if number == 0 { vec![] } else { vec![stage] }, by: "ann".into() },
-                _ => Entry::Start { stage, attempt: 1, fields: None },
+                _ => Entry::Start { stage, attempt: 1, fields: None, secrets: Vec::new() },
             };
             let before = durable(&state);
             if state.apply(&entry, now).is_err() {

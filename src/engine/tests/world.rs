@@ -37,6 +37,7 @@ pub fn stage(id: &str, needs: &[&str]) -> Stage {
         retry: None,
         fields: Map::new(),
         raw: Vec::new(),
+        secret: Vec::new(),
         source: Place::point(".longboat/deploy.yaml", 1, 1),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::pipeline;
 use super::reader::{Field, Fields, Sink};
+use super::secrets::SecretMention;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::gitops::RenderedFile;
 use crate::model::{ApplicationName, Dialect, Pipeline};
@@ -24,6 +25,8 @@ pub(super) struct Outcome {
     pub(super) pipelines: Vec<Pipeline>,
     /// What is wrong, in no order.
     pub(super) findings: Vec<Diagnostic>,
+    /// The secrets that are named.
+    pub(super) secrets: Vec<SecretMention>,
 }
 
 /// Reads a rendered file.
@@ -48,7 +51,7 @@ pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[A
         let finding = Diagnostic::error(Code::MissingKey, format!("{what} needs `pipelines`"));
         let hint = "this looks like a single pipeline: put it into a list under `pipelines`";
         sink.add(fields.origin, "", finding.hint(hint));
-        return Outcome { application, pipelines: Vec::new(), findings: sink.into_findings() };
+        return Outcome { application, findings: sink.into_findings(), ..Outcome::default() };
     }
     let list = fields.require("pipelines", what, &mut sink);
     let items = list.and_then(|list| list.items(&mut sink, MAX_PIPELINES)).unwrap_or_default();
@@ -59,7 +62,9 @@ pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[A
         let read = pipeline::read(&item, &file.path, application.as_ref(), environment.as_deref(), catalog, &mut sink);
         pipelines.extend(read.filter(|_| sink.errors() == errors));
     }
-    Outcome { application, pipelines, findings: sink.into_findings() }
+    let of_application = |mention| SecretMention { application: application.clone(), ..mention };
+    let secrets = sink.take_mentions().into_iter().map(of_application).collect();
+    Outcome { application, pipelines, findings: sink.into_findings(), secrets }
 }
 
 fn check_ownership(field: &Field<'_>, name: &ApplicationName, owned: Option<&[ApplicationName]>, sink: &mut Sink) {

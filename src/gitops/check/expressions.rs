@@ -9,8 +9,9 @@ use super::graph::Graph;
 use super::reader::{Field, Sink, cut, hinted};
 use super::stage::Draft;
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::expression::{Expression, ExpressionError, Reference, Scope, Template, scan_expressions};
-use crate::model::{Cause, Dialect, Parameter};
+use crate::expression::{Expression, ExpressionError, Reference, Scope, Template, covers, scan_expressions};
+use crate::gitops::Origin;
+use crate::model::{Cause, Dialect, Parameter, SecretName};
 
 /// What expressions see under `trigger`.
 static TRIGGER: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -56,8 +57,16 @@ impl Variables<'_, '_> {
                     return;
                 }
                 let origin = draft.field.node.at(&pointer).map_or(&draft.field.node.origin, |node| &node.origin);
-                for finding in self.template(at, text) {
-                    sink.add(origin, &format!("{}{pointer}", draft.field.pointer), finding);
+                let whole = format!("{}{pointer}", draft.field.pointer);
+                match Template::parse(text) {
+                    Ok(template) => {
+                        let expressions: Vec<_> = template.expressions().collect();
+                        for finding in self.references(at, text, &expressions) {
+                            sink.add(origin, &whole, finding);
+                        }
+                        self.secrets(draft, &pointer, &expressions, origin, sink);
+                    }
+                    Err(error) => sink.add(origin, &whole, self.unreadable(text, error)),
                 }
             }
         }
@@ -65,7 +74,10 @@ impl Variables<'_, '_> {
 
     fn condition(&self, at: usize, field: &Field<'_>, text: &str, sink: &mut Sink) {
         let findings = match Expression::parse(text) {
-            Ok(expression) => self.references(at, text, &[(&expression, 0)]),
+            Ok(expression) => match expression.secret() {
+                Some(name) => vec![misplaced(name, &[])],
+                None => self.references(at, text, &[(&expression, 0)]),
+            },
             Err(mut error) => {
                 let inside = text.contains("${");
                 error.hint = inside.then(|| "a condition is one expression, without `${ }`".to_owned()).or(error.hint);
@@ -75,10 +87,22 @@ impl Variables<'_, '_> {
         findings.into_iter().for_each(|finding| field.say(sink, finding));
     }
 
-    fn template(&self, at: usize, text: &str) -> Vec<Diagnostic> {
-        match Template::parse(text) {
-            Ok(template) => self.references(at, text, &template.expressions().collect::<Vec<_>>()),
-            Err(error) => vec![self.unreadable(text, error)],
+    /// Notes the secrets that a text names, and refuses them where none can be used.
+    fn secrets(
+        &self,
+        draft: &Draft<'_>,
+        pointer: &str,
+        expressions: &[(&Expression, usize)],
+        origin: &Origin,
+        sink: &mut Sink,
+    ) {
+        let whole = format!("{}{pointer}", draft.field.pointer);
+        for name in expressions.iter().filter_map(|(expression, _)| expression.secret()) {
+            if covers(&draft.secret, pointer) {
+                sink.mention(origin, &whole, name);
+            } else {
+                sink.add(origin, &whole, misplaced(name, &draft.secret));
+            }
         }
     }
 
@@ -191,6 +215,17 @@ impl Variables<'_, '_> {
         let context = (key == "context").then(|| "what a stage yields is under `outputs`".to_owned());
         unknown_key(key, &format!("the stage `{id}`"), STAGE.into_iter(), context)
     }
+}
+
+/// That no secret can be used here; `places` are where one could.
+fn misplaced(name: &SecretName, places: &[String]) -> Diagnostic {
+    let message = format!("the secret `{name}` can't be used here");
+    let places: Vec<_> = places.iter().map(|place| format!("`{}`", place[1..].replace('/', "."))).collect();
+    let hint = match places.as_slice() {
+        [] => "a script takes secrets in `env`, a request in its headers".to_owned(),
+        places => format!("of this stage, {} can hold one", places.join(" and ")),
+    };
+    Diagnostic::error(Code::SecretMisplaced, message).hint(hint)
 }
 
 /// The part of a text around a character, on one line.

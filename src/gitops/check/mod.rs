@@ -10,6 +10,7 @@ mod graph;
 mod parameter;
 mod pipeline;
 mod reader;
+mod secrets;
 mod spinnaker;
 mod stage;
 mod summary;
@@ -19,6 +20,7 @@ mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+pub use secrets::SecretMention;
 pub use summary::summarize;
 
 use super::{Rendered, RenderedFile, Request, render_all};
@@ -39,6 +41,8 @@ pub struct Checked {
     pub files: usize,
     /// Files whose application can't be told. What they defined before stays as it is.
     pub blocked_files: Vec<String>,
+    /// The secrets that pipelines name; whether they may is told by [`Checked::judge_secrets`].
+    pub secrets: Vec<SecretMention>,
 }
 
 impl Checked {
@@ -78,6 +82,7 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
         modules.extend(file.modules.iter().cloned());
         let outcome = application::read(&file, catalog, ownership);
         let valid = !file.findings.iter().chain(&outcome.findings).any(Diagnostic::is_error);
+        checked.secrets.extend(outcome.secrets);
         let RenderedFile { path, findings, .. } = file;
         checked.findings.extend(findings);
         checked.findings.extend(outcome.findings);

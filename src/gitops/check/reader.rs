@@ -4,23 +4,27 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::secrets::SecretMention;
 use crate::diagnostic::{Code, Diagnostic, nearest, pointer_step};
 use crate::gitops::{Key, Node, NodeValue, Origin};
-use crate::model::{Dialect, IdError, Span};
+use crate::model::{Dialect, IdError, SecretName, Span};
 
 /// Where findings go.
 #[derive(Debug)]
 pub(super) struct Sink {
     findings: Vec<Diagnostic>,
     errors: usize,
+    mentions: Vec<SecretMention>,
 }
 
 /// The most findings that are kept of one file.
 const MAX_FINDINGS: usize = 200;
+/// The most places of one file that are kept in which secrets are named. What isn't judged here is judged at the run.
+const MAX_MENTIONS: usize = 1000;
 
 impl Sink {
     pub(super) fn new() -> Self {
-        Self { findings: Vec::new(), errors: 0 }
+        Self { findings: Vec::new(), errors: 0, mentions: Vec::new() }
     }
 
     /// Keeps a finding about the value at `origin` and `pointer`.
@@ -29,6 +33,18 @@ impl Sink {
         if self.findings.len() < MAX_FINDINGS || (finding.is_error() && self.errors == 1) {
             self.findings.push(origin.locate(finding).pointer(pointer));
         }
+    }
+
+    /// Keeps a place where a secret is named.
+    pub(super) fn mention(&mut self, origin: &Origin, pointer: &str, name: &SecretName) {
+        if self.mentions.len() < MAX_MENTIONS {
+            let at = origin.locate(SecretMention::skeleton()).pointer(pointer);
+            self.mentions.push(SecretMention::new(name.clone(), at));
+        }
+    }
+
+    pub(super) fn take_mentions(&mut self) -> Vec<SecretMention> {
+        std::mem::take(&mut self.mentions)
     }
 
     /// Whether further findings would be dropped, so that looking for near names is not worth it.

@@ -47,6 +47,8 @@ pub(super) struct Draft<'a> {
     pub(super) own: Map<String, Value>,
     /// Its type, if there is such a type.
     pub(super) raw: Option<Vec<String>>,
+    /// Where its type lets secrets be named.
+    pub(super) secret: Vec<String>,
     kind: Option<&'a str>,
     name: Option<String>,
     on_failure: OnFailure,
@@ -71,6 +73,7 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &Catalog, si
         when: when(&mut fields, sink),
         own: Map::new(),
         raw: None,
+        secret: Vec::new(),
         kind,
         name: fields.take("name").and_then(|field| field.label(sink, MAX_NAME)),
         on_failure: on_failure(&mut fields, sink),
@@ -86,6 +89,7 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &Catalog, si
     match catalog.get(kind) {
         Some(kind) => {
             draft.raw = Some(kind.raw.clone());
+            draft.secret.clone_from(&kind.secret);
             check_own(&mut draft.own, kind, &item, &kind_field, dialect, sink);
         }
         None => unknown_type(&kind_field, kind, catalog, sink),
@@ -108,6 +112,7 @@ impl Draft<'_> {
             retry: self.retry,
             fields: self.own,
             raw: self.raw?,
+            secret: self.secret,
             source: self.field.node.origin.place_in(".longboat/"),
         })
     }

@@ -63,7 +63,7 @@ enum Command {
 /// A variable's value: text, or a number or truth value that becomes text.
 // Only the schema needs it: what an expression yields is any value, and is refused in words of our own.
 #[derive(JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, extend("x-longboat-secret" = true))]
 #[expect(dead_code, reason = "it's there for its schema")]
 enum Variable {
     Text(String),

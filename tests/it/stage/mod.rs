@@ -69,7 +69,8 @@ impl World {
         let (signals, arrivals) = Signals::channel(8);
         let path = StagePath::parse(path).expect("a path");
         let execution = self.execution.clone();
-        let ctx = StageContext { execution, path, attempt: 1, fields, clock: Clock::system(), signals };
+        let secrets = Vec::new();
+        let ctx = StageContext { execution, path, attempt: 1, fields, secrets, clock: Clock::system(), signals };
         Stage { ctx, arrivals, handler: self.handler() }
     }
 

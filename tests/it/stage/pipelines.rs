@@ -29,6 +29,7 @@ fn stage(id: &str, kind: &str, needs: &[&str], fields: Value) -> Stage {
         retry: None,
         fields,
         raw,
+        secret: if kind == "script" { vec!["/env/*".to_owned()] } else { Vec::new() },
         source: Place::point("deploy.yaml", 1, 1),
     }
 }

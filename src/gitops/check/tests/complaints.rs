@@ -310,6 +310,11 @@ fn expressions_name_what_exists_upstream() {
         env("${HOME:-x}"),
         env("${ 1 + }"),
         env("${ secret('token') }"),
+        env("${ 'Bearer ' + secret('token') }"),
+        env("${ secret(parameters.n) }"),
+        env("${ secret('to ken') }"),
+        chain(json!({"when": "secret('token')"})),
+        chain(json!({"files": {"save": ["${ secret('token') }"]}, "env": {"X": "x"}})),
         env("$${HOME} is fine"),
         chain(json!({"when": "stages.end.status == 'SUCCEEDED' &&"})),
         chain(json!({"when": "${ parameters.n > 3 }"})),
@@ -319,7 +324,7 @@ fn expressions_name_what_exists_upstream() {
         chain(json!({"when": true})),
     ];
     let one = |stages: Value| {
-        let text = stages[1].get("when").unwrap_or_else(|| &stages[1]["env"]["X"]).clone();
+        let text = stages[1].get("when").or(stages[1].get("files")).unwrap_or_else(|| &stages[1]["env"]["X"]).clone();
         format!("{text}\n  {}", said(&check_stages(stages)).replace('\n', "\n  "))
     };
     insta::assert_snapshot!(wrong.map(one).join("\n"), @r#"
@@ -359,7 +364,17 @@ fn expressions_name_what_exists_upstream() {
     "${ 1 + }"
       LB0501 /stages/1/env/X: `${ 1 + }`, character 7: the expression ends too early
     "${ secret('token') }"
-      LB0901 /stages/1/env/X: `${ secret('token') }`, character 4: `secret(...)` is not in this version of Longboat (let the script read it from its own environment or a file)
+      nothing
+    "${ 'Bearer ' + secret('token') }"
+      LB0505 /stages/1/env/X: `${ 'Bearer ' + secret('token') }`, character 16: `secret(...)` has to be a whole expression of its own (write `${ secret("name") }` with the name in quotes; other text stands before and after the braces)
+    "${ secret(parameters.n) }"
+      LB0505 /stages/1/env/X: `${ secret(parameters.n) }`, character 4: `secret(...)` has to be a whole expression of its own (write `${ secret("name") }` with the name in quotes; other text stands before and after the braces)
+    "${ secret('to ken') }"
+      LB0505 /stages/1/env/X: `${ secret('to ken') }`, character 4: `to ken` is not a secret's name: 1 to 100 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`
+    "secret('token')"
+      LB0505 /stages/1/when: the secret `token` can't be used here (a script takes secrets in `env`, a request in its headers)
+    {"save":["${ secret('token') }"]}
+      LB0505 /stages/1/files/save/0: the secret `token` can't be used here (of this stage, `env.*` can hold one)
     "$${HOME} is fine"
       nothing
     "stages.end.status == 'SUCCEEDED' &&"

@@ -24,9 +24,14 @@ use crate::schema::{Catalog, Dynamic, stage_type};
 struct Script {
     #[schemars(extend("x-longboat-raw" = true))]
     command: String,
-    env: Option<BTreeMap<String, String>>,
+    env: Option<BTreeMap<String, Variable>>,
     files: Option<Files>,
 }
+
+#[derive(JsonSchema)]
+#[schemars(extend("x-longboat-secret" = true))]
+#[allow(dead_code, reason = "only its schema counts")]
+struct Variable(String);
 
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
