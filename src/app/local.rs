@@ -45,7 +45,8 @@ impl Local {
         let url = format!("sqlite:{}", state_dir.join("longboat.db").display());
         // The folder goes away with the command, so nothing waits for the disk.
         let store = StoreOptions { durable: false, ..StoreOptions::new(url, "run") };
-        let core = Core::start(store, state_dir, &repositories, Secrets::none(), RUNNING_STAGES, Clock::system()).await?;
+        let core =
+            Core::start(store, state_dir, &repositories, Secrets::none(), RUNNING_STAGES, Clock::system()).await?;
         Ok(Self { logs: Logs::new(state_dir), core })
     }
 
