@@ -125,7 +125,7 @@ async fn notice(shared: &Shared, forge: &str, delivery: Option<&str>, event: For
         Noticed::Accepted(Accepted::New(_)) => "accepted",
         Noticed::Accepted(Accepted::Duplicate) => "duplicate",
         Noticed::Accepted(Accepted::Superseded) => "superseded",
-        Noticed::NoBranch | Noticed::Nothing => "ignored",
+        Noticed::NoBranch | Noticed::NoCommand => "ignored",
         Noticed::NotFollowed(name) => {
             return Err(Problem::not_found(format!("the repository `{name}` isn't configured")));
         }

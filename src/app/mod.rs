@@ -106,6 +106,7 @@ impl App {
             clock: clock.clone(),
             repositories,
             catalog: Arc::new(crate::stage::catalog()),
+            forges: forges.clone(),
             submit: Arc::new(move |key| {
                 let engine = engine.clone();
                 async move { engine.submit(key).await }.boxed()

@@ -22,7 +22,10 @@ pub use id::{
     SecretName, StageId, StagePath, pipeline_id,
 };
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
-pub use pull_request::{ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding};
+pub use pull_request::{
+    ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_number,
+    pull_request_ref,
+};
 pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
 pub use secret::SecretUse;
 pub use status::Status;

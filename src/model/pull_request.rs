@@ -33,6 +33,19 @@ pub struct PullRequest {
     pub merge_commit: Option<CommitSha>,
 }
 
+/// The name under which Longboat follows the head of a pull request, whatever its forge calls it.
+pub fn pull_request_ref(number: u64) -> String {
+    format!("{PREFIX}{number}{SUFFIX}")
+}
+
+/// The pull request that [`pull_request_ref`] named.
+pub fn pull_request_number(git_ref: &str) -> Option<u64> {
+    git_ref.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
+}
+
+const PREFIX: &str = "refs/pull/";
+const SUFFIX: &str = "/head";
+
 /// Whether a pull request is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,6 +56,24 @@ pub enum PullRequestState {
     Merged,
     /// It was declined, closed or deleted.
     Closed,
+}
+
+impl PullRequestState {
+    const ALL: [Self; 3] = [Self::Open, Self::Merged, Self::Closed];
+
+    /// The word for it: `open`, `merged`, `closed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Merged => "merged",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The state that [`Self::as_str`] named.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
 }
 
 /// What was found in the head of a pull request, rendered as its target branch would be.

@@ -4,11 +4,11 @@
 //! the delivery is known, if the head is there already, if it comes from a look that began before the head moved,
 //! or if it is a late word about a push that a later one jumped over.
 
-use super::inbox::{Accepted, InboxId, RefChange, Seen};
+use super::inbox::{Accepted, InboxId, RefChange, Seen, Source};
 use super::rows::Row;
 use super::writer::Tx;
-use super::{Store, StoreError, outbox};
-use crate::model::CommitSha;
+use super::{Store, StoreError, notice, outbox};
+use crate::model::{CommitSha, RepositoryName};
 use crate::telemetry::metrics;
 
 /// Where a ref stands before the change; a ref that was never seen is at no commit, with number 0.
@@ -35,7 +35,9 @@ impl Store {
 }
 
 async fn accept(tx: &mut Tx, change: RefChange, checking: Option<outbox::NewEntry>) -> Result<Accepted, StoreError> {
-    if !delivery_is_new(tx, &change).await? {
+    if let Some(delivery) = &change.delivery
+        && !delivery_is_new(tx, &change.repository, &change.git_ref, delivery).await?
+    {
         return Ok(Accepted::Duplicate);
     }
     let head = head(tx, &change).await?;
@@ -49,30 +51,45 @@ async fn accept(tx: &mut Tx, change: RefChange, checking: Option<outbox::NewEntr
             Past::Unknown => {}
             Past::Same => return Ok(Accepted::Duplicate),
             Past::JumpedOver => {
-                record(tx, &change, old.as_ref(), head.seq, "superseded").await?;
+                record(tx, &Arrival::of(&change, old.as_ref(), head.seq), "superseded").await?;
                 return Ok(Accepted::Superseded);
             }
         },
     }
-    let id = record(tx, &change, head.commit.as_ref(), head.seq + 1, "pending").await?;
+    let id = record(tx, &Arrival::of(&change, head.commit.as_ref(), head.seq + 1), "pending").await?;
     move_head(tx, &change, head.seq + 1).await?;
-    if let Some(entry) = checking {
+    if let Some(entry) = checking
+        && !is_spoken_for(tx, &change).await?
+    {
         outbox::insert(tx, &[&entry]).await?;
     }
     tx.inbox_grew = true;
     Ok(Accepted::New(id))
 }
 
+/// Whether the commit has an open pull request whose review answers for it. A tracked branch answers for its own
+/// commits.
+async fn is_spoken_for(tx: &mut Tx, change: &RefChange) -> Result<bool, StoreError> {
+    match &change.new {
+        Some(commit) if !change.tracked => notice::is_head(tx, &change.repository, commit).await,
+        _ => Ok(false),
+    }
+}
+
 /// Remembers the delivery, whatever becomes of the change. A delivery may speak of several refs.
-async fn delivery_is_new(tx: &mut Tx, change: &RefChange) -> Result<bool, StoreError> {
-    let Some(delivery) = &change.delivery else { return Ok(true) };
+pub(super) async fn delivery_is_new(
+    tx: &mut Tx,
+    repository: &RepositoryName,
+    git_ref: &str,
+    delivery: &str,
+) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "INSERT INTO delivery (repository, git_ref, delivery, received_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (repository, git_ref, delivery) DO NOTHING",
     )
-    .bind(change.repository.as_str())
-    .bind(change.git_ref.as_str())
-    .bind(delivery.as_str())
+    .bind(repository.as_str())
+    .bind(git_ref)
+    .bind(delivery)
     .bind(tx.now.as_millis())
     .execute(&mut tx.connection)
     .await?;
@@ -135,27 +152,51 @@ async fn past(tx: &mut Tx, change: &RefChange, old: Option<&CommitSha>) -> Resul
     Ok(if by_word > really { Past::JumpedOver } else { Past::Unknown })
 }
 
-async fn record(
-    tx: &mut Tx,
-    change: &RefChange,
-    old: Option<&CommitSha>,
-    seq: i64,
-    state: &'static str,
-) -> Result<InboxId, StoreError> {
+/// An entry of the inbox to be written.
+pub(super) struct Arrival<'a> {
+    pub(super) repository: &'a RepositoryName,
+    pub(super) git_ref: &'a str,
+    pub(super) seq: i64,
+    pub(super) old: Option<&'a CommitSha>,
+    pub(super) new: Option<&'a CommitSha>,
+    pub(super) source: Source,
+    pub(super) actor: Option<&'a str>,
+    pub(super) event: Option<&'a str>,
+    pub(super) document: Option<&'a str>,
+}
+
+impl<'a> Arrival<'a> {
+    fn of(change: &'a RefChange, old: Option<&'a CommitSha>, seq: i64) -> Self {
+        Self {
+            repository: &change.repository,
+            git_ref: &change.git_ref,
+            seq,
+            old,
+            new: change.new.as_ref(),
+            source: change.source,
+            actor: change.actor.as_deref(),
+            event: change.event.as_deref(),
+            document: None,
+        }
+    }
+}
+
+pub(super) async fn record(tx: &mut Tx, what: &Arrival<'_>, state: &'static str) -> Result<InboxId, StoreError> {
     let id = tx.keys("inbox", 1).await?;
     sqlx::query(
-        "INSERT INTO inbox (id, repository, git_ref, seq, old_commit, new_commit, source, actor, event, state, \
-         attempts, received_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11)",
+        "INSERT INTO inbox (id, repository, git_ref, seq, old_commit, new_commit, source, actor, event, document, \
+         state, attempts, received_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $12)",
     )
     .bind(id)
-    .bind(change.repository.as_str())
-    .bind(change.git_ref.as_str())
-    .bind(seq)
-    .bind(old.map(CommitSha::as_str))
-    .bind(change.new.as_ref().map(CommitSha::as_str))
-    .bind(change.source.as_str())
-    .bind(change.actor.as_deref())
-    .bind(change.event.as_deref())
+    .bind(what.repository.as_str())
+    .bind(what.git_ref)
+    .bind(what.seq)
+    .bind(what.old.map(CommitSha::as_str))
+    .bind(what.new.map(CommitSha::as_str))
+    .bind(what.source.as_str())
+    .bind(what.actor)
+    .bind(what.event)
+    .bind(what.document)
     .bind(state)
     .bind(tx.now.as_millis())
     .execute(&mut tx.connection)

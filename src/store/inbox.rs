@@ -1,11 +1,13 @@
 //! The inbox: what was noticed about repositories, and what became of it.
 
+use super::notice::NoticedPullRequest;
 use super::rows::Row;
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{CommitSha, CommitStatus, RepositoryName};
 
-/// The key of an inbox entry; entries of a repository are worked off in this order.
+/// The key of an inbox entry; entries about a repository's branches are worked off in this order, and so are those
+/// about one pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InboxId(pub i64);
 
@@ -69,7 +71,11 @@ pub struct RefChange {
     pub actor: Option<String>,
     /// The forge's word for the event.
     pub event: Option<String>,
-    /// Reported if the change is new, in the same transaction.
+    /// Whether the branch's definitions count: then its commits answer for themselves even if a pull request has
+    /// one of them as its head.
+    pub tracked: bool,
+    /// Reported if the change is new, in the same transaction; not if the commit is the head of an open pull request,
+    /// whose review speaks of it.
     pub checking: Option<CommitStatus>,
 }
 
@@ -103,6 +109,8 @@ pub struct InboxEntry {
     pub actor: Option<String>,
     /// The forge's word for the event.
     pub event: Option<String>,
+    /// What was told of a pull request; none if it is about a branch or a tag.
+    pub pull_request: Option<NoticedPullRequest>,
     /// How often it was tried without success.
     pub attempts: u32,
     /// When it came.
@@ -124,24 +132,29 @@ pub struct RefHead {
     pub seen_at: Timestamp,
 }
 
-/// The oldest pending entry of each repository.
+/// The oldest pending entry of each lane: branches and tags of a repository are one, each pull request is one of its
+/// own. What goes on in one doesn't hold the others.
 macro_rules! fronts {
     () => {
-        "(SELECT MIN(id) FROM inbox WHERE state = 'pending' GROUP BY repository)"
+        "(SELECT MIN(id) FROM inbox WHERE state = 'pending' \
+         GROUP BY repository, CASE WHEN git_ref LIKE 'refs/pull/%' THEN git_ref ELSE '' END)"
     };
 }
 
 impl Store {
-    /// The entries to work off now: of each repository the oldest that is pending, if it is due. One that is being
-    /// worked off is pending until it is settled or put off.
+    /// The entries to work off now, one of each repository: the oldest that is pending about its branches and tags,
+    /// if that is due, else the oldest about a pull request; strangers who open many don't hold up a push. One that
+    /// is being worked off is pending until it is settled or put off.
     ///
     /// # Errors
     /// If the database can't be read.
     pub async fn due_inbox(&self, limit: u32) -> Result<Vec<InboxEntry>, StoreError> {
         let rows = sqlx::query(concat!(
-            "SELECT * FROM inbox WHERE due_at <= $1 AND id IN ",
+            "SELECT * FROM inbox WHERE id IN (SELECT COALESCE(\
+             MIN(CASE WHEN git_ref LIKE 'refs/pull/%' THEN NULL ELSE id END), MIN(id)) \
+             FROM inbox WHERE due_at <= $1 AND id IN ",
             fronts!(),
-            " ORDER BY id LIMIT $2"
+            " GROUP BY repository) ORDER BY id LIMIT $2"
         ))
         .bind(self.now().as_millis())
         .bind(i64::from(limit))
@@ -161,7 +174,7 @@ impl Store {
         Row::of("inbox", &row).time_or_null("due_at")
     }
 
-    /// Puts an entry off after a failure; the later entries of its repository wait with it.
+    /// Puts an entry off after a failure; the later entries of its repository, or of its pull request, wait with it.
     ///
     /// # Errors
     /// If it can't be written.
@@ -210,7 +223,7 @@ impl Store {
     }
 }
 
-fn entry(row: &Row<'_>) -> Result<InboxEntry, StoreError> {
+pub(super) fn entry(row: &Row<'_>) -> Result<InboxEntry, StoreError> {
     let source = row.text("source")?;
     Ok(InboxEntry {
         id: InboxId(row.int("id")?),
@@ -222,6 +235,7 @@ fn entry(row: &Row<'_>) -> Result<InboxEntry, StoreError> {
             .ok_or_else(|| StoreError::corrupt("column `source` of table `inbox`", source))?,
         actor: row.text_or_null("actor")?,
         event: row.text_or_null("event")?,
+        pull_request: row.text_or_null("document")?.map(|_| row.json("document")).transpose()?,
         attempts: row.count("attempts")?,
         received_at: row.time("received_at")?,
     })

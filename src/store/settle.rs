@@ -7,9 +7,10 @@ use super::execution::{self, Birth, Created};
 use super::repository::{self, SettledNote};
 use super::rows::document;
 use super::writer::Tx;
-use super::{InboxId, Store, StoreError, outbox, publish};
+use super::{InboxId, Store, StoreError, notice, outbox, publish, pull_request};
 use crate::model::{
-    ApplicationName, CommitSha, ExecutionKey, Message, NewExecution, PipelineName, RepositoryName, RevisionId,
+    ApplicationName, CommitSha, ExecutionKey, Message, NewExecution, PipelineName, PullRequest, RepositoryName, Review,
+    RevisionId,
 };
 
 /// The whole result of working off one inbox entry.
@@ -17,6 +18,8 @@ use crate::model::{
 pub struct Settlement {
     /// The entry that is done with this; `None`: there was none (a start by hand).
     pub inbox: Option<InboxId>,
+    /// Further entries that are done with it: about the same pull request, and known when its state was read.
+    pub also: Vec<InboxId>,
     /// The repository.
     pub repository: RepositoryName,
     /// The full name of the ref.
@@ -31,6 +34,8 @@ pub struct Settlement {
     pub executions: Vec<NewExecution>,
     /// What is to be said about commits and pull requests.
     pub messages: Vec<Message>,
+    /// A pull request as it stands, and what was found in its head; without that, what was found before stays.
+    pub pull_request: Option<(PullRequest, Option<Review>)>,
     /// What was found in the commit.
     pub findings: Option<CommitFindings>,
     /// Whether the repository's tree holds pipeline files, if that was looked at.
@@ -62,6 +67,7 @@ impl Store {
 /// A settlement whose documents are written out, so that the one writer doesn't have to.
 struct Encoded {
     inbox: Option<InboxId>,
+    also: Vec<InboxId>,
     repository: RepositoryName,
     git_ref: String,
     commit: Option<CommitSha>,
@@ -69,6 +75,7 @@ struct Encoded {
     withdraw: Vec<ApplicationName>,
     births: Vec<Birth>,
     reports: Vec<outbox::NewEntry>,
+    pull_request: Option<pull_request::Encoded>,
     findings: Option<(CommitFindings, String)>,
     has_files: Option<bool>,
 }
@@ -79,8 +86,12 @@ impl Encoded {
             let text = document(|| format!("the findings of commit {}", found.commit), &found.findings)?;
             Ok::<_, StoreError>((found, text))
         });
+        let pull_request = settlement
+            .pull_request
+            .map(|(pull_request, review)| pull_request::Encoded::new(pull_request, review.as_ref()));
         Ok(Self {
             inbox: settlement.inbox,
+            also: settlement.also,
             repository: settlement.repository,
             git_ref: settlement.git_ref,
             commit: settlement.commit,
@@ -92,6 +103,7 @@ impl Encoded {
                 .iter()
                 .map(|message| outbox::NewEntry::new(None, message))
                 .collect::<Result<_, _>>()?,
+            pull_request: pull_request.transpose()?,
             findings: findings.transpose()?,
             has_files: settlement.has_files,
         })
@@ -104,6 +116,7 @@ async fn settle(tx: &mut Tx, what: &Encoded) -> Result<Settled, StoreError> {
     {
         return Ok(Settled { repeated: true, ..Settled::default() });
     }
+    notice::end_entries(tx, &what.also).await?;
     for application in &what.withdraw {
         publish::withdraw(tx, application, &what.repository).await?;
     }
@@ -118,6 +131,12 @@ async fn settle(tx: &mut Tx, what: &Encoded) -> Result<Settled, StoreError> {
     outbox::insert(tx, &what.reports.iter().collect::<Vec<_>>()).await?;
     if let Some((findings, text)) = &what.findings {
         keep_findings(tx, findings, text).await?;
+    }
+    if let Some(this) = &what.pull_request {
+        pull_request::keep(tx, this).await?;
+        notice::confirm(tx, &this.pull_request).await?;
+        // A repository's own state is about its branches.
+        return Ok(settled);
     }
     let note = SettledNote {
         repository: &what.repository,

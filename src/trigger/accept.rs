@@ -3,8 +3,13 @@
 use super::matching::RefName;
 use super::{Repository, Shared, Triggers};
 use crate::forge::{CommentEvent, PullRequestEvent, Push};
-use crate::model::{CommitSha, CommitStatus, RepositoryName};
-use crate::store::{Accepted, RefChange, Seen, Source, StoreError};
+use crate::model::{CommitSha, CommitStatus, PullRequestState, RepositoryName};
+use crate::store::{Accepted, NoticedPullRequest, PullRequestNotice, RefChange, Seen, Source, StoreError};
+
+/// What a comment starts with that asks for another look at a pull request.
+const CHECK: &str = "/longboat check";
+/// The longest title that is kept, in characters.
+const LONGEST_TITLE: usize = 300;
 
 /// What became of a webhook's push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +20,8 @@ pub enum Noticed {
     NotFollowed(RepositoryName),
     /// Neither a branch nor a tag.
     NoBranch,
-    /// Nothing follows from it.
-    Nothing,
+    /// A comment that asks for nothing.
+    NoCommand,
 }
 
 impl Triggers {
@@ -34,6 +39,7 @@ impl Triggers {
         }
         let change = RefChange {
             repository: repository.name().clone(),
+            tracked: repository.tracks(&push.git_ref),
             checking: self.shared.checking(repository, &push.git_ref, push.after.as_ref()),
             git_ref: push.git_ref,
             old: Seen::Claimed(push.before),
@@ -49,8 +55,7 @@ impl Triggers {
         accepted.unwrap_or(Err(StoreError::Closed)).map(Noticed::Accepted)
     }
 
-    /// Takes up what a verified webhook announced about a pull request. Pull requests are not followed, so nothing
-    /// comes of it.
+    /// Takes up what a verified webhook told of a pull request. What it doesn't tell is asked for later.
     ///
     /// # Errors
     /// If it can't be written; then the forge must send it again.
@@ -59,25 +64,63 @@ impl Triggers {
         event: PullRequestEvent,
         delivery: Option<String>,
     ) -> Result<Noticed, StoreError> {
-        tracing::debug!(repository = %event.repository, number = event.number, delivery, "a pull request's event");
-        Ok(self.unless_unknown(event.repository))
+        let PullRequestEvent { repository, number, pull_request, actor, event, .. } = event;
+        let noticed = NoticedPullRequest { told: pull_request, again: false };
+        self.take_up(repository, number, noticed, delivery, (actor, event)).await
     }
 
-    /// Takes up what a verified webhook announced about a comment on a pull request; nothing comes of it.
+    /// Takes up a comment on a pull request: whoever writes `/longboat check` gets another look at its head.
     ///
     /// # Errors
     /// If it can't be written; then the forge must send it again.
     pub async fn notice_comment(&self, event: CommentEvent, delivery: Option<String>) -> Result<Noticed, StoreError> {
-        tracing::debug!(repository = %event.repository, number = event.number, delivery, "a comment's event");
-        Ok(self.unless_unknown(event.repository))
+        let CommentEvent { repository, number, actor, text, created } = event;
+        if !created || !text.as_deref().is_some_and(asks_for_a_check) {
+            return Ok(Noticed::NoCommand);
+        }
+        let noticed = NoticedPullRequest { told: None, again: true };
+        self.take_up(repository, number, noticed, delivery, (actor, "comment".to_owned())).await
     }
 
-    fn unless_unknown(&self, repository: RepositoryName) -> Noticed {
-        match self.shared.repositories.get(&repository) {
-            Some(_) => Noticed::Nothing,
-            None => Noticed::NotFollowed(repository),
+    async fn take_up(
+        &self,
+        repository: RepositoryName,
+        number: u64,
+        mut noticed: NoticedPullRequest,
+        delivery: Option<String>,
+        (actor, event): (Option<String>, String),
+    ) -> Result<Noticed, StoreError> {
+        let Some(repository) = self.shared.repositories.get(&repository) else {
+            return Ok(Noticed::NotFollowed(repository));
+        };
+        if let Some(told) = &mut noticed.told
+            && let Some((end, _)) = told.title.char_indices().nth(LONGEST_TITLE)
+        {
+            told.title.truncate(end);
         }
+        let head = noticed.told.as_ref().filter(|told| told.state == PullRequestState::Open).map(|told| &told.head);
+        let known = head.filter(|_| repository.known().has_files == Some(true));
+        let notice = PullRequestNotice {
+            repository: repository.name().clone(),
+            number,
+            checking: known.map(|head| self.shared.options.reports.checking(repository.name(), head)),
+            noticed,
+            delivery,
+            source: Source::Webhook,
+            actor,
+            event: Some(event),
+        };
+        let store = self.shared.store.clone();
+        let accepted = tokio::spawn(async move { store.notice_pull_request(notice).await }).await;
+        accepted.unwrap_or(Err(StoreError::Closed)).map(Noticed::Accepted)
     }
+}
+
+/// Whether a comment's first line is the command, in words of any case.
+fn asks_for_a_check(text: &str) -> bool {
+    let mut words = text.lines().next().unwrap_or_default().split_whitespace();
+    CHECK.split(' ').all(|word| words.next().is_some_and(|said| said.eq_ignore_ascii_case(word)))
+        && words.next().is_none()
 }
 
 impl Shared {
@@ -92,5 +135,20 @@ impl Shared {
         RefName::of(git_ref)?.branch()?;
         let commit = commit.filter(|_| repository.known().has_files == Some(true))?;
         Some(self.options.reports.checking(repository.name(), commit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_comment_s_first_line_is_a_command() {
+        for good in ["/longboat check", "/longboat  check \r\nplease", "/Longboat Check"] {
+            assert!(asks_for_a_check(good), "{good}");
+        }
+        for bad in ["", "please\n/longboat check", "> /longboat check", "/longboat checks", "/longboat check it"] {
+            assert!(!asks_for_a_check(bad), "{bad}");
+        }
     }
 }

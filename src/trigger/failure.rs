@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::forge::ForgeError;
 use crate::git::GitError;
 use crate::store::{InboxEntry, StoreError};
 
@@ -23,6 +24,8 @@ pub(super) enum WorkError {
     Git(#[from] GitError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Forge(#[from] ForgeError),
     /// A bug: rendering or checking panicked.
     #[error("checking the commit's files failed unexpectedly: {0}")]
     Broken(String),
@@ -37,7 +40,7 @@ impl WorkError {
         match self {
             Self::Git(GitError::MissingCommit { .. } | GitError::Corrupt { .. }) => false,
             Self::Git(error) => !matches!(error, GitError::BadPath(_) | GitError::TooLarge { .. }),
-            Self::Store(_) | Self::Broken(_) | Self::Stopping => false,
+            Self::Store(_) | Self::Forge(_) | Self::Broken(_) | Self::Stopping => false,
         }
     }
 
@@ -64,8 +67,9 @@ pub(super) fn verdict(error: &WorkError, entry: &InboxEntry, now: Timestamp, cha
         WorkError::Store(StoreError::TooLarge { .. } | StoreError::Unwritable { .. }) => false,
         // The disk, or the database: nothing can be settled then either.
         WorkError::Store(_) | WorkError::Stopping => true,
+        WorkError::Forge(error) if error.kind.concerns_whole_forge() => now.since(entry.received_at) < LONGEST_OUTAGE,
         error if error.concerns_repository() => now.since(entry.received_at) < LONGEST_OUTAGE,
-        WorkError::Git(_) | WorkError::Broken(_) => entry.attempts + 1 < MAX_ATTEMPTS,
+        WorkError::Git(_) | WorkError::Forge(_) | WorkError::Broken(_) => entry.attempts + 1 < MAX_ATTEMPTS,
     };
     if patient { retry } else { Verdict::GiveUp }
 }
@@ -98,6 +102,7 @@ mod tests {
             source: Source::Webhook,
             actor: None,
             event: None,
+            pull_request: None,
             attempts,
             received_at: Timestamp::from_millis(0),
         }

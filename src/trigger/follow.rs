@@ -91,7 +91,9 @@ async fn next_hint(hints: &mut Option<Hints>) -> Option<()> {
 async fn look(shared: &Arc<Shared>, repository: &Arc<Repository>, source: Source) -> Result<(), WorkError> {
     let _permit = shared.looks.acquire().await.map_err(|_| WorkError::Stopping)?;
     // Read before the remote is asked: what moves meanwhile is left to the next look.
-    let heads = shared.store.heads(repository.name()).await?;
+    let mut heads = shared.store.heads(repository.name()).await?;
+    // Pull requests are the forge's, and no refs that a look at branches and tags could miss.
+    heads.retain(|head| RefName::of(&head.git_ref).is_some());
     let remote = ask(repository).await?;
     let first = !repository.known().reached;
     let moved = if first {
@@ -201,6 +203,7 @@ async fn accept(
         source,
         actor: None,
         event: None,
+        tracked: repository.tracks(git_ref),
         checking: shared.checking(repository, git_ref, new),
     };
     shared.store.accept(change).await?;

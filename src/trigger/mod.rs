@@ -19,6 +19,7 @@ mod follow;
 mod manual;
 mod matching;
 mod parameters;
+mod pulls;
 mod reports;
 mod repositories;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use repositories::{CheckoutError, Repository, RepositorySet, RepositorySpec}
 use crate::clock::Clock;
 use crate::config::SecretRules;
 use crate::diagnostic::Diagnostic;
+use crate::forge::Forges;
 use crate::gitops::Limits;
 use crate::model::{CommitSha, CommitStatus, ExecutionKey, RepositoryName};
 use crate::schema::Catalog;
@@ -95,6 +97,8 @@ pub struct TriggerDeps {
     pub repositories: RepositorySet,
     /// The stage types.
     pub catalog: Arc<Catalog>,
+    /// Who is asked about pull requests.
+    pub forges: Forges,
     /// Where new executions go.
     pub submit: Submit,
 }
@@ -137,6 +141,7 @@ struct Shared {
     clock: Clock,
     repositories: RepositorySet,
     catalog: Arc<Catalog>,
+    forges: Forges,
     submit: Submit,
     options: TriggerOptions,
     notices: broadcast::Sender<Notice>,
@@ -160,12 +165,13 @@ impl Triggers {
                 known.reached = state.reached_at.is_some();
             }
         }
-        let TriggerDeps { store, clock, repositories, catalog, submit } = deps;
+        let TriggerDeps { store, clock, repositories, catalog, forges, submit } = deps;
         let shared = Arc::new(Shared {
             store,
             clock,
             repositories,
             catalog,
+            forges,
             submit,
             notices: broadcast::channel(256).0,
             looks: Semaphore::new(options.repositories_at_once.max(1)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use super::matching::RefName;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::git::{self, GitError, GitOptions, Mirror, Remote};
@@ -146,6 +147,12 @@ impl Repository {
         } else {
             Some(self.spec.branches.clone())
         }
+    }
+
+    /// Whether a ref is a branch whose definitions count, as far as is known.
+    pub(super) fn tracks(&self, git_ref: &str) -> bool {
+        let branch = RefName::of(git_ref).and_then(RefName::branch);
+        branch.is_some_and(|branch| self.tracked().is_some_and(|tracked| tracked.iter().any(|name| name == branch)))
     }
 
     /// Its mirror, opened when it is first needed.

@@ -151,9 +151,10 @@ pub(super) async fn end(shared: &Shared, entry: &InboxEntry, status: Option<Comm
 }
 
 /// A settlement of which nothing comes.
-fn empty(repository: &RepositoryName, inbox: Option<InboxId>) -> Settlement {
+pub(super) fn empty(repository: &RepositoryName, inbox: Option<InboxId>) -> Settlement {
     Settlement {
         inbox,
+        also: Vec::new(),
         repository: repository.clone(),
         git_ref: String::new(),
         commit: None,
@@ -161,6 +162,7 @@ fn empty(repository: &RepositoryName, inbox: Option<InboxId>) -> Settlement {
         withdraw: Vec::new(),
         executions: Vec::new(),
         messages: Vec::new(),
+        pull_request: None,
         findings: None,
         has_files: None,
     }

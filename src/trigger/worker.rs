@@ -11,6 +11,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::failure::{Verdict, WorkError, verdict};
 use super::matching::RefName;
+use super::pulls;
 use super::settle::{self, Occasion};
 use super::{Repository, Shared};
 use crate::clock::Timestamp;
@@ -105,6 +106,9 @@ async fn work_off(shared: &Arc<Shared>, entry: &InboxEntry) -> Result<(), WorkEr
         return settle::end(shared, entry, None).await;
     };
     let _working = repository.working.lock().await;
+    if entry.pull_request.is_some() {
+        return pulls::work_off(shared, repository, entry).await;
+    }
     match (&entry.new, RefName::of(&entry.git_ref)) {
         (Some(commit), Some(RefName::Branch(branch))) => {
             settle::branch(shared, repository, branch, commit, Occasion::Change(entry)).await

@@ -18,6 +18,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineOptions, LogChunk, Registry};
 use crate::forge::github::{GitHub, GitHubOptions};
+use crate::forge::Forges;
 use crate::git::{GitOptions, Remote};
 use crate::model::{ExecutionId, StagePath};
 use crate::schema::Catalog;
@@ -94,6 +95,7 @@ impl World {
             clock: clock.clone(),
             repositories,
             catalog: Arc::new(Catalog::new(Vec::new())),
+            forges: Forges::new(),
             submit: Arc::new(move |key| {
                 let handle = handle.clone();
                 Box::pin(async move { handle.submit(key).await })

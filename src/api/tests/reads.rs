@@ -45,6 +45,8 @@ pub(super) async fn seed(world: &World) {
     let other = "b".repeat(40);
     let settlement = Settlement {
         inbox: None,
+        also: Vec::new(),
+        pull_request: None,
         repository: repository.clone(),
         git_ref: "refs/heads/main".to_owned(),
         commit: Some(commit.clone()),

@@ -9,6 +9,7 @@ mod backlog;
 mod execution;
 mod opening;
 mod outbox;
+mod pull_request;
 mod sample;
 pub(crate) mod server;
 mod settle;
@@ -113,6 +114,14 @@ on_every_backend! {
         a_settlement_that_fails_leaves_nothing,
         a_start_by_hand_keeps_the_revision_it_names,
         what_is_known_of_a_repository_is_kept,
+    }
+    pull_request {
+        only_another_head_target_or_state_is_news,
+        asking_again_is_news_and_a_delivery_is_known,
+        what_is_kept_can_be_found,
+        entries_known_at_a_look_end_together,
+        a_head_s_review_speaks_for_an_untracked_branch,
+        pull_requests_hold_up_neither_pushes_nor_each_other,
     }
     execution {
         what_was_created_can_be_read,

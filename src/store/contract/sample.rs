@@ -45,6 +45,7 @@ pub(super) fn webhook(old: u64, new: u64) -> RefChange {
         source: Source::Webhook,
         actor: Some("ann".to_owned()),
         event: Some("push".to_owned()),
+        tracked: true,
         checking: None,
     }
 }
@@ -105,6 +106,7 @@ pub(super) fn publication(of: &str, owner: &str, pipelines: &[&str], number: u64
 pub(super) fn settlement(inbox: Option<InboxId>, number: u64) -> Settlement {
     Settlement {
         inbox,
+        also: Vec::new(),
         repository: repository("acme/shop"),
         git_ref: MAIN.to_owned(),
         commit: commit(number),
@@ -112,6 +114,7 @@ pub(super) fn settlement(inbox: Option<InboxId>, number: u64) -> Settlement {
         withdraw: Vec::new(),
         executions: Vec::new(),
         messages: Vec::new(),
+        pull_request: None,
         findings: None,
         has_files: None,
     }

@@ -106,6 +106,8 @@ async fn seed(world: &World) {
     let findings = vec![error, Diagnostic::warning(Code::UnknownKey, HOSTILE).at(Place::point(HOSTILE, 1, 1))];
     let settlement = Settlement {
         inbox: None,
+        also: Vec::new(),
+        pull_request: None,
         repository: repository.clone(),
         git_ref: "refs/heads/main".to_owned(),
         commit: Some(commit.clone()),

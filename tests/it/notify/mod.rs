@@ -178,6 +178,8 @@ async fn say(store: &Store, statuses: Vec<CommitStatus>) {
     let target = statuses[0].target.clone();
     let settlement = Settlement {
         inbox: None,
+        also: Vec::new(),
+        pull_request: None,
         repository: target.repository,
         git_ref: "refs/heads/main".to_owned(),
         commit: Some(target.commit),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use longboat::clock::{Clock, Timestamp};
-use longboat::forge::Push;
+use longboat::forge::{Forges, Push};
 use longboat::git::{GitOptions, Remote};
 use longboat::model::{ApplicationName, CommitSha, ExecutionKey, NewExecution, PipelineName, RepositoryName};
 use longboat::stage;
@@ -225,6 +225,7 @@ async fn start(
         clock: clock.clone(),
         repositories: RepositorySet::new(specs, state.path(), git),
         catalog: Arc::new(stage::catalog()),
+        forges: Forges::new(),
         submit,
     };
     Triggers::start(deps, options.clone()).await.expect("starts")
