@@ -74,7 +74,7 @@ impl Triggers {
     /// # Errors
     /// If it can't be written; then the forge must send it again.
     pub async fn notice_comment(&self, event: CommentEvent, delivery: Option<String>) -> Result<Noticed, StoreError> {
-        let CommentEvent { repository, number, actor, text, created } = event;
+        let CommentEvent { repository, number, actor, text, created, .. } = event;
         if !created || !text.as_deref().is_some_and(asks_for_a_check) {
             return Ok(Noticed::NoCommand);
         }
