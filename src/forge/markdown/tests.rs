@@ -124,8 +124,16 @@ fn decoded(html: &str) -> String {
 
 /// What a forge would make of text that Markdown left over.
 fn references(text: &str) -> Vec<String> {
-    let patterns =
-        [r"@[A-Za-z0-9{\[]", r"#\d", r"!\d", r"\b[0-9a-fA-F]{7,}", r"[A-Z0-9]-\d", r"://", r"(?i)www\.", r":[a-z0-9_+-]+:"];
+    let patterns = [
+        r"@[A-Za-z0-9{\[]",
+        r"#\d",
+        r"!\d",
+        r"\b[0-9a-fA-F]{7,}",
+        r"[A-Z0-9]-\d",
+        r"://",
+        r"(?i)www\.",
+        r":[a-z0-9_+-]+:",
+    ];
     let found = |pattern: &str| {
         let pattern = regex::Regex::new(pattern).expect("a pattern");
         pattern.find_iter(text).map(|found| found.as_str().to_owned()).collect::<Vec<_>>()
@@ -169,8 +177,15 @@ fn what_would_notify_somebody_or_lead_somewhere_is_only_text() {
         "```\n</details>\n```\n# heading\n- item\n> quote\n---",
         "1. one 2) two **bold** _it_ ~~gone~~ ~gone~ `code` $x$ $`y`$ :tada: [^1] [ ] \\@ann",
         "| a | b |\n|---|---|\n| c | d |",
-        "- [x] done", "+ plus", "=====", "# no heading", "> [!NOTE]", "12) twelve", "    indented",
-        "a\u{202e}b\u{7}c\u{2028}d", "`longboat: acme/shop#7`",
+        "- [x] done",
+        "+ plus",
+        "=====",
+        "# no heading",
+        "> [!NOTE]",
+        "12) twelve",
+        "    indented",
+        "a\u{202e}b\u{7}c\u{2028}d",
+        "`longboat: acme/shop#7`",
     ] {
         for write in [github, bitbucket] {
             let everywhere = write(vec![
@@ -186,7 +201,11 @@ fn what_would_notify_somebody_or_lead_somewhere_is_only_text() {
             ]);
             let reading = read(&everywhere);
             assert!(reading.foreign.is_empty() && reading.links.is_empty(), "{hostile}\n{everywhere}\n{reading:#?}");
-            let looked_at = format!("{}{}", reading.text, decoded(&reading.html.join("\n").replace("<!-- longboat:acme/shop#7 -->", "")));
+            let looked_at = format!(
+                "{}{}",
+                reading.text,
+                decoded(&reading.html.join("\n").replace("<!-- longboat:acme/shop#7 -->", ""))
+            );
             assert_eq!(references(&looked_at), Vec::<String>::new(), "{everywhere}");
         }
     }
@@ -219,13 +238,64 @@ fn what_is_folded_away_is_cut_inside() {
 /// Text in which what means something comes often.
 fn foreign() -> impl Strategy<Value = String> {
     let special = prop::sample::select(vec![
-        "@ann", "#12", "!3", "GH-4", "`", "```", "~~~", "<b>", "</details>", "<!--", "-->", "&amp;", "[x](y)", "![", "](",
-        "http://a.b", "www.a.b", "a@b.c", "deadbeef", "1234567", "\n", "\n\n", "    ", "\t", "|", "\\", "$", "*", "**", "_",
-        "~", "# ", "- ", "1. ", "> ", "---", ":x:", "{{", "}}", "longboat:acme/shop#7", "<!-- longboat:acme/shop#7 -->",
-        "\u{202e}", "\u{7}", "ä", "🚣", " ", ":", "@", "#", "[^1]", "\"", "'", "(", ")",
+        "@ann",
+        "#12",
+        "!3",
+        "GH-4",
+        "`",
+        "```",
+        "~~~",
+        "<b>",
+        "</details>",
+        "<!--",
+        "-->",
+        "&amp;",
+        "[x](y)",
+        "![",
+        "](",
+        "http://a.b",
+        "www.a.b",
+        "a@b.c",
+        "deadbeef",
+        "1234567",
+        "\n",
+        "\n\n",
+        "    ",
+        "\t",
+        "|",
+        "\\",
+        "$",
+        "*",
+        "**",
+        "_",
+        "~",
+        "# ",
+        "- ",
+        "1. ",
+        "> ",
+        "---",
+        ":x:",
+        "{{",
+        "}}",
+        "longboat:acme/shop#7",
+        "<!-- longboat:acme/shop#7 -->",
+        "\u{202e}",
+        "\u{7}",
+        "ä",
+        "🚣",
+        " ",
+        ":",
+        "@",
+        "#",
+        "[^1]",
+        "\"",
+        "'",
+        "(",
+        ")",
     ]);
     let any = "\\PC{0,6}";
-    prop::collection::vec(prop_oneof![3 => special.prop_map(str::to_owned), 1 => any], 0..12).prop_map(|parts| parts.concat())
+    prop::collection::vec(prop_oneof![3 => special.prop_map(str::to_owned), 1 => any], 0..12)
+        .prop_map(|parts| parts.concat())
 }
 
 fn pieces() -> impl Strategy<Value = Vec<Piece>> {
