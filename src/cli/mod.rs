@@ -2,11 +2,14 @@
 //!
 //! Exit codes: 0 good, 1 the answer is no (findings, a failed run), 2 it could not be done.
 
+mod completions;
 mod demo;
 mod examples;
+mod executions;
 mod explain;
 mod findings;
 mod progress;
+mod remote;
 mod render;
 mod run;
 mod serve;
@@ -41,6 +44,12 @@ enum Command {
     Explain(explain::Args),
     /// Run a pipeline here, with the files as they are, committed or not
     Run(run::Args),
+    /// See and steer the executions of a server
+    Executions(executions::Args),
+    /// Answer a stage of a server that waits for a person
+    Judge(executions::JudgeArgs),
+    /// Print completions for a shell, to be sourced or put where it looks for them
+    Completions(completions::Args),
 }
 
 /// How a command ended.
@@ -61,6 +70,9 @@ pub fn main() -> ExitCode {
         Command::Render(args) => render::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Run(args) => block_on(run::run(args)),
+        Command::Executions(args) => block_on(executions::run(args)),
+        Command::Judge(args) => block_on(executions::judge(args)),
+        Command::Completions(args) => completions::run(&args),
     };
     match result {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

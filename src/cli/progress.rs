@@ -153,8 +153,8 @@ fn redraw(bar: &ProgressBar, stage: &StageView, width: usize, now: Timestamp, co
     }
 }
 
-/// `  ✓ unit  succeeded  120ms`, and the error below if there is one.
-fn line(stage: &StageView, width: usize, now: Timestamp, color: bool) -> String {
+/// `  ✓ unit  succeeded  120ms`, and the error behind it if there is one.
+pub fn line(stage: &StageView, width: usize, now: Timestamp, color: bool) -> String {
     let (sign, word, paint) = match stage.status {
         Status::Succeeded => ("✓", "succeeded", Paint::Good),
         Status::Skipped => ("-", "skipped", Paint::Faint),

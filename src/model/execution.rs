@@ -45,7 +45,7 @@ pub struct Execution {
 }
 
 /// An execution as the API and the pages show it (FORMAT section 7). Times are RFC 3339 on the wire.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionView {
     /// The public id.
@@ -67,13 +67,13 @@ pub struct ExecutionView {
     /// Its parameters.
     pub parameters: Map<String, Value>,
     /// When it was created.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
     pub created_time: Timestamp,
     /// When its first stage could start.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub start_time: Option<Timestamp>,
     /// When it ended.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub end_time: Option<Timestamp>,
     /// Who cancelled it, and why.
     pub canceled_by: Option<String>,
@@ -117,7 +117,7 @@ pub struct ChildView {
 }
 
 /// A stage of an [`ExecutionView`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageView {
     /// The id in the definition.
@@ -136,10 +136,10 @@ pub struct StageView {
     /// The latest attempt, from 1; 0 before the first.
     pub attempt: u32,
     /// When the latest attempt started.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub start_time: Option<Timestamp>,
     /// When it ended.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub end_time: Option<Timestamp>,
     /// What it yielded.
     pub outputs: Map<String, Value>,
@@ -154,7 +154,7 @@ pub struct StageView {
 }
 
 /// Where a stage was defined.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageSource {
     /// The file in the repository, or the module's name.
@@ -165,13 +165,40 @@ pub struct StageSource {
     pub commit: Option<CommitSha>,
 }
 
-fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time.to_rfc3339())
+/// Times as the API writes them.
+mod rfc3339 {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::clock::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&time.to_rfc3339())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Timestamp::from_rfc3339(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is no RFC 3339 time")))
+    }
 }
 
-fn rfc3339_or_null<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => rfc3339(time, serializer),
-        None => serializer.serialize_none(),
+/// As [`rfc3339`], or null.
+mod rfc3339_or_null {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::clock::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::rfc3339::serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let read = |text: String| {
+            Timestamp::from_rfc3339(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is no RFC 3339 time")))
+        };
+        text.map(read).transpose()
     }
 }

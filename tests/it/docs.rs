@@ -43,6 +43,26 @@ fn the_page_of_stage_types_is_in_step_with_the_types() {
     in_step("docs/stages.md", &page);
 }
 
+/// The commands that people type, in the order of `longboat --help`.
+const COMMANDS: [&str; 16] = [
+    "",
+    "demo",
+    "serve",
+    "validate",
+    "render",
+    "explain",
+    "run",
+    "executions",
+    "executions list",
+    "executions show",
+    "executions watch",
+    "executions logs",
+    "executions cancel",
+    "executions restart",
+    "judge",
+    "completions",
+];
+
 #[test]
 fn the_page_of_commands_is_in_step_with_the_program() {
     let mut page = String::from(
@@ -50,7 +70,7 @@ fn the_page_of_commands_is_in_step_with_the_program() {
          Exit codes: 0 good, 1 the answer is no (findings, a failed run), 2 it could not be done. Data goes to standard output, \
          talk to standard error. `NO_COLOR` is obeyed. This page is what the program itself says.\n",
     );
-    for command in ["", "demo", "serve", "validate", "render", "explain", "run"] {
+    for command in COMMANDS {
         let mut words: Vec<&str> = command.split_whitespace().collect();
         words.push("--help");
         let output = Command::new(env!("CARGO_BIN_EXE_longboat")).args(&words).output().expect("the binary runs");

@@ -3,4 +3,5 @@
 mod bad;
 mod commit;
 mod kill;
+mod terminal;
 pub mod world;

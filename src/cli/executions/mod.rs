@@ -1,0 +1,187 @@
+//! `longboat executions` and `longboat judge`: what runs on a server, seen and steered from a terminal.
+
+mod judge;
+mod list;
+mod logs;
+mod watch;
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+pub use judge::JudgeArgs;
+
+use super::remote::{Api, ServerArgs, escape};
+use super::{Answer, print};
+use crate::clock::Clock;
+use crate::model::{ExecutionView, StageView, Status, humanize};
+
+/// See and steer the executions of a server
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List executions, the newest first
+    List(list::Args),
+    /// Show an execution with its stages
+    Show {
+        #[command(flatten)]
+        which: Which,
+        /// How it is printed
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Watch an execution until it ends; exit code 1 if it doesn't end well
+    Watch {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Print what a stage printed, by default the one that failed or runs
+    Logs(logs::Args),
+    /// Cancel an execution
+    Cancel {
+        #[command(flatten)]
+        which: Which,
+        /// Why, for the others
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Run stages of an ended execution again, with everything after them
+    Restart {
+        #[command(flatten)]
+        which: Which,
+        /// The stage; by default all that failed or were cancelled
+        #[arg(long, value_name = "PATH")]
+        stage: Option<String>,
+    },
+}
+
+/// Which execution
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// The execution's id, or `latest`
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// For programs, as the API has it.
+    Json,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the server can't be asked, or says no.
+pub async fn run(args: Args) -> anyhow::Result<Answer> {
+    let api = args.server.connect()?;
+    match args.command {
+        Command::List(args) => list::run(&api, &args).await,
+        Command::Show { which, format } => show(&api, &which, format).await,
+        Command::Watch { which } => watch::run(&api, &which).await,
+        Command::Logs(args) => logs::run(&api, &args).await,
+        Command::Cancel { which, reason } => cancel(&api, &which, reason.as_deref()).await,
+        Command::Restart { which, stage } => restart(&api, &which, stage.as_deref()).await,
+    }
+}
+
+/// Runs `longboat judge`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn judge(args: JudgeArgs) -> anyhow::Result<Answer> {
+    judge::run(args).await
+}
+
+impl Which {
+    /// The execution's id.
+    async fn find(&self, api: &Api) -> anyhow::Result<String> {
+        if self.id != "latest" {
+            return Ok(self.id.clone());
+        }
+        let page: Value = api.get("/executions?limit=1").await?;
+        match page["items"][0]["id"].as_str() {
+            Some(id) => Ok(id.to_owned()),
+            None => anyhow::bail!("nothing has run on this server yet"),
+        }
+    }
+}
+
+async fn view(api: &Api, id: &str) -> anyhow::Result<ExecutionView> {
+    api.get(&format!("/executions/{}", escape(id))).await
+}
+
+async fn show(api: &Api, which: &Which, format: Format) -> anyhow::Result<Answer> {
+    let id = which.find(api).await?;
+    if format == Format::Json {
+        let document: Value = api.get(&format!("/executions/{}", escape(&id))).await?;
+        print(&format!("{document:#}\n"))?;
+        return Ok(Answer::Yes);
+    }
+    print(&describe(&view(api, &id).await?))?;
+    Ok(Answer::Yes)
+}
+
+/// An execution in a few lines.
+fn describe(view: &ExecutionView) -> String {
+    let now = Clock::system().now();
+    let mut text = format!("{}/{}  {}\n{}\n", view.application, view.pipeline, view.id, view.description);
+    if let (Some(repository), Some(commit)) = (&view.repository, &view.commit) {
+        let branch = view.trigger.branch.as_deref().map(|branch| format!(" ({branch})")).unwrap_or_default();
+        text.push_str(&format!("{repository} at {}{branch}", commit.short()));
+        if let Some(actor) = &view.trigger.actor {
+            text.push_str(&format!(", started by {actor}"));
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    let width = view.stages.iter().map(|stage| stage.path.as_str().chars().count()).max().unwrap_or(0);
+    for stage in &view.stages {
+        text.push_str(&super::progress::line(stage, width, now, super::color()));
+        text.push('\n');
+    }
+    if let Some(start) = view.start_time {
+        let took = humanize(view.end_time.unwrap_or(now).since(start));
+        text.push_str(&format!("\n{} {took}\n", if view.status.is_complete() { "took" } else { "running for" }));
+    }
+    text
+}
+
+async fn cancel(api: &Api, which: &Which, reason: Option<&str>) -> anyhow::Result<Answer> {
+    let id = which.find(api).await?;
+    let body = reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
+    let view: ExecutionView = api.post(&format!("/executions/{}/cancel", escape(&id)), &body).await?;
+    eprintln!("{}", if view.status.is_complete() { view.description } else { "cancelling".to_owned() });
+    Ok(Answer::Yes)
+}
+
+async fn restart(api: &Api, which: &Which, stage: Option<&str>) -> anyhow::Result<Answer> {
+    let id = which.find(api).await?;
+    let body = stage.map_or_else(|| json!({}), |stage| json!({ "stage": stage }));
+    let view: ExecutionView = api.post(&format!("/executions/{}/restart", escape(&id)), &body).await?;
+    eprintln!("{}", view.description);
+    Ok(Answer::Yes)
+}
+
+/// The stage that a person means who names none: one that failed, else one that runs, else the last that ran.
+fn interesting(view: &ExecutionView) -> Option<&StageView> {
+    let failed = |stage: &&StageView| {
+        matches!(stage.status, Status::Terminal | Status::Stopped | Status::FailedContinue | Status::Canceled)
+    };
+    let ran = |stage: &&StageView| stage.attempt > 0;
+    view.stages
+        .iter()
+        .filter(ran)
+        .find(failed)
+        .or_else(|| view.stages.iter().find(|stage| stage.status == Status::Running))
+        .or_else(|| view.stages.iter().rev().find(ran))
+}
