@@ -96,7 +96,10 @@ impl Api {
                 .map_err(|_| anyhow::anyhow!("the token holds characters that no token has; is it the right file?"))?;
         }
         let answer = self.client.send(request).await.with_context(|| {
-            format!("can't reach {}; is the server running there? (--server or LONGBOAT_SERVER names another)", self.base)
+            format!(
+                "can't reach {}; is the server running there? (--server or LONGBOAT_SERVER names another)",
+                self.base
+            )
         })?;
         if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
     }
@@ -121,8 +124,9 @@ impl Api {
 }
 
 fn read<T: DeserializeOwned>(answer: &Answer, base: &str) -> anyhow::Result<T> {
-    serde_json::from_slice(&answer.body)
-        .with_context(|| format!("{base} answers with something that this version doesn't understand; are both the same?"))
+    serde_json::from_slice(&answer.body).with_context(|| {
+        format!("{base} answers with something that this version doesn't understand; are both the same?")
+    })
 }
 
 /// Text as a part of a path or of a query.

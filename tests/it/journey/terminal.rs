@@ -46,9 +46,11 @@ async fn an_execution_is_listed_shown_judged_watched_and_read() {
     assert_eq!(world.webhook(&server, &first, &commit).await, 202);
     world
         .until("the stage asks", || async {
-            world.statuses(&commit).get("longboat/shop/deploy")?.iter().find(|status| {
-                status.description.starts_with("Waiting for")
-            })?;
+            world
+                .statuses(&commit)
+                .get("longboat/shop/deploy")?
+                .iter()
+                .find(|status| status.description.starts_with("Waiting for"))?;
             Some(())
         })
         .await;
@@ -110,7 +112,11 @@ fn a_server_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let gone = longboat(folder.path(), &["executions", "list", "--server", "http://127.0.0.1:1"]);
     assert_eq!(gone.status.code(), Some(2));
-    assert!(stderr(&gone).contains("can't reach http://127.0.0.1:1; is the server running there?"), "{}", stderr(&gone));
+    assert!(
+        stderr(&gone).contains("can't reach http://127.0.0.1:1; is the server running there?"),
+        "{}",
+        stderr(&gone)
+    );
     let bad = longboat(folder.path(), &["executions", "list", "--server", "cd.example.com"]);
     assert!(stderr(&bad).contains("is no address of a server"), "{}", stderr(&bad));
 }
