@@ -86,13 +86,13 @@ pub struct ExecutionView {
 }
 
 /// One restart of an execution that had ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestartView {
     /// Who asked for it.
     pub by: String,
     /// When.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
     pub time: Timestamp,
     /// How the execution had ended before.
     pub previous_status: Status,
@@ -101,7 +101,7 @@ pub struct RestartView {
 }
 
 /// An execution that a `pipeline` stage started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChildView {
     /// The public id.
