@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, ForgeKind};
+use crate::forge::bitbucket::{BitbucketCloud, BitbucketDataCenter, BitbucketOptions};
 use crate::forge::github::{GitHub, GitHubOptions};
 use crate::forge::{Forge, Forges, PlainForge, SetupError};
 use crate::model::RepositoryName;
@@ -41,7 +42,23 @@ fn forge(
             options.public_url = public_url.map(str::to_owned);
             Arc::new(GitHub::new(options, clock.clone())?)
         }
+        ForgeKind::BitbucketCloud => {
+            Arc::new(BitbucketCloud::new(bitbucket(name, section, public_url), clock.clone())?)
+        }
+        ForgeKind::BitbucketDataCenter => {
+            Arc::new(BitbucketDataCenter::new(bitbucket(name, section, public_url), clock.clone())?)
+        }
     })
+}
+
+fn bitbucket(name: &str, section: &config::Forge, public_url: Option<&str>) -> BitbucketOptions {
+    BitbucketOptions {
+        token: section.token.clone(),
+        user: section.user.clone(),
+        webhook_secret: section.webhook_secret.clone(),
+        public_url: public_url.map(str::to_owned),
+        ..BitbucketOptions::new(name, section.url.as_str(), section.api_url.as_str())
+    }
 }
 
 fn of_forge(config: &Config, forge: Option<&str>) -> Vec<RepositoryName> {

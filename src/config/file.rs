@@ -80,24 +80,33 @@ pub(super) enum SyncWord {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct ForgeSection {
-    /// What kind of place it is.
+    /// What kind of place it is; `bitbucket` is Bitbucket Cloud.
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(super) kind: Option<ForgeWord>,
-    /// Its address, `https://github.com` by default.
+    /// Its address; by default `https://github.com` or `https://bitbucket.org`. A Bitbucket Data Center has one of its
+    /// own, with its path if there is one: `https://git.example.com/bitbucket`.
     pub(super) url: Option<String>,
-    /// The address of its API; by default `https://api.github.com`, or `<url>/api/v3` for another host.
+    /// The address of its API; by default `https://api.github.com`, `<url>/api/v3` for another GitHub,
+    /// `https://api.bitbucket.org`, or the address of the Bitbucket Data Center itself.
     pub(super) api_url: Option<String>,
-    /// Reads repositories and writes commit statuses.
+    /// Reads repositories, writes commit statuses and comments. On Bitbucket it needs `server.publicUrl` beside it.
     pub(super) token: Option<SecretSource>,
+    /// Bitbucket: the user whose token it is, for Bitbucket Cloud the e-mail address of the account. Leave it out for
+    /// the access token of a repository, project or workspace, which stands for itself.
+    pub(super) user: Option<String>,
     /// The secret of its webhooks. Without one, webhooks are refused and repositories are polled.
     pub(super) webhook_secret: Option<SecretSource>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
 pub(super) enum ForgeWord {
+    #[serde(rename = "github")]
     GitHub,
+    #[serde(rename = "bitbucket")]
+    BitbucketCloud,
+    #[serde(rename = "bitbucketDataCenter")]
+    BitbucketDataCenter,
 }
 
 /// A repository that Longboat follows.
@@ -105,7 +114,8 @@ pub(super) enum ForgeWord {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct RepositorySection {
-    /// `owner/name` for a repository of a forge, else a name of your choice.
+    /// `owner/name` for a repository of a forge (on Bitbucket `workspace/repository`, `PROJECT/repository` or
+    /// `~user/repository`), else a name of your choice.
     #[schemars(required)]
     pub(super) name: Option<String>,
     /// The forge that hosts it, one of `forges`.

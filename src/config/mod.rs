@@ -77,14 +77,43 @@ pub struct Database {
 pub enum ForgeKind {
     /// github.com or a GitHub Enterprise Server.
     GitHub,
+    /// bitbucket.org.
+    BitbucketCloud,
+    /// A Bitbucket Data Center, or a Bitbucket Server as it was called before.
+    BitbucketDataCenter,
 }
 
 impl ForgeKind {
-    /// The word in `type:` and in the path of its webhooks.
+    /// The word in `type:`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::GitHub => "github",
+            Self::BitbucketCloud => "bitbucket",
+            Self::BitbucketDataCenter => "bitbucketDataCenter",
         }
+    }
+
+    /// For messages.
+    pub const fn product(self) -> &'static str {
+        match self {
+            Self::GitHub => "GitHub",
+            Self::BitbucketCloud => "Bitbucket Cloud",
+            Self::BitbucketDataCenter => "Bitbucket Data Center",
+        }
+    }
+
+    /// What the name of a repository looks like there.
+    pub const fn repository_form(self) -> &'static str {
+        match self {
+            Self::GitHub => "owner/name",
+            Self::BitbucketCloud => "workspace/repository",
+            Self::BitbucketDataCenter => "PROJECT/repository, or ~user/repository",
+        }
+    }
+
+    /// Whether it refuses a status without the address of a page.
+    pub const fn status_needs_url(self) -> bool {
+        matches!(self, Self::BitbucketCloud | Self::BitbucketDataCenter)
     }
 }
 
@@ -99,6 +128,8 @@ pub struct Forge {
     pub api_url: String,
     /// Reads repositories and writes commit statuses; without it only public repositories are read.
     pub token: Option<SecretString>,
+    /// Whose password the token is; none if it stands for itself.
+    pub user: Option<String>,
     /// The secret of its webhooks; without it they are refused.
     pub webhook_secret: Option<SecretString>,
 }
@@ -141,11 +172,11 @@ impl Location {
     }
 }
 
-/// User and password for Git over HTTP.
+/// User and password for Git over HTTP, or a token that stands for itself.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The user's name.
-    pub username: String,
+    /// The user's name; none for a token that is sent as it is (`Bearer`).
+    pub username: Option<String>,
     /// The password or token.
     pub password: SecretString,
 }

@@ -12,6 +12,7 @@ fn environment(name: &str) -> Option<String> {
         "LONGBOAT_TOKEN" => Some("a-long-enough-token".to_owned()),
         "GITHUB_TOKEN" => Some("ghp_example".to_owned()),
         "HOOK_SECRET" => Some("hook-secret".to_owned()),
+        "BITBUCKET_TOKEN" => Some("ATCTT3-example".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
     }
@@ -187,6 +188,71 @@ fn an_enterprise_server_has_its_api_below_its_address() {
     let config =
         parse("forges: {ghe: {type: github, url: \"https://git.example.com\", webhookSecret: {env: HOOK_SECRET}}}");
     assert_eq!(config.expect("legal").forges["ghe"].api_url, "https://git.example.com/api/v3");
+}
+
+/// The first repository of one forge, which has a token.
+fn on_bitbucket(forge: &str, repository: &str) -> Repository {
+    let text = format!(
+        "server: {{publicUrl: \"http://localhost:8084\"}}\n\
+         forges: {{bb: {{{forge}, token: {{env: BITBUCKET_TOKEN}}, webhookSecret: {{env: HOOK_SECRET}}}}}}\n\
+         repositories: [{{name: {repository}, forge: bb}}]"
+    );
+    let mut config = parse(&text).unwrap_or_else(|findings| panic!("{findings:?}"));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    config.repositories.remove(0)
+}
+
+#[test]
+fn each_bitbucket_has_its_addresses_and_its_way_to_present_a_token() {
+    for (forge, name, url, username) in [
+        ("type: bitbucket", "acme/shop", "https://bitbucket.org/acme/shop.git", Some("x-token-auth")),
+        (
+            "type: bitbucket, user: ann@example.com",
+            "acme/shop",
+            "https://bitbucket.org/acme/shop.git",
+            Some("x-bitbucket-api-token-auth"),
+        ),
+        ("type: bitbucket, user: ann", "acme/shop", "https://bitbucket.org/acme/shop.git", Some("ann")),
+        (
+            "type: bitbucketDataCenter, url: \"https://git.example.com/bitbucket/\"",
+            "SHOP/api",
+            "https://git.example.com/bitbucket/scm/SHOP/api.git",
+            None,
+        ),
+        (
+            "type: bitbucketDataCenter, url: \"https://git.example.com\", user: ann",
+            "~ann/tools",
+            "https://git.example.com/scm/~ann/tools.git",
+            Some("ann"),
+        ),
+    ] {
+        let repository = on_bitbucket(forge, name);
+        assert_eq!(repository.location, Location::Remote(url.to_owned()), "{forge}");
+        let credentials = repository.credentials.expect("the forge's");
+        assert_eq!(
+            (credentials.username.as_deref(), credentials.password.expose_secret()),
+            (username, "ATCTT3-example")
+        );
+    }
+    let config = parse("forges: {bb: {type: bitbucket, apiUrl: \"https://api.example.com/2.0/\"}, dc: {type: bitbucketDataCenter, url: \"https://git.example.com/b\"}}").expect("legal");
+    assert_eq!(config.forges["bb"].api_url, "https://api.example.com");
+    assert_eq!(config.forges["dc"].api_url, "https://git.example.com/b");
+}
+
+#[test]
+fn what_a_bitbucket_can_not_do_is_said_at_the_start() {
+    insta::assert_snapshot!(findings(
+        r#"
+forges:
+  bb: {type: bitbucket, token: {env: BITBUCKET_TOKEN}, webhookSecret: {env: HOOK_SECRET}}
+  dc: {type: bitbucketDataCenter, user: "a:b", webhookSecret: {env: HOOK_SECRET}}
+  hub: {type: github, user: ann, webhookSecret: {env: HOOK_SECRET}}
+  typo: {type: bitbucketdatacenter}
+repositories:
+  - {name: shop, forge: bb}
+  - {name: ~ann, forge: dc}
+"#
+    ));
 }
 
 #[test]

@@ -5,9 +5,11 @@
 //! [`ForgeError`]. What a forge can do is declared in its [`Capabilities`]: nothing above this room asks which
 //! forge it is. The hosts that are called come from the configuration alone, never from a payload.
 
+pub mod bitbucket;
 mod error;
 mod event;
 pub mod github;
+mod hook;
 pub mod markdown;
 mod plain;
 
@@ -312,10 +314,12 @@ pub struct PostedStatus {
 }
 
 impl PostedStatus {
-    /// Whether this is what posting `status` with `target_url` would leave behind.
+    /// Whether this is what posting `status` with `target_url` would leave behind. Not every forge tells an error from
+    /// a failure (Bitbucket), so where all else is the same, they are.
     pub fn says(&self, status: &CommitStatus, target_url: Option<&str>) -> bool {
+        let bad = |state| matches!(state, StatusState::Failure | StatusState::Error);
         self.context == status.target.context
-            && self.state == status.state
+            && (self.state == status.state || bad(self.state) && bad(status.state))
             && self.description == status.description
             && self.target_url.as_deref() == target_url
     }

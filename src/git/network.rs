@@ -151,11 +151,12 @@ impl Network {
         let follow = if self.remote.credentials.is_some() { "false" } else { "initial" };
         config.push(("http.followRedirects".to_owned(), follow.to_owned()));
         if let (Location::Http { .. }, Some(credentials)) = (&self.location, &self.remote.credentials) {
-            let pair = format!("{}:{}", credentials.username, credentials.password.expose_secret());
-            config.push((
-                format!("http.{}.extraHeader", self.remote.url),
-                format!("Authorization: Basic {}", BASE64.encode(pair)),
-            ));
+            let password = credentials.password.expose_secret();
+            let authorization = match &credentials.username {
+                Some(username) => format!("Basic {}", BASE64.encode(format!("{username}:{password}"))),
+                None => format!("Bearer {password}"),
+            };
+            config.push((format!("http.{}.extraHeader", self.remote.url), format!("Authorization: {authorization}")));
         }
         config
     }
@@ -343,7 +344,12 @@ mod tests {
 
     #[test]
     fn the_password_is_in_the_environment_and_nowhere_else() {
-        let credentials = Credentials { username: "ann".into(), password: "hunter2".into() };
+        let token = Credentials { username: None, password: "hunter2".into() };
+        let remote = Remote { url: "http://host/x.git".into(), credentials: Some(token) };
+        let network = Network::new(Path::new("/m"), remote).expect("legal");
+        assert!(network.env.iter().any(|(_, value)| value == "Authorization: Bearer hunter2"), "{:?}", network.env);
+
+        let credentials = Credentials { username: Some("ann".into()), password: "hunter2".into() };
         let remote = Remote { url: "http://host/x.git".into(), credentials: Some(credentials) };
         let network = Network::new(Path::new("/m"), remote).expect("legal");
         let header = format!("Authorization: Basic {}", BASE64.encode("ann:hunter2"));

@@ -16,11 +16,12 @@ pub struct Remote {
     pub credentials: Option<Credentials>,
 }
 
-/// A name and a password or token, for HTTP's basic authentication.
+/// A name and a password or token for HTTP's basic authentication, or a token alone.
 #[derive(Clone)]
 pub struct Credentials {
-    /// The name; forges that take tokens say which one they want (GitHub: `x-access-token`).
-    pub username: String,
+    /// The name; forges that take tokens say which one they want (GitHub: `x-access-token`). None if the token is sent
+    /// as it is, as `Bearer` (the tokens of projects and repositories on Bitbucket Data Center).
+    pub username: Option<String>,
     /// The password or token.
     pub password: SecretString,
 }

@@ -129,10 +129,14 @@ impl From<&StageId> for StagePath {
 }
 
 text_id! {
-    /// A repository's name in the configuration, `owner/name` for those of a forge.
+    /// A repository's name in the configuration, `owner/name` for those of a forge. `~owner/name` is a personal
+    /// repository on Bitbucket Data Center.
     RepositoryName, "a repository name",
-    "parts of letters, digits, `-`, `_` and `.` joined by `/`, 200 characters at most",
-    |text| text.len() <= 200 && !text.is_empty() && text.split('/').all(|part| is_word(part, 200))
+    "parts of letters, digits, `-`, `_` and `.` joined by `/`, 200 characters at most; `~` may begin the first of several",
+    |text| {
+        let parts = text.strip_prefix('~').filter(|parts| parts.contains('/')).unwrap_or(text);
+        text.len() <= 200 && parts.split('/').all(|part| is_word(part, 200))
+    }
 }
 
 text_id! {
@@ -225,8 +229,13 @@ mod tests {
 
     #[test]
     fn a_repository_name_has_no_way_up() {
-        for bad in ["..", "a/../b", "/a", "a/", "-a/b", "a b"] {
+        for bad in
+            ["", "..", "a/../b", "/a", "a/", "-a/b", "a b", "~", "~ann", "~/x", "~../x", "a/~b", "~~a/b", "~-a/b"]
+        {
             assert!(RepositoryName::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["shop", "acme/shop", "a/b/c", "SHOP/api", "~ann.b/api"] {
+            assert_eq!(RepositoryName::parse(good).expect("legal").as_str(), good);
         }
     }
 }

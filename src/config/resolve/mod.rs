@@ -1,6 +1,7 @@
 //! From the author's form to decided values: defaults, absolute paths, fetched secrets, and the checks that
 //! look at more than one key.
 
+mod forges;
 mod repositories;
 mod secrets;
 mod values;
@@ -12,9 +13,9 @@ use http::Uri;
 use indexmap::IndexMap;
 use secrecy::SecretString;
 
-use super::file::{self, File, ForgeSection, ForgeWord};
+use super::file::{self, File};
 use super::tree::{Data, Tree};
-use super::{Config, DEFAULT_PREFIX, Database, Forge, ForgeKind, Limits, LogFormat, Logging, Server, default_database};
+use super::{Config, DEFAULT_PREFIX, Database, Forge, Limits, LogFormat, Logging, Server, default_database};
 use crate::diagnostic::{Code, Diagnostic};
 
 /// Decides everything; `findings` are those that the shape of the file already had.
@@ -164,36 +165,6 @@ impl Work<'_> {
             );
         }
         Database { url: default_database(state_dir), durable }
-    }
-
-    fn forge(&mut self, name: &str, section: ForgeSection) -> Forge {
-        let pointer = format!("/forges/{}", name.replace('~', "~0").replace('/', "~1"));
-        let kind = match section.kind {
-            Some(ForgeWord::GitHub) | None => ForgeKind::GitHub,
-        };
-        let url = section
-            .url
-            .and_then(|url| self.address(&url, &format!("{pointer}/url"), &["http", "https"]))
-            .unwrap_or_else(|| "https://github.com".to_owned());
-        let api_url = section
-            .api_url
-            .and_then(|url| self.address(&url, &format!("{pointer}/apiUrl"), &["http", "https"]))
-            .unwrap_or_else(|| {
-                if url == "https://github.com" { "https://api.github.com".to_owned() } else { format!("{url}/api/v3") }
-            });
-        let token = section.token.and_then(|source| self.secret(&source, &format!("{pointer}/token")));
-        let has_secret = self.tree.at(&format!("{pointer}/webhookSecret")).is_some();
-        let webhook_secret =
-            section.webhook_secret.and_then(|source| self.secret(&source, &format!("{pointer}/webhookSecret")));
-        if !has_secret {
-            self.warn(
-                &pointer,
-                Code::MissingKey,
-                format!("the forge `{name}` has no `webhookSecret`: its webhooks are refused, its repositories polled"),
-                "add `webhookSecret: {env: NAME}` to hear of a push at once",
-            );
-        }
-        Forge { kind, url, api_url, token, webhook_secret }
     }
 
     fn prefix(&mut self, section: file::StatusesSection) -> String {

@@ -7,6 +7,7 @@ use http::Uri;
 use indexmap::IndexMap;
 
 use super::Work;
+use super::forges::{clone_url, git_credentials};
 use crate::config::file::{CredentialsSection, RepositorySection};
 use crate::config::shape::dotted;
 use crate::config::{Credentials, Forge, Location, Repository};
@@ -118,10 +119,11 @@ impl Work<'_> {
             (None, None) if section.forge.is_some() => {
                 let (name, forge) = (name?, forge?);
                 if name.as_str().split('/').count() != 2 {
-                    let message = format!("`{name}` is not the name of a repository on GitHub");
-                    self.error(&format!("{pointer}/name"), Code::BadIdentifier, message, "write `owner/name`");
+                    let message = format!("`{name}` is not the name of a repository on {}", forge.kind.product());
+                    let hint = format!("write `{}`", forge.kind.repository_form());
+                    self.error(&format!("{pointer}/name"), Code::BadIdentifier, message, &hint);
                 }
-                Some(Location::Remote(format!("{}/{name}.git", forge.url)))
+                Some(Location::Remote(clone_url(forge, name.as_str())))
             }
             (None, None) => {
                 let message = format!("`{}` doesn't say where the repository is", dotted(pointer));
@@ -143,7 +145,7 @@ impl Work<'_> {
                 "it can't be empty or hold `:` or line breaks",
             );
         }
-        Some(Credentials { username, password })
+        Some(Credentials { username: Some(username), password })
     }
 }
 
@@ -152,9 +154,7 @@ fn forge_credentials(location: &Location, forge: &Forge) -> Option<Credentials> 
     let Location::Remote(url) = location else { return None };
     let (ours, theirs) = (url.parse::<Uri>().ok()?, forge.url.parse::<Uri>().ok()?);
     let same = ours.scheme() == theirs.scheme() && ours.authority() == theirs.authority();
-    // GitHub takes any token as the password of this user.
-    let token = forge.token.clone().filter(|_| same)?;
-    Some(Credentials { username: "x-access-token".to_owned(), password: token })
+    Some(git_credentials(forge, forge.token.clone().filter(|_| same)?))
 }
 
 /// What `git check-ref-format --branch` lets through, without patterns.

@@ -29,8 +29,10 @@ impl Setup {
     }
 
     async fn mirror(&self, credentials: Option<(&str, &str)>, options: GitOptions) -> Mirror {
-        let credentials = credentials
-            .map(|(name, password)| Credentials { username: name.to_owned(), password: password.to_owned().into() });
+        let credentials = credentials.map(|(name, password)| Credentials {
+            username: Some(name.to_owned()),
+            password: password.to_owned().into(),
+        });
         let remote = Remote { url: self.server.url("shop.git"), credentials };
         Mirror::open(self.state.path().join("mirror"), remote, options).await.expect("opens")
     }

@@ -1,0 +1,128 @@
+//! What a token, its scopes or the webhook of a repository lack. Everything here only reads.
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::pulls::Anything;
+use super::{BitbucketCloud, Cloud, PULL_REQUESTS, Page, STATUSES};
+use crate::forge::bitbucket::check::{item, judge, verdict_of};
+use crate::forge::bitbucket::client::{Call, header_of};
+use crate::forge::{CheckItem, CheckVerdict, ForgeError, ForgeErrorKind};
+use crate::model::RepositoryName;
+
+/// The events that Longboat acts on.
+const EVENTS: [&str; 8] = [
+    "repo:push",
+    "pullrequest:created",
+    "pullrequest:updated",
+    "pullrequest:fulfilled",
+    "pullrequest:rejected",
+    "pullrequest:comment_created",
+    "pullrequest:comment_updated",
+    "pullrequest:comment_deleted",
+];
+
+impl BitbucketCloud {
+    pub(super) async fn check_all(&self, repository: &RepositoryName) -> Vec<CheckItem> {
+        let Some(cloud) = &self.cloud else {
+            let message = format!("the forge `{}` has no `token`: nothing is posted there", self.name);
+            return vec![item("token", CheckVerdict::Bad, message)];
+        };
+        let mut items = Vec::new();
+        let Some(scopes) = cloud.check_repository(repository, &mut items).await else { return items };
+        items.push(cloud.check_pull_requests(repository, scopes.as_deref()).await);
+        items.push(self.check_webhook(cloud, repository).await);
+        items
+    }
+
+    async fn check_webhook(&self, cloud: &Cloud, repository: &RepositoryName) -> CheckItem {
+        let subject = "webhook";
+        let Some(address) = &self.webhook_url else {
+            let message = "`server.publicUrl` is not set, so it isn't known which webhook is Longboat's".to_owned();
+            return item(subject, CheckVerdict::Unknown, message);
+        };
+        if self.webhook_secret.is_none() {
+            let message = format!("the forge `{}` has no `webhookSecret`: webhooks are refused", self.name);
+            return item(subject, CheckVerdict::Bad, message);
+        }
+        let hooks = match cloud.hooks(repository).await {
+            Ok(hooks) => hooks,
+            Err(error) if error.kind == ForgeErrorKind::Forbidden => {
+                let message = "the token may not look at webhooks (the scope `webhook` would do); see to it in the \
+                               repository's settings, under Webhooks"
+                    .to_owned();
+                return item(subject, CheckVerdict::Unknown, message);
+            }
+            Err(error) => return item(subject, verdict_of(&error), error.message),
+        };
+        let Some(hook) = hooks.iter().find(|hook| hook.url.as_deref() == Some(address)) else {
+            let message = format!("no webhook of the repository points to {address}: add one in its settings");
+            return item(subject, CheckVerdict::Warning, format!("{message} (one of the workspace would do as well)"));
+        };
+        judge(address, hook.active != Some(false), hook.secret_set, &EVENTS, EVENTS[0], &hook.events)
+    }
+}
+
+impl Cloud {
+    /// The scopes of the token, if Bitbucket tells them; none if nothing else needs to be asked.
+    async fn check_repository(
+        &self,
+        repository: &RepositoryName,
+        items: &mut Vec<CheckItem>,
+    ) -> Option<Option<String>> {
+        let path = match Self::path(repository.as_str()) {
+            Ok(path) => path,
+            Err(error) => {
+                items.push(item("repository", CheckVerdict::Bad, error.message));
+                return None;
+            }
+        };
+        let call = Call::get(&path, STATUSES);
+        let answer = match self.api.ask(call).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                items.push(item("connection", CheckVerdict::Bad, error.message));
+                return None;
+            }
+        };
+        if answer.status != StatusCode::OK {
+            let error = self.api.refusal(&answer, call);
+            let subject = if error.kind == ForgeErrorKind::Auth { "token" } else { "repository" };
+            items.push(item(subject, verdict_of(&error), error.message));
+            return None;
+        }
+        items.push(item("token", CheckVerdict::Good, "it is taken".to_owned()));
+        items.push(item("repository", CheckVerdict::Good, format!("`{repository}` can be read, and statuses posted")));
+        Some(header_of(&answer.headers, "x-oauth-scopes").map(str::to_owned))
+    }
+
+    async fn check_pull_requests(&self, repository: &RepositoryName, scopes: Option<&str>) -> CheckItem {
+        let subject = "pull requests";
+        let read = async {
+            let path = format!("{}/pullrequests?state=OPEN&pagelen=1", Self::path(repository.as_str())?);
+            self.api.read::<Anything>(&path, PULL_REQUESTS, "a list").await
+        };
+        match read.await {
+            Err(error) => item(subject, verdict_of(&error), error.message),
+            Ok(_) => {
+                let told = scopes.map_or_else(String::new, |scopes| format!("; its scopes are {scopes}"));
+                item(subject, CheckVerdict::Good, format!("they can be read{told}"))
+            }
+        }
+    }
+
+    async fn hooks(&self, repository: &RepositoryName) -> Result<Vec<Hook>, ForgeError> {
+        let path = format!("{}/hooks?pagelen=100", Self::path(repository.as_str())?);
+        let page: Page<Hook> = self.api.read(&path, "the scope `webhook`", "a list of webhooks").await?;
+        Ok(page.values)
+    }
+}
+
+#[derive(Deserialize)]
+struct Hook {
+    url: Option<String>,
+    active: Option<bool>,
+    #[serde(default)]
+    events: Vec<String>,
+    secret_set: Option<bool>,
+}
