@@ -3,7 +3,11 @@
 use crate::forge::{CheckItem, CheckVerdict, ForgeError, ForgeErrorKind};
 
 pub(super) fn item(subject: &str, verdict: CheckVerdict, message: String) -> CheckItem {
-    CheckItem { subject: subject.to_owned(), verdict, message }
+    CheckItem::new(subject, verdict, message)
+}
+
+pub(super) fn no_token(forge: &str) -> CheckItem {
+    item("token", CheckVerdict::Bad, format!("the forge `{forge}` has no `token`: nothing is posted there"))
 }
 
 /// What trouble says about the thing that was looked at: nothing, if the forge is what is in trouble.

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use secrecy::SecretString;
 
-use crate::forge::{CommentEvent, ForgeEvent, PullRequestAction, PullRequestEvent, WebhookError, hook};
+use crate::forge::{CommentEvent, CommentId, ForgeEvent, PullRequestAction, PullRequestEvent, WebhookError, hook};
 use crate::model::{PullRequest, RepositoryName};
 
 /// The header that both sign in.
@@ -62,10 +62,16 @@ impl Told {
     }
 
     /// `text` is none if the comment was deleted.
-    pub(super) fn comment(self, text: Option<String>, created: bool) -> ForgeEvent {
+    pub(super) fn comment(
+        self,
+        id: Option<u64>,
+        text: Option<String>,
+        created: bool,
+    ) -> Result<ForgeEvent, WebhookError> {
         let Self { repository, number, actor, .. } = self;
         let text = text.map(|text| text.chars().take(TEXT_LIMIT).collect());
-        ForgeEvent::Comment(CommentEvent { repository, number, actor, text, created })
+        let comment = CommentId(id.ok_or_else(|| hook::missing("comment.id"))?.to_string());
+        Ok(ForgeEvent::Comment(CommentEvent { repository, number, comment, actor, text, created }))
     }
 }
 

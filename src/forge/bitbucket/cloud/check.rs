@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::pulls::Anything;
 use super::{BitbucketCloud, Cloud, PULL_REQUESTS, Page, STATUSES};
-use crate::forge::bitbucket::check::{item, judge, verdict_of};
+use crate::forge::bitbucket::check::{item, judge, no_token, verdict_of};
 use crate::forge::bitbucket::client::{Call, header_of};
 use crate::forge::{CheckItem, CheckVerdict, ForgeError, ForgeErrorKind};
 use crate::model::RepositoryName;
@@ -25,8 +25,7 @@ const EVENTS: [&str; 8] = [
 impl BitbucketCloud {
     pub(super) async fn check_all(&self, repository: &RepositoryName) -> Vec<CheckItem> {
         let Some(cloud) = &self.cloud else {
-            let message = format!("the forge `{}` has no `token`: nothing is posted there", self.name);
-            return vec![item("token", CheckVerdict::Bad, message)];
+            return vec![no_token(&self.name)];
         };
         let mut items = Vec::new();
         let Some(scopes) = cloud.check_repository(repository, &mut items).await else { return items };
@@ -64,6 +63,28 @@ impl BitbucketCloud {
 }
 
 impl Cloud {
+    /// Whether Bitbucket answers, and whose token it is. The access token of a repository, project or workspace may
+    /// not ask that, so a refusal says little.
+    pub(super) async fn check_access(&self) -> Vec<CheckItem> {
+        let call = Call::get("/2.0/user", "the scope `account`");
+        let answer = match self.api.ask(call).await {
+            Ok(answer) => answer,
+            Err(error) => return vec![item("connection", CheckVerdict::Bad, error.message)],
+        };
+        let mut items = vec![item("connection", CheckVerdict::Good, format!("{} answers", self.api.base()))];
+        let error = self.api.refusal(&answer, call);
+        items.push(match (answer.status, error.kind) {
+            (StatusCode::OK, _) => item("token", CheckVerdict::Good, "it speaks for an account".to_owned()),
+            (_, ForgeErrorKind::Auth | ForgeErrorKind::Forbidden) => {
+                let message = "it may not say whose it is: an access token of a repository, project or workspace never \
+                               may; an API token needs `read:user:bitbucket`, so that its own comments are known again";
+                item("token", CheckVerdict::Unknown, message.to_owned())
+            }
+            _ => item("token", verdict_of(&error), error.message),
+        });
+        items
+    }
+
     /// The scopes of the token, if Bitbucket tells them; none if nothing else needs to be asked.
     async fn check_repository(
         &self,
@@ -91,7 +112,6 @@ impl Cloud {
             items.push(item(subject, verdict_of(&error), error.message));
             return None;
         }
-        items.push(item("token", CheckVerdict::Good, "it is taken".to_owned()));
         items.push(item("repository", CheckVerdict::Good, format!("`{repository}` can be read, and statuses posted")));
         Some(header_of(&answer.headers, "x-oauth-scopes").map(str::to_owned))
     }

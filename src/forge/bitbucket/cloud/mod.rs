@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::Product;
+use super::check::no_token;
 use super::client::{Api, parts};
 use super::{BitbucketOptions, CAPABILITIES, WEBHOOK_PATH};
 use crate::clock::Clock;
@@ -176,6 +177,13 @@ impl Forge for BitbucketCloud {
             _ if !pull_request.fork => HeadSource::Ref(git_ref),
             Some(name) => HeadSource::Repository { url: format!("{}/{name}.git", self.url), git_ref },
             None => HeadSource::Gone,
+        }
+    }
+
+    async fn check_access(&self) -> Vec<CheckItem> {
+        match &self.cloud {
+            Some(cloud) => cloud.check_access().await,
+            None => vec![no_token(&self.name)],
         }
     }
 

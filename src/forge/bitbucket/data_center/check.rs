@@ -5,11 +5,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{BitbucketDataCenter, Center, READ};
-use crate::forge::bitbucket::answer::user_name;
-use crate::forge::bitbucket::check::{item, judge, verdict_of};
+use crate::forge::bitbucket::answer::{one_line, user_name};
+use crate::forge::bitbucket::check::{item, judge, no_token, verdict_of};
 use crate::forge::bitbucket::client::Call;
 use crate::forge::{CheckItem, CheckVerdict, ForgeError, ForgeErrorKind};
 use crate::model::RepositoryName;
+
+/// What is public is shown to nobody as well.
+const NOBODY: &str = "the server doesn't say whom the token speaks for: it may have expired, or been taken back";
 
 /// The events that Longboat acts on.
 const EVENTS: [&str; 10] = [
@@ -28,8 +31,7 @@ const EVENTS: [&str; 10] = [
 impl BitbucketDataCenter {
     pub(super) async fn check_all(&self, repository: &RepositoryName) -> Vec<CheckItem> {
         let Some(center) = &self.center else {
-            let message = format!("the forge `{}` has no `token`: nothing is posted there", self.name);
-            return vec![item("token", CheckVerdict::Bad, message)];
+            return vec![no_token(&self.name)];
         };
         let mut items = Vec::new();
         if center.check_repository(repository, &mut items).await {
@@ -71,6 +73,32 @@ impl BitbucketDataCenter {
 }
 
 impl Center {
+    /// Whether the server answers, how old it is, and whose token it is.
+    pub(super) async fn check_access(&self) -> Vec<CheckItem> {
+        let call = Call::get("/rest/api/latest/application-properties", READ);
+        let answer = match self.api.ask(call).await {
+            Ok(answer) => answer,
+            Err(error) => return vec![item("connection", CheckVerdict::Bad, error.message)],
+        };
+        if answer.status != StatusCode::OK {
+            let error = self.api.refusal(&answer, call);
+            let subject = if error.kind == ForgeErrorKind::Auth { "token" } else { "connection" };
+            return vec![item(subject, verdict_of(&error), error.message)];
+        }
+        let version = serde_json::from_slice::<Value>(&answer.body).ok();
+        let version = version.as_ref().and_then(|answer| answer.get("version")?.as_str()).unwrap_or("?");
+        let version = one_line(version, 30);
+        let items =
+            vec![item("connection", CheckVerdict::Good, format!("{} answers, version {version}", self.api.base()))];
+        let token = match user_name(&answer.headers) {
+            Some(user) => {
+                item("token", CheckVerdict::Good, format!("it speaks for the user `{}`", one_line(user, 100)))
+            }
+            None => item("token", CheckVerdict::Bad, NOBODY.to_owned()),
+        };
+        items.into_iter().chain([token]).collect()
+    }
+
     /// Whether anything else needs to be asked.
     async fn check_repository(&self, repository: &RepositoryName, items: &mut Vec<CheckItem>) -> bool {
         let path = match Self::path(repository.as_str()) {
@@ -88,23 +116,18 @@ impl Center {
                 return false;
             }
         };
-        let user = user_name(&answer.headers);
-        if let Some(user) = user {
-            items.push(item("token", CheckVerdict::Good, format!("it speaks for the user `{user}`")));
-        }
         if answer.status != StatusCode::OK {
             let error = self.api.refusal(&answer, call);
             let subject = if error.kind == ForgeErrorKind::Auth { "token" } else { "repository" };
             items.push(item(subject, verdict_of(&error), error.message));
             return false;
         }
-        if user.is_none() {
-            // What is public is shown to nobody as well.
-            let message = "the server doesn't say whom the token speaks for: it may have expired".to_owned();
-            items.push(item("token", CheckVerdict::Bad, message));
+        if user_name(&answer.headers).is_none() {
+            items.push(item("token", CheckVerdict::Bad, NOBODY.to_owned()));
+            return false;
         }
         items.push(item("repository", CheckVerdict::Good, format!("`{repository}` can be read, and statuses posted")));
-        user.is_some()
+        true
     }
 
     async fn check_pull_requests(&self, repository: &RepositoryName) -> CheckItem {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::Product;
+use super::check::no_token;
 use super::client::{Api, Call, parse, parts};
 use super::{BitbucketOptions, CAPABILITIES, WEBHOOK_PATH};
 use crate::clock::Clock;
@@ -164,6 +165,13 @@ impl Forge for BitbucketDataCenter {
     /// The server keeps a ref for each head in the target's repository, of forks as well.
     fn head_of(&self, pull_request: &PullRequest) -> HeadSource {
         HeadSource::Ref(format!("refs/pull-requests/{}/from", pull_request.number))
+    }
+
+    async fn check_access(&self) -> Vec<CheckItem> {
+        match &self.center {
+            Some(center) => center.check_access().await,
+            None => vec![no_token(&self.name)],
+        }
     }
 
     async fn check(&self, repository: &RepositoryName) -> Vec<CheckItem> {

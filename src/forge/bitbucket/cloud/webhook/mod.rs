@@ -107,9 +107,9 @@ fn comment(
     deleted: bool,
 ) -> Result<ForgeEvent, WebhookError> {
     let mut payload: PullRequestPayload = hook::parse(body)?;
-    let text = payload.comment.take().and_then(|comment| comment.content).and_then(|content| content.raw);
-    let text = if deleted { None } else { Some(text.unwrap_or_default()) };
-    Ok(told(repositories, payload)?.comment(text, created))
+    let comment = payload.comment.take().ok_or_else(|| hook::missing("comment"))?;
+    let text = comment.content.and_then(|content| content.raw).unwrap_or_default();
+    told(repositories, payload)?.comment(comment.id, (!deleted).then_some(text), created)
 }
 
 fn told(repositories: &[RepositoryName], payload: PullRequestPayload) -> Result<Told, WebhookError> {
@@ -163,6 +163,7 @@ struct PullRequestPayload {
 
 #[derive(Deserialize)]
 struct Comment {
+    id: Option<u64>,
     content: Option<Content>,
 }
 

@@ -162,6 +162,7 @@ fn a_comment_is_a_command_only_when_it_is_new() {
     ] {
         let events = deliver(event, &payload).expect("an event");
         let [ForgeEvent::Comment(told)] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(told.comment.0, "3");
         assert_eq!((told.number, told.created, told.text.is_some()), (7, created, text), "{event}");
         assert!(told.text.as_ref().is_none_or(|text| text.chars().count() == 1000));
     }

@@ -101,8 +101,9 @@ fn comment(
     deleted: bool,
 ) -> Result<ForgeEvent, WebhookError> {
     let mut payload: PullRequestPayload = hook::parse(body)?;
-    let text = payload.comment.take().and_then(|comment| comment.text).unwrap_or_default();
-    Ok(told(repositories, payload)?.comment((!deleted).then_some(text), created))
+    let comment = payload.comment.take().ok_or_else(|| hook::missing("comment"))?;
+    let text = comment.text.unwrap_or_default();
+    told(repositories, payload)?.comment(comment.id, (!deleted).then_some(text), created)
 }
 
 /// Who asked the server would hear that there is no such pull request, and the payload shows it as it was before.
@@ -161,6 +162,7 @@ struct PullRequestPayload {
 
 #[derive(Deserialize)]
 struct Comment {
+    id: Option<u64>,
     text: Option<String>,
 }
 

@@ -179,6 +179,7 @@ fn a_comment_is_a_command_only_when_it_is_new() {
     ] {
         let events = deliver(event, &payload).expect("an event");
         let [ForgeEvent::Comment(told)] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(told.comment.0, "62");
         assert_eq!((told.number, told.created, told.text.as_deref()), (7, created, text), "{event}");
         assert_eq!(told.repository.as_str(), "SHOP/api");
     }
