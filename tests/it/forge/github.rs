@@ -18,14 +18,14 @@ use tokio::sync::mpsc;
 
 use crate::support::fake_github::{Delivery, FakeGitHub, Fault, Limit, PushOf, TOKEN};
 
-const SHOP: &str = "acme/shop";
+pub(super) const SHOP: &str = "acme/shop";
 const CONTEXT: &str = "longboat/shop/deploy";
 
-fn sha() -> CommitSha {
+pub(super) fn sha() -> CommitSha {
     CommitSha::parse(&"1a2b3c4d".repeat(5)).expect("a commit id")
 }
 
-fn status(state: StatusState, description: &str) -> CommitStatus {
+pub(super) fn status(state: StatusState, description: &str) -> CommitStatus {
     let target = ReportTarget {
         repository: RepositoryName::parse(SHOP).expect("a name"),
         commit: sha(),
@@ -34,25 +34,25 @@ fn status(state: StatusState, description: &str) -> CommitStatus {
     CommitStatus::new(target, state, description, "/executions/1")
 }
 
-fn clock() -> Clock {
+pub(super) fn clock() -> Clock {
     Clock::manual(Timestamp::from_millis(1_700_000_000_000))
 }
 
-async fn fake(clock: &Clock) -> FakeGitHub {
+pub(super) async fn fake(clock: &Clock) -> FakeGitHub {
     let fake = FakeGitHub::start(clock.clone()).await;
     fake.add_repository(SHOP);
     fake.add_commit(SHOP, sha().as_str());
     fake
 }
 
-fn github(url: &str, token: &str, clock: &Clock) -> GitHub {
+pub(super) fn github(url: &str, token: &str, clock: &Clock) -> GitHub {
     let mut options = GitHubOptions::new("github", url, SecretString::from(token));
     options.connect_timeout = Duration::from_secs(5);
     GitHub::new(options, clock.clone()).expect("set up")
 }
 
 /// A client that gives up soon.
-fn hasty(url: &str, clock: &Clock) -> GitHub {
+pub(super) fn hasty(url: &str, clock: &Clock) -> GitHub {
     let mut options = GitHubOptions::new("github", url, SecretString::from(TOKEN));
     options.request_timeout = Duration::from_millis(200);
     GitHub::new(options, clock.clone()).expect("set up")
@@ -309,7 +309,7 @@ async fn an_answer_that_is_no_answer_is_the_forges_failure() {
 }
 
 /// A receiver of webhooks that does what the API will: it verifies, and answers with the error's status.
-async fn receiver(secret: &'static str) -> (String, mpsc::UnboundedReceiver<(String, ForgeEvent)>) {
+pub(super) async fn receiver(secret: &'static str) -> (String, mpsc::UnboundedReceiver<(String, ForgeEvent)>) {
     let (sender, events) = mpsc::unbounded_channel();
     let mut options = GitHubOptions::new("github", "https://api.github.com", None);
     options.webhook_secret = Some(SecretString::from(secret));

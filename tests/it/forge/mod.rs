@@ -1,3 +1,8 @@
 //! The forges, against fakes that speak real HTTP.
 
+mod check;
+mod comments;
+mod contract;
+mod deliveries;
 mod github;
+mod pull_requests;

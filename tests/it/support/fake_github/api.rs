@@ -9,19 +9,23 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use super::answers;
 use super::connection::Breaker;
-use super::{Fault, Limit, Posted, Seen, Shared, State, TOKEN};
+use super::contract::contract;
+use super::{Fault, Limit, Seen, Shared, State, TOKEN};
 
-const MOST_STATUSES: usize = 1000;
+/// How many requests an hour takes.
+const ALLOWANCE: u64 = 5000;
 const BODY_LIMIT: usize = 1 << 20;
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(handle).with_state(shared)
 }
 
-/// An answer before it has headers of HTTP.
-type Reply = (u16, Value, Vec<(&'static str, String)>);
+/// An answer before it has headers of HTTP; null: without a body.
+pub(super) type Reply = (u16, Value, Vec<(&'static str, String)>);
 
 async fn handle(
     Shares(shared): Shares<Arc<Shared>>,
@@ -32,22 +36,26 @@ async fn handle(
     let body = axum::body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
     let (index, fault) = begin(&shared, &parts.method, &parts.uri);
     let _under_way = UnderWay(Arc::clone(&shared));
+    let place = place(&shared, parts.uri.path());
+    if let Some(contract) = contract() {
+        let faults = contract.request(parts.method.as_str(), &place, parts.uri.query().unwrap_or_default(), &body);
+        shared.violated(faults);
+    }
     match fault {
         Some(Fault::HangBefore) => std::future::pending().await,
         Some(Fault::BreakBefore) => return broken(&breaker),
         Some(Fault::Answer(status)) => {
             return finish(&shared, index, (status, json!({"message": "Something went wrong."}), Vec::new()));
         }
-        Some(Fault::Gate) => {
-            let mut gate = shared.gate.subscribe();
-            shared.state().at_gate += 1;
-            shared.note();
-            gate.changed().await.expect("the fake lives");
-            shared.state().at_gate -= 1;
-        }
+        Some(Fault::Gate) => wait_at_gate(&shared).await,
         _ => {}
     }
-    let reply = answer(&shared, &parts.method, &parts.uri, &parts.headers, &body);
+    let mut reply = answer(&shared, &parts.method, &parts.uri, &parts.headers, &body);
+    if let Some(contract) = contract() {
+        shared.violated(contract.response(parts.method.as_str(), &place, reply.0, &reply.1));
+    }
+    name_it(&parts.method, &parts.headers, &mut reply);
+    count(&shared, &mut reply);
     match fault {
         Some(Fault::HangAfter) => {
             shared.note();
@@ -58,7 +66,65 @@ async fn handle(
             broken(&breaker)
         }
         Some(Fault::FailAfter) => finish(&shared, index, (502, json!("<html>Bad gateway</html>"), Vec::new())),
+        Some(Fault::GateAfter) => {
+            wait_at_gate(&shared).await;
+            finish(&shared, index, reply)
+        }
         _ => finish(&shared, index, reply),
+    }
+}
+
+async fn wait_at_gate(shared: &Shared) {
+    let mut gate = shared.gate.subscribe();
+    shared.state().at_gate += 1;
+    shared.note();
+    gate.changed().await.expect("the fake lives");
+    shared.state().at_gate -= 1;
+}
+
+/// The path as GitHub's description has it: without the prefix of an Enterprise Server, and by the repository's name
+/// where a redirect led to its number.
+fn place(shared: &Shared, path: &str) -> String {
+    let path = path.strip_prefix("/api/v3").unwrap_or(path);
+    let Some(behind) = path.strip_prefix("/repositories/") else { return path.to_owned() };
+    let (id, rest) = behind.find('/').map_or((behind, ""), |slash| behind.split_at(slash));
+    let state = shared.state();
+    let found = state.repositories.iter().find(|(_, repository)| repository.id.to_string() == id);
+    let name = found.map_or("unknown/unknown", |(name, _)| name.as_str());
+    format!("/repos/{name}{rest}")
+}
+
+/// Gives a good answer its `ETag`; who has it already is told so.
+fn name_it(method: &Method, headers: &HeaderMap, reply: &mut Reply) {
+    if *method != Method::GET || reply.0 != 200 {
+        return;
+    }
+    let name = format!("W/\"{}\"", hex::encode(Sha256::digest(reply.1.to_string())));
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known == Some(name.as_str()) {
+        *reply = (304, Value::Null, Vec::new());
+    }
+    reply.2.push(("etag", name));
+}
+
+/// Counts the request, unless it cost nothing, and says what is left.
+fn count(shared: &Shared, reply: &mut Reply) {
+    let mut state = shared.state();
+    if reply.0 != 304 {
+        state.used += 1;
+    }
+    if reply.2.iter().any(|(name, _)| *name == "x-ratelimit-remaining") {
+        return;
+    }
+    let resets_at = shared.clock.now().plus(Duration::from_secs(3600)).as_millis() / 1000;
+    reply.2.extend([
+        ("x-ratelimit-limit", ALLOWANCE.to_string()),
+        ("x-ratelimit-remaining", ALLOWANCE.saturating_sub(state.used).to_string()),
+        ("x-ratelimit-used", state.used.to_string()),
+        ("x-ratelimit-reset", resets_at.to_string()),
+    ]);
+    if let Some(scopes) = &state.scopes {
+        reply.2.push(("x-oauth-scopes", scopes.clone()));
     }
 }
 
@@ -84,7 +150,12 @@ fn begin(shared: &Shared, method: &Method, uri: &Uri) -> (usize, Option<Fault>) 
         at: shared.clock.now(),
     });
     let mut fault = state.always.clone();
-    if method == Method::POST && fault.is_none() {
+    state.calls += 1;
+    let calls = state.calls;
+    if fault.is_none() {
+        fault = state.every_call.as_ref().filter(|(n, _)| calls.is_multiple_of(*n)).map(|(_, fault)| fault.clone());
+    }
+    if matches!(*method, Method::POST | Method::PATCH) && fault.is_none() {
         state.posts += 1;
         let posts = state.posts;
         fault = state.next.pop_front();
@@ -101,7 +172,8 @@ fn finish(shared: &Shared, index: usize, (status, body, headers): Reply) -> Resp
     if let Some(seen) = shared.state().seen.get_mut(index) {
         seen.status = Some(status);
     }
-    let mut response = (StatusCode::from_u16(status).expect("a status"), Json(body)).into_response();
+    let status = StatusCode::from_u16(status).expect("a status");
+    let mut response = if body.is_null() { status.into_response() } else { (status, Json(body)).into_response() };
     for (name, value) in headers {
         response.headers_mut().insert(name, value.parse().expect("a header"));
     }
@@ -113,14 +185,16 @@ fn broken(breaker: &Breaker) -> Response {
     StatusCode::OK.into_response()
 }
 
-fn refuse(status: u16, message: &str) -> Reply {
+pub(super) fn refuse(status: u16, message: &str) -> Reply {
     let url = "https://docs.github.com/rest";
     (status, json!({"message": message, "documentation_url": url, "status": status.to_string()}), Vec::new())
 }
 
-fn invalid(field: &str, message: &str) -> Reply {
-    let error = json!({"resource": "Status", "code": "custom", "field": field, "message": message});
-    (422, json!({"message": "Validation Failed", "errors": [error], "status": "422"}), Vec::new())
+pub(super) fn invalid(resource: &str, field: &str, message: &str) -> Reply {
+    let error = json!({"resource": resource, "code": "custom", "field": field, "message": message});
+    let url = "https://docs.github.com/rest";
+    let body = json!({"message": "Validation Failed", "errors": [error], "documentation_url": url, "status": "422"});
+    (422, body, Vec::new())
 }
 
 fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Reply {
@@ -145,6 +219,7 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
     let path = path.strip_prefix("/api/v3").unwrap_or(path);
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let (name, rest) = match parts.as_slice() {
+        ["user"] if method == Method::GET => return answers::oneself(&state),
         ["repos", owner, name, rest @ ..] => (format!("{owner}/{name}"), rest),
         ["repositories", id, rest @ ..] => {
             let id: u64 = id.parse().unwrap_or_default();
@@ -162,7 +237,9 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
     let target = match (&repository.redirect, &repository.renamed_to) {
         (Some(address), _) => Some(format!("{address}{path}")),
         (None, Some(_)) if !renamed => {
-            Some(format!("{}/repositories/{}/{}", shared.base, repository.id, rest.join("/")))
+            let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+            let rest: String = rest.iter().map(|part| format!("/{part}")).collect();
+            Some(format!("{}/repositories/{}{rest}{query}", shared.base, repository.id))
         }
         _ => None,
     };
@@ -171,32 +248,14 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
         let body = json!({"message": "Moved Permanently", "url": target});
         return (status, body, vec![("location", target)]);
     }
-    let knows = |sha: &str| {
-        repository.commits.iter().any(|known| known == sha) || repository.knows.as_ref().is_some_and(|knows| knows(sha))
-    };
-    match (method.as_str(), rest) {
-        ("GET", []) => {
-            let owner = name.split('/').next().unwrap_or_default();
-            let body = json!({"id": repository.id, "full_name": name, "private": true, "owner": {"login": owner},
-                "default_branch": "main", "permissions": {"pull": true, "push": true}});
-            (200, body, Vec::new())
-        }
-        ("GET", ["commits", sha, "statuses"]) => {
-            if knows(sha) {
-                list(&state, sha, uri.query().unwrap_or_default())
-            } else {
-                refuse(422, &format!("No commit found for SHA: {sha}"))
-            }
-        }
-        ("POST", ["statuses", sha]) => {
-            let known = knows(sha);
-            match check(&state, sha, known, body) {
-                Ok((context, fields)) => create(shared, &mut state, &name, sha, context, &fields),
-                Err(reply) => reply,
-            }
-        }
-        _ => refuse(404, "Not Found"),
-    }
+    let name = repository.renamed_to.clone().unwrap_or(name);
+    let asked = answers::Asked { name, method, rest, query: uri.query().unwrap_or_default(), body };
+    let key = state
+        .repositories
+        .iter()
+        .find(|(key, known)| **key == asked.key() || known.renamed_to.as_ref() == Some(&asked.name));
+    let key = key.map(|(key, _)| key.clone()).unwrap_or_default();
+    answers::repository(shared, &mut state, &key, &asked)
 }
 
 fn limited(shared: &Shared, state: &State) -> Option<Reply> {
@@ -222,76 +281,4 @@ fn limited(shared: &Shared, state: &State) -> Option<Reply> {
         Limit::RetryAfter | Limit::TooMany => vec![("retry-after", seconds.to_string())],
     };
     Some(reply)
-}
-
-/// What GitHub checks about a new status, in its order; the context and the other fields if all is well.
-fn check(state: &State, sha: &str, known: bool, body: &Bytes) -> Result<(String, Value), Reply> {
-    let fields: Value = serde_json::from_slice(body).map_err(|_| refuse(400, "Problems parsing JSON"))?;
-    if !fields.is_object() {
-        return Err(refuse(400, "Body should be a JSON object"));
-    }
-    match fields["state"].as_str() {
-        Some("error" | "failure" | "pending" | "success") => {}
-        _ => return Err(invalid("state", "state is not included in the list")),
-    }
-    if fields["description"].as_str().is_some_and(|text| text.chars().count() > 140) {
-        return Err(invalid("description", "description is too long (maximum is 140 characters)"));
-    }
-    if fields["target_url"].as_str().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-        return Err(invalid("target_url", "target_url must use http(s) scheme"));
-    }
-    if !known {
-        return Err(refuse(422, &format!("No commit found for SHA: {sha}")));
-    }
-    let context = fields["context"].as_str().unwrap_or("default").to_owned();
-    let earlier = state.earlier.get(&(sha.to_owned(), context.clone())).copied().unwrap_or_default();
-    let posted = state.posted.iter().filter(|posted| posted.sha == sha && posted.context == context).count();
-    if earlier + posted >= MOST_STATUSES {
-        return Err(invalid("base", "This SHA and context has reached the maximum number of statuses."));
-    }
-    Ok((context, fields))
-}
-
-fn create(shared: &Shared, state: &mut State, name: &str, sha: &str, context: String, fields: &Value) -> Reply {
-    let text = |field: &str| fields[field].as_str().map(str::to_owned);
-    state.posted.push(Posted {
-        repository: name.to_owned(),
-        sha: sha.to_owned(),
-        context,
-        state: text("state").unwrap_or_default(),
-        description: text("description").unwrap_or_default(),
-        target_url: text("target_url"),
-        at: shared.clock.now(),
-    });
-    let id = state.posted.len();
-    let shown = state.posted.last().map(|posted| show(id, posted)).unwrap_or_default();
-    (201, shown, Vec::new())
-}
-
-/// Newest first, in pages.
-fn list(state: &State, sha: &str, query: &str) -> Reply {
-    let number = |key: &str, default: usize| {
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(name, _)| *name == key).find_map(|(_, value)| value.parse().ok()).unwrap_or(default)
-    };
-    let size = number("per_page", 30).clamp(1, 100);
-    let mine = state.posted.iter().enumerate().rev().filter(|(_, posted)| posted.sha == sha);
-    let page = mine.skip(number("page", 1).saturating_sub(1) * size).take(size);
-    (200, page.map(|(index, posted)| show(index + 1, posted)).collect(), Vec::new())
-}
-
-fn show(id: usize, posted: &Posted) -> Value {
-    json!({
-        "id": id,
-        "node_id": format!("SC_{id}"),
-        "url": format!("https://api.github.example/repos/{}/statuses/{}", posted.repository, posted.sha),
-        "avatar_url": "https://avatars.example/u/1",
-        "state": posted.state,
-        "description": if posted.description.is_empty() { Value::Null } else { json!(posted.description) },
-        "target_url": posted.target_url,
-        "context": posted.context,
-        "created_at": posted.at.to_rfc3339(),
-        "updated_at": posted.at.to_rfc3339(),
-        "creator": {"login": "longboat-bot", "id": 1, "type": "User", "site_admin": false},
-    })
 }

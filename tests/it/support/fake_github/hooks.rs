@@ -4,6 +4,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use super::contract::contract;
+use super::show;
+
 /// One delivery, which can be sent more than once.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -41,7 +44,17 @@ pub struct PushOf<'a> {
 
 impl Delivery {
     /// A delivery of anything, with an id of its own.
+    ///
+    /// # Panics
+    /// If GitHub's own description of the event says that it doesn't look like that.
     pub fn of(event: &str, payload: &Value) -> Self {
+        let faults = contract().map(|contract| contract.webhook(event, payload)).unwrap_or_default();
+        assert!(faults.is_empty(), "{faults:#?}");
+        Self::odd(event, payload)
+    }
+
+    /// A delivery that GitHub would never send.
+    pub fn odd(event: &str, payload: &Value) -> Self {
         let body = serde_json::to_vec(payload).expect("JSON");
         Self { id: uuid::Uuid::now_v7().to_string(), event: event.to_owned(), body }
     }
@@ -51,12 +64,9 @@ impl Delivery {
         let payload = json!({
             "zen": "Non-blocking is better than blocking.",
             "hook_id": 109_948_940,
-            "hook": {
-                "type": "Repository", "id": 109_948_940, "name": "web", "active": true, "events": ["push", "pull_request", "issue_comment"],
-                "config": {"content_type": "json", "insecure_ssl": "0", "secret": "********"},
-            },
-            "repository": repository_part(repository),
-            "sender": user("ann"),
+            "hook": hook("https://cd.example.com/webhooks/github", Value::Null),
+            "repository": show::repository_in_payload(repository),
+            "sender": show::user("ann"),
         });
         Self::of("ping", &payload)
     }
@@ -77,13 +87,17 @@ impl Delivery {
                 "added": [], "removed": [], "modified": ["README.md"],
             })
         });
+        let mut pushed = show::repository_in_payload(push.repository);
+        // In this one payload they are numbers.
+        pushed["created_at"] = json!(1_430_869_212);
+        pushed["pushed_at"] = json!(1_430_869_217);
         let payload = json!({
             "ref": push.git_ref,
             "before": push.before.unwrap_or(&zero),
             "after": push.after.unwrap_or(&zero),
-            "repository": repository_part(push.repository),
+            "repository": pushed,
             "pusher": {"name": push.actor, "email": "pusher@example.com"},
-            "sender": user(push.actor),
+            "sender": show::user(push.actor),
             "created": push.before.is_none(),
             "deleted": push.after.is_none(),
             "forced": push.forced,
@@ -128,23 +142,18 @@ impl Delivery {
     }
 }
 
-fn user(login: &str) -> Value {
-    json!({"login": login, "id": 21_031_067, "type": "User", "site_admin": false})
-}
-
-fn repository_part(full_name: &str) -> Value {
-    let (owner, name) = full_name.split_once('/').expect("owner/name");
+/// A webhook as the API lists it and a ping shows it: set up well. `last_response`: how its last delivery went, as
+/// `{"code": 202, "status": "active", "message": "OK"}`.
+pub fn hook(url: &str, last_response: Value) -> Value {
+    let api = "https://api.github.example/repos/acme/shop/hooks/109948940";
+    let unused = json!({"code": null, "status": "unused", "message": null});
     json!({
-        "id": 35_129_377,
-        "node_id": "MDEwOlJlcG9zaXRvcnkzNTEyOTM3Nw==",
-        "name": name,
-        "full_name": full_name,
-        "private": true,
-        "owner": user(owner),
-        "html_url": format!("https://github.example/{full_name}"),
-        "clone_url": format!("https://github.example/{full_name}.git"),
-        "fork": false,
-        "default_branch": "main",
-        "pushed_at": 1_430_869_217,
+        "type": "Repository", "id": 109_948_940, "name": "web", "active": true,
+        "events": ["push", "pull_request", "issue_comment"],
+        "config": {"url": url, "content_type": "json", "insecure_ssl": "0", "secret": "********"},
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "url": api,
+        "test_url": format!("{api}/test"), "ping_url": format!("{api}/pings"),
+        "deliveries_url": format!("{api}/deliveries"),
+        "last_response": if last_response.is_null() { unused } else { last_response },
     })
 }

@@ -6,9 +6,13 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+mod answers;
 mod api;
 mod connection;
+pub mod contract;
 mod hooks;
+mod pulls;
+mod show;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -17,12 +21,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longboat::clock::{Clock, Timestamp};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use hooks::{Delivery, PushOf};
+pub use hooks::{Delivery, PushOf, hook};
+pub use pulls::{Comment, Pull, PullOf};
 
 /// The token that the fake takes.
 pub const TOKEN: &str = "ghp_fakeTokenOfTheFakeGitHub0123456789ab";
@@ -80,6 +86,8 @@ pub enum Fault {
     FailAfter,
     /// It waits until [`FakeGitHub::open_gate`].
     Gate,
+    /// It does its work, and the answer waits until [`FakeGitHub::open_gate`]: late, and out of order.
+    GateAfter,
 }
 
 /// How GitHub says that there were too many requests.
@@ -104,11 +112,33 @@ struct Repository {
     redirect: Option<String>,
     commits: Vec<String>,
     knows: Option<KnowsCommit>,
+    pulls: Vec<Pull>,
+    comments: Vec<Comment>,
+    /// None: the token may not see them.
+    hooks: Option<Vec<Value>>,
+}
+
+impl Repository {
+    fn has_commit(&self, sha: &str) -> bool {
+        self.commits.iter().any(|known| known == sha) || self.knows.as_ref().is_some_and(|knows| knows(sha))
+    }
 }
 
 #[derive(Default)]
 struct State {
     repositories: HashMap<String, Repository>,
+    /// Whose token it is; `...[bot]` for an App's.
+    account: String,
+    /// What a classic token may do.
+    scopes: Option<String>,
+    /// What the token may not do, as `statuses=write`.
+    denied: Vec<String>,
+    /// The last number that was given to a comment.
+    ids: u64,
+    /// Requests that count against the allowance.
+    used: u64,
+    /// What was asked or answered otherwise than GitHub's description says.
+    violations: Vec<String>,
     posted: Vec<Posted>,
     /// Statuses that count against the limit of 1,000 without having been posted: (sha, context) to number.
     earlier: HashMap<(String, String), usize>,
@@ -117,6 +147,9 @@ struct State {
     next: VecDeque<Fault>,
     /// For every n-th post of a status.
     every: Option<(usize, Fault)>,
+    /// For every n-th request of any kind.
+    every_call: Option<(usize, Fault)>,
+    calls: usize,
     /// For every request.
     always: Option<Fault>,
     limit: Option<(Limit, Timestamp)>,
@@ -145,6 +178,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn violated(&self, faults: Vec<String>) {
+        self.state().violations.extend(faults);
+    }
+
     fn note(&self) {
         self.changed.send_modify(|version| *version += 1);
     }
@@ -158,7 +195,7 @@ impl FakeGitHub {
         let shared = Arc::new(Shared {
             clock,
             base: format!("http://{address}"),
-            state: Mutex::default(),
+            state: Mutex::new(State { account: "longboat-bot".to_owned(), ids: 1000, ..State::default() }),
             changed: watch::Sender::new(0),
             gate: watch::Sender::new(0),
         });
@@ -214,12 +251,50 @@ impl FakeGitHub {
         self.shared.state().earlier.insert((sha.to_owned(), context.to_owned()), number);
     }
 
-    /// The next post of a status meets this; several are taken in order.
+    /// What the token may not do, as GitHub calls it: `statuses=write`, `pull_requests=read`, `contents=read`.
+    pub fn deny(&self, permission: &str) {
+        self.shared.state().denied.push(permission.to_owned());
+    }
+
+    /// The token is a classic one with these scopes.
+    pub fn set_scopes(&self, scopes: &str) {
+        self.shared.state().scopes = Some(scopes.to_owned());
+    }
+
+    /// The token is that of another account; of an App if the login ends in `[bot]`.
+    pub fn act_as(&self, login: &str) {
+        self.shared.state().account = login.to_owned();
+    }
+
+    /// The webhooks of a repository, which the token may see from now on; [`hook`] makes one.
+    pub fn set_hooks(&self, full_name: &str, hooks: Vec<Value>) {
+        self.with_repository(full_name, |repository| repository.hooks = Some(hooks));
+    }
+
+    fn next_id(&self) -> u64 {
+        let mut state = self.shared.state();
+        state.ids += 1;
+        state.ids
+    }
+
+    /// Takes away what was found at odds with GitHub's description, which would fail the test at its end.
+    pub fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.state().violations)
+    }
+
+    /// The next request that writes meets this; several are taken in order.
     pub fn fail_next(&self, fault: Fault) {
         self.shared.state().next.push_back(fault);
     }
 
-    /// Every `n`-th post of a status from now on meets this.
+    /// Every `n`-th request of any kind from now on meets this, until `None`.
+    pub fn fail_calls(&self, every: Option<(usize, Fault)>) {
+        let mut state = self.shared.state();
+        state.calls = 0;
+        state.every_call = every;
+    }
+
+    /// Every `n`-th request that writes from now on meets this.
     pub fn fail_every(&self, n: usize, fault: Fault) {
         let mut state = self.shared.state();
         state.posts = 0;
@@ -311,5 +386,9 @@ impl FakeGitHub {
 impl Drop for FakeGitHub {
     fn drop(&mut self) {
         self.stop.cancel();
+        let violations = self.take_violations();
+        if !violations.is_empty() && !std::thread::panicking() {
+            panic!("not as GitHub's OpenAPI description has it:\n{}", violations.join("\n"));
+        }
     }
 }
