@@ -8,6 +8,7 @@ mod examples;
 mod executions;
 mod explain;
 mod findings;
+mod forge;
 mod progress;
 mod remote;
 mod render;
@@ -50,6 +51,8 @@ enum Command {
     Judge(executions::JudgeArgs),
     /// Print completions for a shell, to be sourced or put where it looks for them
     Completions(completions::Args),
+    /// Look at the forges of a configuration
+    Forge(forge::Args),
 }
 
 /// How a command ended.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Executions(args) => block_on(executions::run(args)),
         Command::Judge(args) => block_on(executions::judge(args)),
         Command::Completions(args) => completions::run(&args),
+        Command::Forge(args) => block_on(forge::run(args)),
     };
     match result {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! `longboat serve`: follows the repositories of a configuration file until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,22 +23,11 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Answer> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let config = match Config::load(&args.config) {
+    let config = match load(&args.config) {
         Ok(config) => config,
-        Err(findings) => {
-            for finding in &findings {
-                eprintln!("{}\n", excerpt(finding, false, &read));
-            }
-            if args.check {
-                return Ok(Answer::No);
-            }
-            anyhow::bail!("{} has {} mistakes, nothing was started", args.config.display(), findings.len());
-        }
+        Err(_) if args.check => return Ok(Answer::No),
+        Err(mistakes) => anyhow::bail!("{} has {mistakes} mistakes, nothing was started", args.config.display()),
     };
-    for warning in &config.warnings {
-        eprintln!("{}\n", excerpt(warning, false, &read));
-    }
     if args.check {
         let count = config.repositories.len();
         let plural = if count == 1 { "repository" } else { "repositories" };
@@ -53,6 +42,20 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     tracing::info!("stopping: running scripts go on and are adopted at the next start");
     app.shutdown().await;
     Ok(Answer::Yes)
+}
+
+/// Reads a configuration; says what is wrong with it, and what is odd.
+///
+/// # Errors
+/// The number of mistakes.
+pub fn load(path: &Path) -> Result<Config, usize> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let said = Config::load(path);
+    let findings = said.as_ref().map_or_else(|findings| findings, |config| &config.warnings);
+    for finding in findings {
+        eprintln!("{}\n", excerpt(finding, false, &read));
+    }
+    said.map_err(|findings| findings.len())
 }
 
 /// Somebody's wish that the process ends: Ctrl-C, or a service manager's TERM.

@@ -44,7 +44,7 @@ fn the_page_of_stage_types_is_in_step_with_the_types() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "",
     "demo",
     "serve",
@@ -61,6 +61,7 @@ const COMMANDS: [&str; 16] = [
     "executions restart",
     "judge",
     "completions",
+    "forge check",
 ];
 
 #[test]

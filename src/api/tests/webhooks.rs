@@ -6,6 +6,8 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::*;
+use crate::forge::{self, Capabilities, Forge, ForgeError, ForgeEvent, PostedStatus, Push, WebhookError};
+use crate::model::{CommitSha, CommitStatus, RepositoryName};
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -264,4 +266,79 @@ async fn without_a_secret_webhooks_are_refused() {
     for other in ["/webhooks/gitlab", "/webhooks/", "/webhooks/github/x"] {
         world.post(other, "{}").await.problem(404, "not-found");
     }
+}
+
+/// A forge whose deliveries speak of two branches, as Bitbucket's do; anybody's are believed.
+struct Chatty;
+
+#[async_trait::async_trait]
+impl Forge for Chatty {
+    fn name(&self) -> &str {
+        "chatty"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::NONE
+    }
+
+    fn webhook_path(&self) -> Option<&'static str> {
+        Some("chatty")
+    }
+
+    fn receive(
+        &self,
+        repositories: &[RepositoryName],
+        _: &HeaderMap,
+        _: &[u8],
+    ) -> Result<forge::Delivery, WebhookError> {
+        let push = |branch: &str| {
+            ForgeEvent::Push(Push {
+                repository_full_name: repositories[0].clone(),
+                git_ref: format!("refs/heads/{branch}"),
+                before: None,
+                after: B.parse().ok(),
+                actor: None,
+                forced: false,
+                created: true,
+                deleted: false,
+            })
+        };
+        let events = vec![push("main"), push("next"), ForgeEvent::Ignored { event: "star".to_owned() }];
+        Ok(forge::Delivery { id: Some("one".to_owned()), events })
+    }
+
+    async fn post_status(&self, _: &str, _: &CommitStatus, _: Option<&str>) -> Result<(), ForgeError> {
+        Ok(())
+    }
+
+    async fn statuses(&self, _: &str, _: &CommitSha) -> Result<Vec<PostedStatus>, ForgeError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_speaks_of_several_branches_is_noticed_for_each() {
+    let mut world = World::following().await;
+    let mut state = world.state.clone();
+    state.forges.add(Arc::new(Chatty), ["acme/shop".parse().expect("a name")]);
+    world.app = guard(router(state.clone()), &state.config, state.clock.clone());
+    let first = world.post("/webhooks/chatty", "{}").await.json(202);
+    let results = json!([{"result": "accepted"}, {"result": "accepted"}, {"result": "ignored", "event": "star"}]);
+    assert_eq!(first, json!({"result": "accepted", "results": results}));
+    assert_eq!(heads(&world).await.len(), 2);
+    let again = world.post("/webhooks/chatty", "{}").await.json(202);
+    assert_eq!(again["result"], "duplicate", "the same delivery: {again}");
+    assert_eq!(heads(&world).await.len(), 2);
+    // The others are not disturbed.
+    Delivery::new("ping", "d", "{}").send(&world).await.json(200);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_set_up_badly_hears_of_it_at_its_ping() {
+    let world = World::following().await;
+    let hook = json!({"active": true, "events": ["push"], "config": {"content_type": "json", "secret": "********"}});
+    let body = json!({"zen": "x", "hook": hook, "repository": {"full_name": "acme/shop"}}).to_string();
+    let answer = Delivery::new("ping", "d", body).send(&world).await.json(200);
+    let complaint = "it doesn't send \"Pull requests\" and \"Issue comments\"; tick them in its settings";
+    assert_eq!(answer, json!({"result": "pong", "complaints": [complaint]}));
 }

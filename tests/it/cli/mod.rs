@@ -2,6 +2,7 @@
 
 mod demo;
 mod files;
+mod forge_check;
 mod run;
 
 use std::path::Path;
