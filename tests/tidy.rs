@@ -15,7 +15,7 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("diagnostic", Some(&[])),
     ("model", Some(&[])),
     ("config", Some(&[])),
-    ("telemetry", Some(&["config"])),
+    ("telemetry", Some(&["config", "outbound"])),
     ("process", Some(&[])),
     ("schema", Some(&[])),
     ("expression", Some(&[])),

@@ -41,6 +41,8 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     stop.wait().await;
     tracing::info!("stopping: running scripts go on and are adopted at the next start");
     app.shutdown().await;
+    // The library waits with the thread that it is called on.
+    tokio::task::spawn_blocking(telemetry::stop).await?;
     Ok(Answer::Yes)
 }
 

@@ -74,6 +74,11 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
+    /// Whether it is a good end: what comes after may start.
+    pub const fn is_good(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Skipped)
+    }
+
     /// Whether it will not change any more by itself.
     pub const fn is_complete(self) -> bool {
         matches!(

@@ -1,8 +1,12 @@
 //! What Longboat tells its operator: one event a line on standard error, as text or JSON; and figures ([`metrics`]).
 
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod traces;
 
 pub use metrics::{CONTENT_TYPE, ForgeFigures, Metrics, Snapshot, documentation, metrics};
+pub use traces::{ExecutionTrace, StageTrace, trace};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
@@ -14,7 +18,7 @@ use crate::config::{LogFormat, Logging};
 /// The environment variable that goes before the configured filter.
 pub const FILTER_VARIABLE: &str = "LONGBOAT_LOG";
 
-/// Starts logging; once per process.
+/// Starts logging, and sending traces if the environment names a collector; once per process, within the runtime.
 ///
 /// Which events are written is said by `LONGBOAT_LOG`, else by the configuration. A variable that can't be
 /// read as a filter is ignored, and an event says so.
@@ -40,10 +44,31 @@ pub fn start(logging: &Logging) -> Result<(), TryInitError> {
             )
             .try_init()?,
     }
+    start_traces();
     if let Some(text) = refused {
         tracing::warn!(filter = text, "{FILTER_VARIABLE} is not a filter for logs; the configured one is used");
     }
     Ok(())
+}
+
+/// Sends what waits to be sent; to be called when the process ends. Blocks for some seconds at most.
+pub fn stop() {
+    #[cfg(feature = "otlp")]
+    otlp::stop();
+}
+
+#[cfg(feature = "otlp")]
+fn start_traces() {
+    if let Err(error) = otlp::start() {
+        tracing::warn!(error, "no traces are sent");
+    }
+}
+
+#[cfg(not(feature = "otlp"))]
+fn start_traces() {
+    if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() {
+        tracing::warn!("no traces are sent: this Longboat was built without the feature `otlp`");
+    }
 }
 
 /// The filter to use, and the variable's text if it was refused.

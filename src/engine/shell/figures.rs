@@ -1,7 +1,7 @@
 //! What the engine counts: executions as they begin and end, and their stages when they have ended.
 
 use crate::engine::state::State;
-use crate::telemetry::metrics;
+use crate::telemetry::{ExecutionTrace, StageTrace, metrics, trace};
 
 /// Takes note of a committed change. Stages are counted at the end of their execution, all at once: the hot path
 /// pays nothing for each of them.
@@ -12,6 +12,7 @@ pub(super) fn count(state: &State, seq: i64) {
     if !state.status.is_complete() {
         return;
     }
+    trace(|| spans(state));
     let took = state.started_at.zip(state.ended_at).map(|(start, end)| end.since(start));
     metrics().execution_ended(state.status.as_str(), took);
     for (planned, (definition, stage)) in
@@ -22,4 +23,31 @@ pub(super) fn count(state: &State, seq: i64) {
         let kind = planned.kind.map_or("unknown", |_| definition.kind.as_str());
         metrics().stage_ended(kind, stage.status().as_str(), took);
     }
+}
+
+/// An execution that ended, as a trace; none if it never began.
+fn spans(state: &State) -> Option<ExecutionTrace> {
+    let info = &state.execution.info;
+    let (start, end) = state.started_at.zip(state.ended_at)?;
+    let stages = info.pipeline.stages.iter().zip(&state.stages).filter_map(|(definition, stage)| {
+        Some(StageTrace {
+            path: definition.id.to_string(),
+            kind: definition.kind.clone(),
+            status: stage.status().as_str(),
+            good: stage.status().is_good(),
+            start: stage.started_at?,
+            end: stage.ended_at?,
+            attempts: stage.attempt,
+        })
+    });
+    Some(ExecutionTrace {
+        id: info.id.0,
+        name: format!("{}/{}", info.pipeline.application, info.pipeline.name),
+        status: state.status.as_str(),
+        good: state.status.is_good(),
+        start,
+        end,
+        source: info.repository.as_ref().zip(info.commit.as_ref()).map(|(name, commit)| (name.to_string(), commit.to_string())),
+        stages: stages.collect(),
+    })
 }

@@ -4,4 +4,6 @@ mod bad;
 mod commit;
 mod kill;
 mod terminal;
+#[cfg(feature = "otlp")]
+mod traces;
 pub mod world;

@@ -100,7 +100,14 @@ impl World {
 
     /// Starts the server.
     pub fn serve(&self) -> Server {
-        Server::start(&self.config, &[("TEST_TOKEN", TOKEN), ("TEST_SECRET", SECRET)])
+        self.serve_with(&[])
+    }
+
+    /// Starts the server with more in its environment.
+    pub fn serve_with(&self, more: &[(&str, &str)]) -> Server {
+        let mut environment = vec![("TEST_TOKEN", TOKEN), ("TEST_SECRET", SECRET)];
+        environment.extend_from_slice(more);
+        Server::start(&self.config, &environment)
     }
 
     /// Runs the server until it gives up by itself.
