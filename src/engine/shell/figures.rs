@@ -47,7 +47,11 @@ fn spans(state: &State) -> Option<ExecutionTrace> {
         good: state.status.is_good(),
         start,
         end,
-        source: info.repository.as_ref().zip(info.commit.as_ref()).map(|(name, commit)| (name.to_string(), commit.to_string())),
+        source: info
+            .repository
+            .as_ref()
+            .zip(info.commit.as_ref())
+            .map(|(name, commit)| (name.to_string(), commit.to_string())),
         stages: stages.collect(),
     })
 }

@@ -51,7 +51,8 @@ async fn an_execution_becomes_a_trace_whose_id_is_its_own() {
     assert!(batches.iter().all(|(kind, _)| kind == "application/x-protobuf"), "{batches:?}");
     let holds = |needle: &[u8]| all.windows(needle.len()).filter(|window| *window == needle).count();
     assert_eq!(holds(id.as_bytes()), 3, "the trace's id stands in each of its three spans");
-    for text in ["shop/deploy", "build", "ship", "longboat.stage.type", "script", "SUCCEEDED", "TERMINAL", "acme/shop"] {
+    for text in ["shop/deploy", "build", "ship", "longboat.stage.type", "script", "SUCCEEDED", "TERMINAL", "acme/shop"]
+    {
         assert!(holds(text.as_bytes()) > 0, "{text} is in no span");
     }
     assert!(holds(commit.as_bytes()) > 0, "the commit is in the trace");
