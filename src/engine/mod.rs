@@ -31,7 +31,7 @@ pub use handler::{
     Verdict, Wake,
 };
 pub use logs::{LogChunk, LogSource};
-pub use registry::Registry;
+pub use registry::{Censor, Registry};
 pub use shell::{Engine, EngineOptions};
 
 #[cfg(test)]

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Effect, StageHandler};
+use super::{Effect, Outcome, StageHandler};
+
+/// Takes out of an answer what must not be kept: secrets, above all.
+pub type Censor = Arc<dyn Fn(&mut Outcome) + Send + Sync>;
 
 /// All stage types of this program.
 #[derive(Clone)]
 pub struct Registry {
     handlers: Vec<Arc<dyn StageHandler>>,
     kinds: Arc<Kinds>,
+    censor: Option<Censor>,
 }
 
 impl Registry {
@@ -20,7 +24,18 @@ impl Registry {
             (handler.kind().to_owned(), kind)
         });
         let kinds = Arc::new(Kinds(kinds.collect()));
-        Self { handlers, kinds }
+        Self { handlers, kinds, censor: None }
+    }
+
+    /// The same; what handlers with an effect answer goes through `censor` before anything else sees it.
+    #[must_use]
+    pub fn censored(self, censor: Censor) -> Self {
+        Self { censor: Some(censor), ..self }
+    }
+
+    /// What an answer of this type goes through.
+    pub(super) fn censor(&self, kind: Kind) -> Option<&Censor> {
+        self.censor.as_ref().filter(|_| kind.effect != Effect::None)
     }
 
     /// What the pure core knows about stage types.

@@ -19,6 +19,7 @@
 //! `<stage>` is the stage's path with every byte but letters, digits, `_` and `-` written as `%2F`. `work/<execution>`
 //! is removed by [`forget`] when the execution is complete; [`sweep`] removes what a crash kept from being forgotten.
 
+mod censor;
 mod files;
 mod logs;
 mod manual_judgment;
@@ -72,9 +73,10 @@ impl StageDeps {
     }
 }
 
-/// What the engine runs.
+/// What the engine runs; no secret gets past what it is told.
 pub fn registry(deps: StageDeps) -> Registry {
-    Registry::new(handlers(deps))
+    let censor = censor::censor(deps.secrets.clone());
+    Registry::new(handlers(deps)).censored(censor)
 }
 
 /// The handlers of all stage types.
@@ -107,7 +109,6 @@ fn fields_of<T: DeserializeOwned>(ctx: &StageContext) -> Result<T, Outcome> {
 /// A stage's own fields with the values of its secrets in them, to be used now and kept nowhere. What comes back from
 /// that use goes through [`Revealed::masker`] before anybody sees it. It may be asked as often as there is a use: for
 /// each attempt, each poll, and when the stage is cancelled.
-#[allow(dead_code, reason = "the first stages that use secrets are on their way")]
 async fn reveal(ctx: &StageContext, secrets: &Secrets) -> Result<Revealed, String> {
     let revealed = secrets.reveal(&ctx.execution.info, &ctx.fields, &ctx.secrets).await;
     revealed.map_err(|error| error.to_string())

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::slot::{Call, Live, Slot};
 use super::{Internal, Shell};
 use crate::engine::decide::{Action, Ask, Event};
-use crate::engine::{CancelReason, Effect, Outcome, StageContext, StageHandler};
+use crate::engine::{CancelReason, Censor, Effect, Outcome, StageContext, StageHandler};
 use crate::model::ExecutionKey;
 
 /// A handler's answer on its way. A handler that panics has failed; the engine hasn't.
@@ -79,7 +79,8 @@ impl Shell {
         let handler = Arc::clone(self.registry.handler(kind)?);
         let context = live.context(action.stage, &self.clock, &self.signals);
         let checkpoint = live.state.stages[action.stage as usize].checkpoint().cloned();
-        Some((live, answer(handler, context, checkpoint, action.ask.clone())))
+        let censor = self.registry.censor(kind).cloned();
+        Some((live, answer(handler, context, checkpoint, action.ask.clone(), censor)))
     }
 
     fn spawn(&mut self, key: ExecutionKey, action: &Action, answering: Answering, permit: Option<Permit>) {
@@ -159,7 +160,13 @@ impl Live {
     }
 }
 
-fn answer(handler: Arc<dyn StageHandler>, context: StageContext, checkpoint: Option<Value>, ask: Ask) -> Answering {
+fn answer(
+    handler: Arc<dyn StageHandler>,
+    context: StageContext,
+    checkpoint: Option<Value>,
+    ask: Ask,
+    censor: Option<Censor>,
+) -> Answering {
     Box::pin(async move {
         let call = async {
             match ask {
@@ -169,13 +176,17 @@ fn answer(handler: Arc<dyn StageHandler>, context: StageContext, checkpoint: Opt
                 Ask::Cancel(_) => Outcome::fail("a cancellation went astray, which is a fault in Longboat"),
             }
         };
-        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
+        let mut outcome = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given");
             Outcome::fail(format!(
                 "the stage type `{}` broke down, which is a fault in Longboat: {said}",
                 handler.kind()
             ))
-        })
+        });
+        if let Some(censor) = censor {
+            censor(&mut outcome);
+        }
+        outcome
     })
 }

@@ -1,6 +1,6 @@
 //! Starting a script's supervisor, and watching one to its end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::attempt::{Attempt, Process, State};
 use super::fields::{Fields, Workspace};
+use super::handover::Handover;
 use super::supervisor::{Arguments, CLAIMED, LOST};
 use super::{Answer, Script, Trouble, environment, look, running};
+use crate::diagnostic::pointer_step;
 use crate::engine::{Outcome, StageContext};
 use crate::stage::files::{blocking, log_file};
+use crate::stage::reveal;
 use crate::stage::workspace::folder_in;
 
 /// How long a start waits for the script's end. Most commands that do little have ended by then, and their stage needs
@@ -58,17 +61,21 @@ impl Script {
         let fields = Fields::read(&ctx.fields.clone().into())?;
         let log = log_file(&self.deps.state_dir, ctx.execution.info.id, &ctx.path, ctx.attempt);
         let env = environment::environment(ctx, &fields, &attempt.output(), std::env::vars_os())?;
-        let arguments = Arguments {
+        let mut arguments = Arguments {
             dir: attempt.dir().to_owned(),
             log,
             log_limit: self.deps.log_limit,
             grace: fields.grace()?,
+            secrets: false,
             argv: fields.argv()?,
         };
         // The slots are never closed.
         let slot = self.slots.clone().acquire_owned().await.map_err(|error| error.to_string())?;
         let folder = self.folder(ctx, attempt, &fields).await?;
         prepare(attempt, &arguments.log).await.map_err(|error| format!("the script's files can't be made: {error}"))?;
+        // As late as can be: a value that was changed while the stage waited for its turn is the one that counts.
+        let secrets = self.handover(ctx).await?;
+        arguments.secrets = !secrets.is_empty();
         let mut child = self.spawn(attempt, &arguments, env, folder).map_err(|error| match error.raw_os_error() {
             Some(code) if code == nix::errno::Errno::E2BIG as i32 => {
                 "`command` and `env` together are longer than the system passes to a program: put the script into a \
@@ -77,6 +84,7 @@ impl Script {
             }
             _ => format!("the script's supervisor {} can't be started: {error}", self.deps.supervisor.display()),
         })?;
+        hand_over(&mut child, secrets).await?;
         match first_word(&mut child).await.as_str() {
             CLAIMED => self.follow(ctx, attempt, child, slot).await,
             // One that was started before a crash has begun: it is the one to watch.
@@ -90,6 +98,24 @@ impl Script {
                 self.look_again(ctx, attempt).await
             }
         }
+    }
+
+    /// The script's secrets, and what its log must not show.
+    async fn handover(&self, ctx: &StageContext) -> Result<Handover, String> {
+        let revealed = reveal(ctx, &self.deps.secrets).await?;
+        let mut env = BTreeMap::new();
+        if revealed.has_secrets() {
+            let fields = Fields::read(revealed.fields())?;
+            let is_secret = |name: &str| revealed.is_secret(&format!("/env/{}", pointer_step(name)));
+            env.extend(
+                fields
+                    .env()?
+                    .into_iter()
+                    .filter(|(name, _)| is_secret(name))
+                    .map(|(name, value)| (name.to_owned(), value)),
+            );
+        }
+        Ok(Handover::new(env, &self.deps.secrets.masked_values().await))
     }
 
     /// The checkout that the script runs in, and the folder within.
@@ -118,7 +144,7 @@ impl Script {
             .env_clear()
             .envs(env)
             .current_dir(folder)
-            .stdin(Stdio::null())
+            .stdin(if arguments.secrets { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(attempt.complaints()?)
             .kill_on_drop(false)
@@ -180,6 +206,16 @@ async fn prepare(attempt: &Attempt, log: &Path) -> io::Result<()> {
         std::fs::OpenOptions::new().create(true).append(true).open(output).map(drop)
     })
     .await
+}
+
+/// Tells a supervisor the secrets, which it waits for.
+async fn hand_over(child: &mut Child, secrets: Handover) -> Result<(), String> {
+    let Some(mut pipe) = child.stdin.take() else { return Ok(()) };
+    let bytes = secrets.to_bytes().map_err(|error| error.to_string())?;
+    drop(secrets);
+    // If it has ended meanwhile, it says why elsewhere; the end of the pipe is its end of the secrets.
+    let _gone = pipe.write_all(&bytes).await;
+    Ok(())
 }
 
 /// What a supervisor says about its claim; nothing if it ended before.

@@ -15,12 +15,14 @@
 //! running twice does harm. A script whose result is known is never run again for a restart's sake.
 //!
 //! A script sees a clean environment (see `environment`) and runs in its execution's checkout. Its `command` is passed
-//! on as it stands: values reach it by `env`, so that no pull request's title is ever read by a shell.
+//! on as it stands: values reach it by `env`, so that no pull request's title is ever read by a shell. Secrets do, too;
+//! how they get there without being written down stands in `handover`.
 
 mod attempt;
 mod ending;
 mod environment;
 mod fields;
+mod handover;
 mod launch;
 mod outputs;
 pub mod supervisor;

@@ -1,12 +1,14 @@
 //! What a script wrote to the file named by `LONGBOAT_OUTPUT`: lines `key=value`, which become outputs.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
 use serde_json::{Map, Value};
+
+use crate::secret::Masker;
 
 /// The most bytes that a script may write. Outputs stand in the journal; data goes into files.
 const LIMIT: u64 = 64 * 1024;
@@ -26,6 +28,24 @@ pub(super) fn read(file: &Path) -> (Map<String, Value>, Option<String>) {
             Err(_) => (Map::new(), Some("the outputs are not UTF-8 text".to_owned())),
         },
     }
+}
+
+/// Takes secrets out of the outputs, once nobody writes them any more. What [`read`] refuses is left for it to refuse.
+pub(super) fn mask(file: &Path, masker: &Masker) -> io::Result<()> {
+    let Ok(bytes) = bytes_of(file) else { return Ok(()) };
+    if bytes.is_empty() || masker.is_empty() || bytes.len() as u64 > LIMIT {
+        return Ok(());
+    }
+    let mut stream = masker.stream();
+    let mut masked = stream.push(&bytes);
+    masked.extend(stream.finish());
+    if masked == bytes {
+        return Ok(());
+    }
+    let mut draft = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(file))?;
+    draft.write_all(&masked)?;
+    draft.persist(file)?;
+    Ok(())
 }
 
 /// A script can put anything in the file's place: neither a link nor a pipe is read.

@@ -3,6 +3,7 @@
 mod bad;
 mod commit;
 mod kill;
+mod secrets;
 mod terminal;
 #[cfg(feature = "otlp")]
 mod traces;

@@ -17,6 +17,8 @@ pub(in super::super) struct Arguments {
     pub(in super::super) log_limit: u64,
     /// The time between SIGTERM and SIGKILL.
     pub(in super::super) grace: Duration,
+    /// Whether it reads secrets from its standard input before it begins.
+    pub(in super::super) secrets: bool,
     /// The program and its arguments.
     pub(in super::super) argv: Vec<OsString>,
 }
@@ -24,7 +26,7 @@ pub(in super::super) struct Arguments {
 impl Arguments {
     pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut args = args.into_iter();
-        let (mut dir, mut log, mut log_limit, mut grace) = (None, None, None, DEFAULT_GRACE);
+        let (mut dir, mut log, mut log_limit, mut grace, mut secrets) = (None, None, None, DEFAULT_GRACE, false);
         while let Some(flag) = args.next() {
             if flag == "--" {
                 let argv: Vec<OsString> = args.collect();
@@ -34,7 +36,7 @@ impl Arguments {
                 let dir = dir.ok_or("--dir is missing")?;
                 let log = log.ok_or("--log is missing")?;
                 let log_limit = log_limit.ok_or("--log-limit is missing")?;
-                return Ok(Self { dir, log, log_limit, grace, argv });
+                return Ok(Self { dir, log, log_limit, grace, secrets, argv });
             }
             let flag = flag.to_string_lossy().into_owned();
             let value = args.next().ok_or_else(|| format!("{flag} has no value"))?;
@@ -43,6 +45,7 @@ impl Arguments {
                 "--log" => log = Some(PathBuf::from(value)),
                 "--log-limit" => log_limit = Some(number(&flag, &value)?),
                 "--grace" => grace = Duration::from_millis(number(&flag, &value)?),
+                "--secrets" if value == "stdin" => secrets = true,
                 _ => return Err(format!("{flag} isn't known")),
             }
         }
@@ -53,7 +56,11 @@ impl Arguments {
     pub(in super::super) fn to_args(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["--dir".into(), (&self.dir).into(), "--log".into(), (&self.log).into()];
         args.extend(["--log-limit".into(), self.log_limit.to_string().into()]);
-        args.extend(["--grace".into(), self.grace.as_millis().to_string().into(), "--".into()]);
+        args.extend(["--grace".into(), self.grace.as_millis().to_string().into()]);
+        if self.secrets {
+            args.extend(["--secrets".into(), "stdin".into()]);
+        }
+        args.push("--".into());
         args.extend(self.argv.iter().cloned());
         args
     }
@@ -75,9 +82,12 @@ mod tests {
             log: "/l".into(),
             log_limit: 1,
             grace: Duration::from_millis(1500),
+            secrets: true,
             argv: vec!["sh".into(), "--".into(), "--dir".into()],
         };
-        assert_eq!(Arguments::parse(arguments.to_args()), Ok(arguments));
+        assert_eq!(Arguments::parse(arguments.to_args()).as_ref(), Ok(&arguments));
+        let plain = Arguments { secrets: false, ..arguments };
+        assert_eq!(Arguments::parse(plain.to_args()), Ok(plain));
     }
 
     #[test]

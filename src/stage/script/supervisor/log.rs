@@ -4,11 +4,42 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 
+use crate::secret::{MaskStream, Masker};
+
 /// The end of what was printed is where errors stand: this much of it is kept, however long the log is.
 const TAIL: usize = 64 * 1024;
 
+/// A log that never shows a secret: masked on the way in, so that no limit and no reader can come before.
+pub(super) struct MaskedLog {
+    log: BoundedLog,
+    masks: MaskStream,
+}
+
+impl MaskedLog {
+    pub(super) fn new(file: File, limit: u64, masker: &Masker) -> Self {
+        Self { log: BoundedLog::new(file, limit), masks: masker.stream() }
+    }
+
+    /// Takes what the command printed.
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.log.write(&self.masks.push(bytes));
+    }
+
+    /// Adds a line of Longboat's own.
+    pub(super) fn note(&mut self, line: &str) {
+        self.log.note(line);
+    }
+
+    /// See [`BoundedLog::finish`].
+    pub(super) fn finish(self) -> Option<String> {
+        let Self { mut log, masks } = self;
+        log.write(&masks.finish());
+        log.finish()
+    }
+}
+
 /// Keeps the beginning of what is written to it in a file, as it comes, and at the end adds the last part.
-pub(super) struct BoundedLog {
+struct BoundedLog {
     file: File,
     /// How many more bytes go straight to the file.
     room: u64,
@@ -21,7 +52,7 @@ pub(super) struct BoundedLog {
 }
 
 impl BoundedLog {
-    pub(super) fn new(file: File, limit: u64) -> Self {
+    fn new(file: File, limit: u64) -> Self {
         let tail_limit = TAIL.min(usize::try_from(limit / 4).unwrap_or(TAIL));
         Self {
             file,
@@ -36,7 +67,7 @@ impl BoundedLog {
     }
 
     /// Takes what the command printed. A full disk doesn't stop the command; see [`Self::finish`].
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         let fits = usize::try_from(self.room).map_or(bytes.len(), |room| room.min(bytes.len()));
         let (head, rest) = bytes.split_at(fits);
         self.put(head);
@@ -54,13 +85,13 @@ impl BoundedLog {
     }
 
     /// Adds a line of Longboat's own, which counts for no limit.
-    pub(super) fn note(&mut self, line: &str) {
+    fn note(&mut self, line: &str) {
         let start = if self.ends_in_line { "" } else { "\n" };
         self.put(format!("{start}[longboat] {line}\n").as_bytes());
     }
 
     /// Writes the end that was kept. Yields why some of the log is missing, if the disk refused it.
-    pub(super) fn finish(mut self) -> Option<String> {
+    fn finish(mut self) -> Option<String> {
         if self.left_out > 0 {
             self.note(&format!("{} bytes are left out here", self.left_out));
         }

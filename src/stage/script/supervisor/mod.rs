@@ -4,7 +4,9 @@
 //! print, notices how the command ends, ends what the command left behind, and writes down the result. To end a
 //! script, Longboat sends it SIGTERM. It is told everything on its command line and by its environment and folder,
 //! which are the script's, and answers through the files of the attempt; on its standard output it says one
-//! word, so that Longboat needn't look for the claim.
+//! word, so that Longboat needn't look for the claim. Secrets come through its standard input, before it claims the
+//! attempt; it keeps them in memory alone, gives the script its variables, and masks what the script says in log and
+//! outputs, also when Longboat itself is gone.
 //!
 //! A service manager that ends a service with all its processes (systemd does, unless the unit says
 //! `KillMode=process`) reaches supervisors as well: each then ends its script, whose stage fails and says so.
@@ -34,9 +36,12 @@ use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, End, Ended, Process};
+use super::handover::Handover;
+use super::outputs;
 use crate::process::descendants;
+use crate::secret::Masker;
 pub(super) use arguments::Arguments;
-use log::BoundedLog;
+use log::MaskedLog;
 
 /// What the supervisor says when it has the claim.
 pub(super) const CLAIMED: &str = "claimed";
@@ -70,6 +75,10 @@ fn supervise(arguments: &Arguments) -> io::Result<()> {
     // A session of its own: no terminal, and no part in what happens to Longboat's process group. It is refused
     // to a process that leads a group already, which is as good.
     let _ = nix::unistd::setsid();
+    // Whoever may read the memory or the environment of this user's processes gets nothing here.
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false)?;
+    let secrets = if arguments.secrets { Handover::read(io::stdin().lock())? } else { Handover::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the claim: from here on SIGTERM is a request, and no child's end goes unnoticed.
@@ -80,7 +89,9 @@ fn supervise(arguments: &Arguments) -> io::Result<()> {
             return Ok(());
         };
         say(CLAIMED);
-        let ended = run(arguments, &attempt, arrivals).await?;
+        let masker = secrets.masker();
+        let ended = run(arguments, &secrets, &masker, &attempt, arrivals).await?;
+        outputs::mask(&attempt.output(), &masker)?;
         attempt.note_end(&ended)
     })
 }
@@ -118,13 +129,19 @@ impl Signals {
     }
 }
 
-async fn run(arguments: &Arguments, attempt: &Attempt, arrivals: Signals) -> io::Result<Ended> {
+async fn run(
+    arguments: &Arguments,
+    secrets: &Handover,
+    masker: &Masker,
+    attempt: &Attempt,
+    arrivals: Signals,
+) -> io::Result<Ended> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
     let file = OpenOptions::new().create(true).append(true).open(&arguments.log)?;
-    let mut log = BoundedLog::new(file, arguments.log_limit);
+    let mut log = MaskedLog::new(file, arguments.log_limit, masker);
     let (reader, writer) = io::pipe()?;
-    let command = match start(&arguments.argv, writer) {
+    let command = match start(&arguments.argv, secrets, writer) {
         Ok(command) => command,
         Err(error) => {
             let reason = format!("`{}` can't be started: {error}", arguments.argv[0].display());
@@ -149,10 +166,17 @@ async fn run(arguments: &Arguments, attempt: &Attempt, arrivals: Signals) -> io:
     watch.finish(arrivals).await
 }
 
-/// Starts the command in a process group of its own; everything it prints goes to `output`.
-fn start(argv: &[OsString], output: io::PipeWriter) -> io::Result<Pid> {
+/// Starts the command in a process group of its own; everything it prints goes to `output`. Its environment is this
+/// process's, and the variables with secrets.
+fn start(argv: &[OsString], secrets: &Handover, output: io::PipeWriter) -> io::Result<Pid> {
     let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+    command
+        .envs(&secrets.env)
+        .args(&argv[1..])
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0);
     // Never waited for through this handle: `Watch::reap` collects every child, own and adopted.
     let pid = command.spawn()?.id();
     i32::try_from(pid).map(Pid::from_raw).map_err(io::Error::other)
@@ -171,7 +195,7 @@ struct Watch {
     command: Pid,
     output: pipe::Receiver,
     output_open: bool,
-    log: BoundedLog,
+    log: MaskedLog,
     end: Option<End>,
     cancelled: bool,
     phase: Phase,
@@ -280,7 +304,7 @@ fn is_passing(error: &io::Error) -> bool {
 
 /// Takes what is still in the pipe after the last process is gone. Read directly, because the runtime knows only of
 /// the pipe's past. A writer that isn't of the script (somebody was handed the pipe) is not waited for.
-fn drain(output: pipe::Receiver, log: &mut BoundedLog, buffer: &mut [u8]) -> io::Result<()> {
+fn drain(output: pipe::Receiver, log: &mut MaskedLog, buffer: &mut [u8]) -> io::Result<()> {
     let mut pipe = File::from(output.into_nonblocking_fd()?);
     for _ in 0..=PIPE_CAPACITY / buffer.len() {
         match pipe.read(buffer) {
