@@ -17,8 +17,8 @@ use longboat::engine::{
     CancelReason, Effect, Engine, EngineOptions, Outcome, Registry, StageContext, StageHandler, Wake,
 };
 use longboat::model::{
-    ApplicationName, Cause, CommitSha, Dialect, ExecutionId, ExecutionKey, NewExecution, OnFailure, Pipeline,
-    PipelineName, ReportTarget, RepositoryName, Stage, StageId, Status,
+    ApplicationName, Artifacts, Cause, CommitSha, Dialect, ExecutionId, ExecutionKey, NewExecution, OnFailure,
+    Pipeline, PipelineName, ReportTarget, RepositoryName, Stage, StageId, Status,
 };
 use longboat::store::{Append, Created, Store, StoreOptions};
 use serde_json::{Map, Value};
@@ -74,6 +74,8 @@ fn execution(kind: &str, reports: bool) -> Result<NewExecution, Failure> {
             on_failure: OnFailure::Halt,
             timeout: None,
             retry: None,
+            expected_artifacts: Vec::new(),
+            group: None,
             fields: Map::new(),
             raw: Vec::new(),
             secret: Vec::new(),
@@ -89,6 +91,7 @@ fn execution(kind: &str, reports: bool) -> Result<NewExecution, Failure> {
         environment: None,
         parameters: Vec::new(),
         triggers: Vec::new(),
+        expected_artifacts: Vec::new(),
         concurrency: None,
         timeout: None,
         stages,
@@ -111,6 +114,7 @@ fn execution(kind: &str, reports: bool) -> Result<NewExecution, Failure> {
         repository: Some(repository),
         commit: Some(commit),
         report: reports.then_some(target),
+        artifacts: Artifacts::default(),
         correlation_id: None,
         created_at: Clock::system().now(),
     })

@@ -12,8 +12,11 @@ use super::executions::view;
 use super::guard::Actor;
 use super::problem::{Problem, fault};
 use super::request::{Payload, parse};
-use crate::model::CommitSha;
+use crate::model::{Artifact, CommitSha};
 use crate::trigger::{ManualStart, StartError};
+
+/// The most artifacts that come with a start.
+const MAX_ARTIFACTS: usize = 100;
 
 /// The longest correlation id, in characters.
 const MAX_CORRELATION_ID: usize = 200;
@@ -23,6 +26,8 @@ const MAX_CORRELATION_ID: usize = 200;
 pub(super) struct Start {
     #[serde(default)]
     parameters: Map<String, Value>,
+    #[serde(default)]
+    artifacts: Vec<Artifact>,
     commit: Option<String>,
     correlation_id: Option<String>,
 }
@@ -39,6 +44,7 @@ pub(super) async fn start(
         application: parse(&application, "application")?,
         pipeline: parse(&pipeline, "pipeline")?,
         parameters: request.parameters,
+        artifacts: request.artifacts,
         commit,
         actor: Some(by),
         correlation_id,
@@ -58,6 +64,9 @@ fn check(request: &Start) -> Result<(Option<CommitSha>, Option<String>), Problem
     let commit = request.commit.as_deref().map(CommitSha::parse).transpose();
     if let Err(error) = &commit {
         faults.push(fault("commit", error.to_string()));
+    }
+    if request.artifacts.len() > MAX_ARTIFACTS {
+        faults.push(fault("artifacts", format!("must be {MAX_ARTIFACTS} at most")));
     }
     if let Some(id) = &request.correlation_id
         && (id.is_empty() || id.chars().count() > MAX_CORRELATION_ID || id.chars().any(char::is_control))
@@ -83,6 +92,11 @@ impl From<StartError> for Problem {
                 });
                 let detail = "the parameters are not what the pipeline declares";
                 Self::unprocessable("invalid-parameters", detail).with_errors(faults.collect())
+            }
+            StartError::Artifacts(problems) => {
+                let faults = problems.iter().map(|problem| fault("artifacts", problem.to_string()));
+                let detail = "artifacts that the pipeline expects can't be told: give each exactly once";
+                Self::unprocessable("invalid-artifacts", detail).with_errors(faults.collect())
             }
             StartError::NoCommit(_) => Self::unprocessable("unknown-commit", text),
             StartError::Git(_) => Self::bad_gateway(text),

@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::checkouts::FromMirrors;
+use super::past::FromStore;
 use crate::clock::Clock;
 use crate::engine::{Engine, EngineOptions, Handle};
 use crate::secret::Secrets;
@@ -39,6 +40,7 @@ impl Core {
         let mut deps = StageDeps::new(Arc::new(FromMirrors(repositories.clone())), state_dir.to_owned());
         deps.secrets = secrets;
         deps.max_scripts = running_stages;
+        deps.executions = FromStore::shared(&store);
         let registry = stage::registry(deps);
         let options = EngineOptions { max_running_effects: running_stages, ..EngineOptions::default() };
         let engine = Engine::start(store.clone(), clock.clone(), registry, options).await?;

@@ -9,6 +9,7 @@ mod core;
 mod figures;
 mod forges;
 mod local;
+mod past;
 
 pub use forges::forges;
 pub use local::Local;
@@ -157,6 +158,7 @@ impl App {
             application: newest.application,
             pipeline: newest.pipeline,
             parameters: Map::new(),
+            artifacts: Vec::new(),
             commit: None,
             actor: None,
             correlation_id: None,

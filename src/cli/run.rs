@@ -16,7 +16,8 @@ use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Judgment, Verdict};
 use crate::model::{
-    Cause, CauseKind, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StageView, Status, humanize,
+    Artifact, Cause, CauseKind, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StageView, Status,
+    humanize,
 };
 use crate::{git, trigger};
 
@@ -34,6 +35,9 @@ pub struct Args {
     /// A parameter; may be given several times
     #[arg(long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
+    /// An artifact, as JSON like '{"type": "docker/image", "name": "shop", "version": "1.2"}'; may be given several times
+    #[arg(long = "artifact", value_name = "JSON")]
+    artifacts: Vec<String>,
 }
 
 /// Runs the command.
@@ -41,12 +45,18 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.file)?;
     let Some(pipeline) = choose(&args, &tree)? else { return Ok(Answer::No) };
     let parameters = parameters(&args.params, &pipeline)?;
+    let given = artifacts(&args.artifacts)?;
 
     let stop = Stop::listen()?;
     let state = tempfile::Builder::new().prefix("longboat-run-").tempdir().context("can't make a folder to work in")?;
     let bare = state.path().join("snapshot.git");
     std::fs::create_dir_all(&bare)?;
     let commit = git::snapshot(&tree.root, &bare).await?;
+    let own = trigger::commit_artifact(&tree.name, &commit, Some(&tree.branch));
+    let artifacts = trigger::resolve_given(&pipeline, given, Some(own), &[]).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}; give it with --artifact", problems.join("; "))
+    })?;
     let local = Local::start(state.path(), &tree.name, &bare).await?;
     let mut changes = local.engine().subscribe();
     let id = local
@@ -66,6 +76,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
             repository: Some(tree.name.clone()),
             commit: Some(commit),
             report: None,
+            artifacts,
             correlation_id: None,
             created_at: Clock::system().now(),
         })
@@ -101,6 +112,12 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     session.sum_up(&local, &view);
     local.shutdown().await;
     Ok(if view.status == Status::Succeeded { Answer::Yes } else { Answer::No })
+}
+
+/// The artifacts that are given.
+fn artifacts(texts: &[String]) -> anyhow::Result<Vec<Artifact>> {
+    let read = |text: &String| serde_json::from_str(text).with_context(|| format!("`{text}` is no artifact in JSON"));
+    texts.iter().map(read).collect()
 }
 
 /// The pipeline that is meant; none if the file has mistakes, which are printed.

@@ -221,6 +221,17 @@ impl Handle {
     }
 }
 
+/// An execution as [`Handle::view`] shows it, without an engine: what is committed.
+///
+/// # Errors
+/// If the database fails.
+pub async fn stored_view(store: &Store, id: ExecutionId) -> Result<Option<ExecutionView>, StoreError> {
+    let Some(stored) = store.execution(id).await? else { return Ok(None) };
+    let rows = store.journal(stored.execution.key).await?;
+    // Which types there are changes nothing about what has happened.
+    Ok(Some(view::view(&stored, &rows, Arc::default())))
+}
+
 /// What the handle asks of the engine's loop.
 #[derive(Debug)]
 pub(super) enum Request {

@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
-use crate::model::{Execution, ExecutionKey, SecretUse, Stage, StagePath};
+use crate::expression::Scope;
+use crate::model::{Execution, ExecutionKey, OnFailure, SecretUse, Stage, StagePath};
 
 /// What a stage type does. One object per type, shared by all its stages.
 #[async_trait]
@@ -38,6 +39,16 @@ pub trait StageHandler: Send + Sync + 'static {
     /// hasn't returned (whose future is dropped first), and again after a crash. The engine waits for it, but not
     /// for ever: see `EngineOptions::cancel_deadline`.
     async fn cancel(&self, ctx: &StageContext, checkpoint: Option<Value>, reason: CancelReason);
+
+    /// Whether it evaluates expressions itself, so that [`StageContext::scope`] is to be filled.
+    fn evaluates(&self) -> bool {
+        false
+    }
+
+    /// Whether what it yields are variables, which expressions of all stages after it see as `variables.<name>`.
+    fn yields_variables(&self) -> bool {
+        false
+    }
 
     /// Whether a waiting stage of this type waits for a person's judgment, so that one may be given to it.
     fn takes_judgments(&self) -> bool {
@@ -122,12 +133,12 @@ impl Outcome {
 
     /// A failure that another attempt wouldn't change.
     pub fn fail(message: impl Into<String>) -> Self {
-        Self::Fail(Failure { message: message.into(), retryable: false, outputs: Map::new() })
+        Self::Fail(Failure { message: message.into(), retryable: false, outputs: Map::new(), on_failure: None })
     }
 
     /// A failure that another attempt may not have, if the author asked for retries.
     pub fn fail_retryable(message: impl Into<String>) -> Self {
-        Self::Fail(Failure { message: message.into(), retryable: true, outputs: Map::new() })
+        Self::Fail(Failure { message: message.into(), retryable: true, outputs: Map::new(), on_failure: None })
     }
 }
 
@@ -140,6 +151,8 @@ pub struct Failure {
     pub retryable: bool,
     /// What it yielded all the same (an exit code).
     pub outputs: Map<String, Value>,
+    /// What the failure means for the pipeline, where the attempt knows better than the stage's `onFailure`.
+    pub on_failure: Option<OnFailure>,
 }
 
 /// What a person decided about a stage that asked. A handler sees it as [`Wake::Signal`], as JSON.
@@ -187,6 +200,8 @@ pub struct StageContext {
     pub fields: Map<String, Value>,
     /// Where the values of secrets belong in the fields.
     pub secrets: Vec<SecretUse>,
+    /// What the stage's expressions see, if its type [evaluates](StageHandler::evaluates) any itself; else empty.
+    pub scope: Arc<Scope>,
     /// The time.
     pub clock: Clock,
     /// Wakes a stage that waits; for a handler's own background tasks.

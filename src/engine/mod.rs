@@ -10,6 +10,7 @@
 //!   its owner, [`Handle`] the way to speak to it.
 //! - `view` and `status_text` are what people see of it.
 
+mod artifacts;
 mod decide;
 mod entry;
 mod evaluate;
@@ -25,7 +26,8 @@ mod state;
 mod status_text;
 mod view;
 
-pub use handle::{Changed, EngineError, Handle};
+pub use artifacts::produced;
+pub use handle::{Changed, EngineError, Handle, stored_view};
 pub use handler::{
     CancelReason, Effect, Failure, Judgment, Outcome, SentSignal, SignalError, Signals, StageContext, StageHandler,
     Verdict, Wake,

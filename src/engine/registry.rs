@@ -20,7 +20,13 @@ impl Registry {
     /// A registry of these handlers. Of two handlers for one type, the later is served.
     pub fn new(handlers: Vec<Arc<dyn StageHandler>>) -> Self {
         let kinds = handlers.iter().enumerate().map(|(slot, handler)| {
-            let kind = Kind { slot, effect: handler.effect(), takes_judgments: handler.takes_judgments() };
+            let kind = Kind {
+                slot,
+                effect: handler.effect(),
+                takes_judgments: handler.takes_judgments(),
+                evaluates: handler.evaluates(),
+                yields_variables: handler.yields_variables(),
+            };
             (handler.kind().to_owned(), kind)
         });
         let kinds = Arc::new(Kinds(kinds.collect()));
@@ -67,6 +73,10 @@ pub struct Kind {
     pub effect: Effect,
     /// Whether its waiting stages wait for a person's judgment.
     pub takes_judgments: bool,
+    /// Whether its handler evaluates expressions itself.
+    pub evaluates: bool,
+    /// Whether its outputs are variables of the stages after it.
+    pub yields_variables: bool,
 }
 
 impl Kinds {
@@ -82,11 +92,19 @@ impl Kinds {
         names
     }
 
-    /// These types, for tests of the core; the one named `ask` takes judgments.
+    /// These types, for tests of the core; the one named `ask` takes judgments, `look` evaluates expressions, `set`
+    /// yields variables.
     #[cfg(test)]
     pub fn of(kinds: &[(&str, Effect)]) -> Arc<Self> {
         let kind = |(slot, (name, effect)): (usize, &(&str, Effect))| {
-            (name.to_string(), Kind { slot, effect: *effect, takes_judgments: *name == "ask" })
+            let kind = Kind {
+                slot,
+                effect: *effect,
+                takes_judgments: *name == "ask",
+                evaluates: *name == "look",
+                yields_variables: *name == "set",
+            };
+            (name.to_string(), kind)
         };
         Arc::new(Self(kinds.iter().enumerate().map(kind).collect()))
     }

@@ -15,6 +15,8 @@ use cel::common::types::{CelBool, CelBytes, CelList, CelMap, CelOptional, CelStr
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{Env, ExecutionError, IdedExpr};
 
+use super::helpers;
+
 /// The steps that one evaluation may take: rounds of loops and values made in them. A fraction of a second.
 const STEPS: u64 = 200_000;
 /// The steps that a regular expression counts as: it has to be compiled.
@@ -44,7 +46,7 @@ impl Budget {
         self.0.load(Ordering::Relaxed) == 0
     }
 
-    fn spend(&self, steps: u64) -> Result<(), ExecutionError> {
+    pub(super) fn spend(&self, steps: u64) -> Result<(), ExecutionError> {
         let left = self.0.load(Ordering::Relaxed).saturating_sub(steps);
         self.0.store(left, Ordering::Relaxed);
         if left == 0 { Err(ExecutionError::function_error(VARIABLE, "spent")) } else { Ok(()) }
@@ -115,6 +117,9 @@ fn rewrite(mut node: IdedExpr, loops: bool) -> IdedExpr {
                     let arguments = call.target.take().map(|target| *target).into_iter().chain(call.args.drain(..));
                     return counted(MATCHES, arguments.collect());
                 }
+                name if call.target.is_none() && helpers::find(name).is_some() => {
+                    return helpers::rewrite(name, call.args.drain(..).collect());
+                }
                 _ => {}
             }
         }
@@ -175,7 +180,7 @@ fn keep<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executi
 }
 
 /// What a value counts: one for each part, and one for each 16 bytes of text.
-fn weight(value: &dyn Val) -> u64 {
+pub(super) fn weight(value: &dyn Val) -> u64 {
     let bytes = |length: usize| 1 + u64::try_from(length / 16).unwrap_or(u64::MAX);
     if let Some(text) = value.downcast_ref::<CelString>() {
         bytes(text.inner().len())
@@ -187,6 +192,18 @@ fn weight(value: &dyn Val) -> u64 {
         1 + map.inner().iter().map(|(key, value)| weight(key.inner()) + weight(value.as_ref())).sum::<u64>()
     } else {
         1 + value.downcast_ref::<CelOptional>().and_then(CelOptional::option).map_or(0, weight)
+    }
+}
+
+/// What a JSON value counts, likewise.
+pub(super) fn weight_of_json(value: &serde_json::Value) -> u64 {
+    use serde_json::Value;
+    let bytes = |length: usize| 1 + u64::try_from(length / 16).unwrap_or(u64::MAX);
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+        Value::String(text) => bytes(text.len()),
+        Value::Array(items) => 1 + items.iter().map(weight_of_json).sum::<u64>(),
+        Value::Object(map) => 1 + map.iter().map(|(key, item)| bytes(key.len()) + weight_of_json(item)).sum::<u64>(),
     }
 }
 

@@ -42,6 +42,21 @@ pub(super) fn from_json<'v>(value: &'v Value, paths: &[&[String]]) -> Box<dyn Va
     }
 }
 
+/// A JSON value as CEL sees it, with texts of its own.
+pub(super) fn from_owned_json<'v>(value: Value) -> Box<dyn Val + 'v> {
+    match value {
+        Value::Null => Box::new(CelNull),
+        Value::Bool(flag) => Box::new(CelBool::from(flag)),
+        Value::Number(number) => from_number(&number),
+        Value::String(text) => Box::new(CelString::from(text)),
+        Value::Array(items) => Box::new(CelList::from(items.into_iter().map(from_owned_json).collect::<Vec<_>>())),
+        Value::Object(map) => {
+            let entry = |(key, item): (String, Value)| (CelMapKey::String(CelString::from(key)), from_owned_json(item));
+            Box::new(CelMap::from(map.into_iter().map(entry).collect::<Entries<'v>>()))
+        }
+    }
+}
+
 type Entries<'v> = HashMap<CelMapKey<'v>, Box<dyn Val + 'v>>;
 
 fn entries<'v, 'p>(found: impl Iterator<Item = (&'v String, &'v Value, Vec<&'p [String]>)>) -> Entries<'v> {

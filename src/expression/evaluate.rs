@@ -6,7 +6,8 @@ use cel::{Context, IdedExpr};
 use serde_json::Value;
 
 use super::budget::{self, Budget};
-use super::parse::{Body, with_stack};
+use super::helpers::{self, Lookup};
+use super::parse::{Body, LooksUp, with_stack};
 use super::{Expression, ExpressionError, Scope, cel_value, language, run_error};
 use crate::diagnostic::Code;
 
@@ -30,6 +31,12 @@ impl Expression {
         }
     }
 
+    /// The values that the expression's references have in a scope, as far as they are short: "`parameters.n` is 4".
+    pub fn values_in(&self, scope: &Scope) -> Option<String> {
+        let seen = run_error::values_seen(self, scope, "");
+        (!seen.is_empty()).then_some(seen)
+    }
+
     fn run(&self, tree: &IdedExpr, scope: &Scope) -> Result<Value, ExpressionError> {
         let mut context = Context::with_env(language::environment());
         let mut wanted: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
@@ -41,6 +48,10 @@ impl Expression {
                 context.add_variable_as_val(root, cel_value::from_json(value, &paths));
             }
         }
+        let named: Vec<&str> = self.calls().iter().map(|call| call.name.as_str()).collect();
+        let names = (self.looks_up() == LooksUp::Named).then_some(named.as_slice());
+        let lookup = Lookup::new(scope, self.looks_up() != LooksUp::Nothing, names);
+        context.add_variable_as_val(helpers::SCOPE, Box::new(lookup));
         let budget = Budget::new();
         context.add_variable_as_val(budget::VARIABLE, Box::new(budget.clone()));
         let outcome = cel::Value::resolve_val(tree, &context);

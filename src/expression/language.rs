@@ -1,5 +1,5 @@
-//! The dialect of CEL that expressions are written in: its standard library, nothing else. Functions that a
-//! pipeline could miss (Spinnaker's helpers) get words of their own. `secret` is no function that is evaluated: see
+//! The dialect of CEL that expressions are written in: its standard library, and the functions of [`helpers`].
+//! Functions that a pipeline could miss get words of their own. `secret` is no function that is evaluated: see
 //! [`super::Expression::secret`].
 
 use std::sync::{Arc, LazyLock};
@@ -7,11 +7,12 @@ use std::sync::{Arc, LazyLock};
 use cel::Env;
 use cel::parser::Parser;
 
-use super::budget;
+use super::{budget, helpers};
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
     budget::declare(&mut environment);
+    helpers::declare(&mut environment);
     Arc::new(environment)
 });
 
@@ -83,6 +84,26 @@ const FUNCTIONS: &[&str] = &[
     "uint",
 ];
 
+/// How many arguments the functions called as `name(...)` take; those not listed take one.
+const ARITIES: &[(&str, usize)] = &[("matches", 2)];
+
+fn functions() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().copied().chain(helpers::HELPERS.iter().map(|helper| helper.name))
+}
+
+/// What is wrong with calling `name(...)` with so many arguments: a message and how a call is written.
+pub(super) fn refuse_arguments(name: &str, count: usize) -> Option<(String, Option<String>)> {
+    let helper = helpers::find(name);
+    let listed = || ARITIES.iter().find(|(listed, _)| *listed == name).map_or(1, |(_, arity)| *arity);
+    let arity = helper.map_or_else(listed, |helper| helper.arity);
+    if count == arity || helper.is_none() && !FUNCTIONS.contains(&name) {
+        return None;
+    }
+    let s = if arity == 1 { "" } else { "s" };
+    let form = helper.map(|helper| format!("write `{}`", helper.form));
+    Some((format!("`{name}` takes {arity} argument{s}, not {count}"), form))
+}
+
 /// Functions called as `value.name(...)`.
 const METHODS: &[&str] = &[
     "all",
@@ -130,8 +151,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("count", "size(value)"),
     ("len", "size(value)"),
     ("length", "size(value)"),
-    ("toInt", "int(value)"),
-    ("toFloat", "double(value)"),
+    ("now", "execution.startTime` or `execution.createdTime"),
+    ("stageByRefId", "stage(id)"),
     ("toString", "string(value)"),
 ];
 
@@ -156,7 +177,8 @@ pub(super) fn refuse_call(name: &str, method: bool) -> Option<(String, Option<St
     if let Some((_, form)) = MACROS.iter().find(|(macro_name, _)| *macro_name == name) {
         return Some((format!("`{name}` is called in a wrong way"), Some(format!("write it as in `{form}`"))));
     }
-    if if method { METHODS } else { FUNCTIONS }.contains(&name) {
+    let known: Vec<&str> = if method { METHODS.to_vec() } else { functions().collect() };
+    if known.contains(&name) {
         return None;
     }
     if name == SECRET {
@@ -164,13 +186,12 @@ pub(super) fn refuse_call(name: &str, method: bool) -> Option<(String, Option<St
             "write `${ secret(\"name\") }` with the name in quotes; other text stands before and after the braces";
         return Some(("`secret(...)` has to be a whole expression of its own".to_owned(), Some(hint.to_owned())));
     }
-    let known = if method { METHODS } else { FUNCTIONS };
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|(_, form)| *form);
     let hint = if let Some(form) = other {
         Some(format!("write `{form}`"))
     } else if !method && METHODS.contains(&name) {
         Some(format!("write `value.{name}(...)`"))
-    } else if method && FUNCTIONS.contains(&name) {
+    } else if method && functions().any(|known| known == name) {
         Some(format!("write `{name}(value)`"))
     } else {
         crate::diagnostic::nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
@@ -193,6 +214,9 @@ mod tests {
     fn every_function_that_is_let_through_exists() {
         for name in FUNCTIONS {
             assert!(!is_undeclared(&format!("{name}(1)")), "{name}");
+        }
+        for helper in helpers::HELPERS {
+            assert!(helper.form.starts_with(helper.name), "{}", helper.name);
         }
         for name in METHODS {
             let missing = is_undeclared(&format!("'x'.{name}('y')")) && is_undeclared(&format!("[1].{name}(x, true)"));

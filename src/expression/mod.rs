@@ -11,6 +11,7 @@ mod cache;
 mod cel_value;
 mod evaluate;
 mod fields;
+mod helpers;
 mod language;
 mod lex;
 mod parse;
@@ -26,8 +27,9 @@ use serde_json::Value;
 use crate::diagnostic::Code;
 
 pub use fields::{FieldError, covers, resolve, resolve_with_secrets, scan_expressions};
+pub use helpers::{HelperDoc, helpers};
 pub use parse::Expression;
-pub use reference::Reference;
+pub use reference::{NamedCall, Reference};
 pub use template::{Template, has_expression};
 
 /// Why an expression can't be read or evaluated.
@@ -73,15 +75,37 @@ pub struct Scope {
     pub parameters: Value,
     /// Why the execution runs ([`crate::model::Cause`]).
     pub trigger: Value,
-    /// The execution: `id`, `application`, `pipeline`, `createdTime`.
+    /// The execution: `id`, `application`, `pipeline`, `createdTime`, `startTime`.
     pub execution: Value,
-    /// Stage id to `{status, outputs}`.
+    /// Stage id to what is known of the stage ([`Scope::STAGE`]).
     pub stages: Value,
+    /// Name to value: what the stages before this one yielded as variables, the nearest first.
+    pub variables: Value,
+    /// What `artifact(...)` looks through: `{artifacts, resolvedExpectedArtifacts}` of each stage before this one,
+    /// the nearest first, and of the start.
+    pub artifacts: Value,
 }
 
 impl Scope {
     /// The names under which expressions see the scope's parts.
-    pub const NAMES: [&'static str; 4] = ["execution", "parameters", "stages", "trigger"];
+    pub const NAMES: [&'static str; 5] = ["execution", "parameters", "stages", "trigger", "variables"];
+
+    /// What they see under `execution`.
+    pub const EXECUTION: [&'static str; 5] = ["id", "application", "pipeline", "createdTime", "startTime"];
+
+    /// What they see of each stage.
+    pub const STAGE: [&'static str; 9] =
+        ["id", "name", "type", "status", "outputs", "context", "error", "startTime", "endTime"];
+
+    /// The stage that a name means: the first with that name, else the one with that id.
+    ///
+    /// # Errors
+    /// If there is none; the message names the nearest.
+    pub fn stage_named(&self, name: &str) -> Result<&Value, String> {
+        let stages = self.stages.as_object();
+        let id = stages.and_then(|stages| helpers::stage_id(stages, name));
+        id.and_then(|id| self.stages.get(id)).ok_or_else(|| helpers::no_stage(&self.stages, name))
+    }
 
     fn get(&self, name: &str) -> Option<&Value> {
         match name {
@@ -89,6 +113,7 @@ impl Scope {
             "trigger" => Some(&self.trigger),
             "execution" => Some(&self.execution),
             "stages" => Some(&self.stages),
+            "variables" => Some(&self.variables),
             _ => None,
         }
     }

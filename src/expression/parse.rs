@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cel::IdedExpr;
 
 use super::lex::{Piece, pieces};
-use super::reference::Reference;
+use super::reference::{Found, NamedCall, Reference};
 use super::{ExpressionError, budget, cache, language, reference, syntax_error};
 use crate::model::SecretName;
 
@@ -30,6 +30,21 @@ struct Parsed {
     text: String,
     body: Body,
     references: Vec<Reference>,
+    calls: Vec<NamedCall>,
+    /// The stages that its calls look for, if all of them say so.
+    looks_up: LooksUp,
+}
+
+/// What the calls of an expression look for by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum LooksUp {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The stages of [`Expression::calls`], and artifacts.
+    Named,
+    /// Any stage: a name is computed.
+    Any,
 }
 
 /// What is evaluated.
@@ -64,15 +79,20 @@ impl Expression {
             let message = format!("the expression is longer than {} bytes", Self::MAX_LENGTH);
             return Err(ExpressionError::new(message, 0));
         }
-        let parsed = |body, references| Self(Arc::new(Parsed { text: text.to_owned(), body, references }));
+        let parsed = |body, found: Found| {
+            let Found { references, calls, looks_up } = found;
+            Self(Arc::new(Parsed { text: text.to_owned(), body, references, calls, looks_up }))
+        };
         if let Some((path, offset)) = plain_path(text) {
-            return Ok(parsed(Body::Path(path.clone()), vec![Reference { path, offset }]));
+            let references = vec![Reference { path: path.clone(), offset }];
+            let found = Found { references, ..Found::default() };
+            return Ok(parsed(Body::Path(path), found));
         }
         if let Some(known) = cache::find(text) {
             return Ok(known);
         }
-        let (body, references) = compile(text)?;
-        let expression = parsed(body, references);
+        let (body, found) = compile(text)?;
+        let expression = parsed(body, found);
         cache::keep(&expression);
         Ok(expression)
     }
@@ -86,6 +106,15 @@ impl Expression {
     /// expression itself introduces (in `all`, `map` and their like) are left out.
     pub fn references(&self) -> &[Reference] {
         &self.0.references
+    }
+
+    /// Calls of functions that look something up by a name that is written out: `stage("build").outputs`.
+    pub fn calls(&self) -> &[NamedCall] {
+        &self.0.calls
+    }
+
+    pub(super) fn looks_up(&self) -> LooksUp {
+        self.0.looks_up
     }
 
     /// Keys that hold a `-` and stand without quotes, each with the path before it: of `stages.a-b.x`,
@@ -143,19 +172,19 @@ fn plain_path(text: &str) -> Option<(Vec<String>, usize)> {
     }
 }
 
-fn compile(text: &str) -> Result<(Body, Vec<Reference>), ExpressionError> {
+fn compile(text: &str) -> Result<(Body, Found), ExpressionError> {
     let (nesting, operators) = weigh(text)?;
     with_stack(nesting > SHALLOW_NESTING || operators > FEW_OPERATORS, || {
         let (tree, source) = language::parser()
             .parse_with_source_info(text)
             .map_err(|errors| syntax_error::for_people(text, &errors))?;
         if let Some(name) = reference::secret(&tree) {
-            return Ok((Body::Secret(name?), Vec::new()));
+            return Ok((Body::Secret(name?), Found::default()));
         }
-        let references = reference::collect(text, &tree, &source)?;
+        let found = reference::collect(text, &tree, &source)?;
         let tree = budget::count_work(tree);
         let deep = reference::depth(&tree) > SHALLOW_TREE;
-        Ok((Body::Cel { tree, deep }, references))
+        Ok((Body::Cel { tree, deep }, found))
     })
 }
 

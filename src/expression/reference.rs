@@ -3,7 +3,8 @@
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, SourceInfo, operators};
 
-use super::{ExpressionError, language};
+use super::parse::LooksUp;
+use super::{ExpressionError, helpers, language};
 use crate::diagnostic::Code;
 use crate::model::SecretName;
 
@@ -17,14 +18,43 @@ pub struct Reference {
     pub offset: usize,
 }
 
-/// All references of a syntax tree, in the order in which they stand.
+/// A call of a function that looks something up by name, with the keys that follow it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedCall {
+    /// The function: `stage`, `judgment`, `triggerResolvedArtifact` and their like.
+    pub function: String,
+    /// The name that it is called with.
+    pub name: String,
+    /// The keys that follow, as far as they are written out.
+    pub keys: Vec<String>,
+    /// Where the function's name stands in the expression, in characters from its start.
+    pub offset: usize,
+}
+
+impl NamedCall {
+    /// Whether the name is that of a stage.
+    pub fn is_about_stages(&self) -> bool {
+        helpers::is_about_stages(&self.function)
+    }
+}
+
+/// What a syntax tree mentions.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) references: Vec<Reference>,
+    pub(super) calls: Vec<NamedCall>,
+    pub(super) looks_up: LooksUp,
+}
+
+/// All that a syntax tree mentions, in the order in which it stands.
 ///
 /// # Errors
-/// If the tree calls a function that doesn't exist.
-pub(super) fn collect(text: &str, tree: &IdedExpr, source: &SourceInfo) -> Result<Vec<Reference>, ExpressionError> {
-    let mut walk = Walk { text, source, bound: Vec::new(), found: Vec::new() };
+/// If the tree calls a function that doesn't exist, or with too many or too few arguments.
+pub(super) fn collect(text: &str, tree: &IdedExpr, source: &SourceInfo) -> Result<Found, ExpressionError> {
+    let mut walk = Walk { text, source, bound: Vec::new(), found: Found::default() };
     walk.visit(tree)?;
-    walk.found.sort_by_key(|reference| reference.offset);
+    walk.found.references.sort_by_key(|reference| reference.offset);
+    walk.found.calls.sort_by_key(|call| call.offset);
     Ok(walk.found)
 }
 
@@ -33,7 +63,7 @@ struct Walk<'a> {
     source: &'a SourceInfo,
     /// Variables that the expression itself introduces.
     bound: Vec<&'a str>,
-    found: Vec<Reference>,
+    found: Found,
 }
 
 impl<'a> Walk<'a> {
@@ -77,7 +107,7 @@ impl<'a> Walk<'a> {
                     if !self.bound.contains(&name) && !name.starts_with('@') && !language::is_type(name) {
                         path.push(name.to_owned());
                         path.reverse();
-                        self.found.push(Reference { path, offset: self.offset(at.id) });
+                        self.found.references.push(Reference { path, offset: self.offset(at.id) });
                     }
                     break;
                 }
@@ -99,6 +129,8 @@ impl<'a> Walk<'a> {
                 _ if std::ptr::eq(at, node) => return Ok(false),
                 _ => {
                     self.visit(at)?;
+                    path.reverse();
+                    self.follow(at, path);
                     break;
                 }
             }
@@ -109,21 +141,57 @@ impl<'a> Walk<'a> {
         Ok(true)
     }
 
-    fn check_call(&self, id: u64, call: &CallExpr) -> Result<(), ExpressionError> {
+    /// Notes the keys that follow a call by name.
+    fn follow(&mut self, node: &IdedExpr, keys: Vec<String>) {
+        let Expr::Call(call) = &node.expr else { return };
+        let offset = self.place_of(node.id, call);
+        if let Some(noted) = self.found.calls.iter_mut().find(|noted| noted.offset == offset) {
+            noted.keys = keys;
+        }
+    }
+
+    /// Notes a call that looks something up.
+    fn note(&mut self, id: u64, call: &CallExpr) {
+        if call.target.is_some() || !helpers::looks_up(&call.func_name) {
+            return;
+        }
+        if self.found.looks_up == LooksUp::Nothing {
+            self.found.looks_up = LooksUp::Named;
+        }
+        match call.args.first().map(|argument| &argument.expr) {
+            Some(Expr::Literal(LiteralValue::String(name))) => {
+                let (function, offset) = (call.func_name.clone(), self.place_of(id, call));
+                let name = name.inner().to_owned();
+                self.found.calls.push(NamedCall { function, name, keys: Vec::new(), offset });
+            }
+            _ if helpers::is_about_stages(&call.func_name) => self.found.looks_up = LooksUp::Any,
+            _ => {}
+        }
+    }
+
+    /// Where a call's name stands: the call's own place is its bracket.
+    fn place_of(&self, id: u64, call: &CallExpr) -> usize {
+        self.offset(id).saturating_sub(call.func_name.chars().count())
+    }
+
+    fn check_call(&mut self, id: u64, call: &CallExpr) -> Result<(), ExpressionError> {
         let is_operator = call.func_name.starts_with(|letter: char| !letter.is_ascii_alphabetic());
         if is_operator {
             return Ok(());
         }
+        self.note(id, call);
         match language::refuse_call(&call.func_name, call.target.is_some()) {
             Some((message, hint)) if !is_namespaced(call) => {
-                // The call's own place is its bracket; its name stands before that.
-                let bracket = self.offset(id);
-                let offset = bracket.saturating_sub(call.func_name.chars().count());
+                let offset = self.place_of(id, call);
                 let secret = call.func_name == language::SECRET;
                 let code = if secret { Code::SecretMisplaced } else { Code::ExpressionSyntax };
                 Err(ExpressionError::new(message, offset).hint(hint).code(code))
             }
-            _ => Ok(()),
+            _ if call.target.is_some() => Ok(()),
+            _ => match language::refuse_arguments(&call.func_name, call.args.len()) {
+                Some((message, hint)) => Err(ExpressionError::new(message, self.place_of(id, call)).hint(hint)),
+                None => Ok(()),
+            },
         }
     }
 

@@ -4,11 +4,13 @@ use cel::ExecutionError;
 use serde_json::Value;
 
 use super::cel_value::kind_of;
-use super::{Expression, ExpressionError, Scope};
+use super::{Expression, ExpressionError, NamedCall, Scope, helpers};
 use crate::diagnostic::{Code, nearest};
 
 /// The most keys that a message lists.
 const LISTED_KEYS: usize = 8;
+/// The most values that a message tells.
+const SEEN_VALUES: usize = 4;
 
 /// A key that isn't there.
 pub(super) struct Missing {
@@ -90,8 +92,47 @@ pub(super) fn for_people(expression: &Expression, scope: &Scope, error: &Executi
         let message = format!("`{}`: {}", quoted(expression.text()), missing.message);
         return ExpressionError::new(message, offset).hint(missing.hint).code(Code::UnknownVariable);
     }
-    let (reason, hint) = reason(error);
+    let (mut reason, hint) = reason(error);
+    let seen = values_seen(expression, scope, &reason);
+    if !seen.is_empty() {
+        reason.extend(["; ", seen.as_str()]);
+    }
     ExpressionError::new(format!("`{}`: {reason}", quoted(expression.text())), 0).hint(hint)
+}
+
+/// The values that the expression's references had, as far as they are short and a message doesn't say them already.
+pub(super) fn values_seen(expression: &Expression, scope: &Scope, said: &str) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for (path, written) in mentioned(expression, scope) {
+        let Ok(value) = lookup(scope, &path) else { continue };
+        let text = value.to_string();
+        let known = seen.iter().any(|other| other.starts_with(&format!("`{written}` ")));
+        if seen.len() < SEEN_VALUES && !known && text.chars().count() <= 60 && !said.contains(&text) {
+            seen.push(format!("`{written}` is {text}"));
+        }
+    }
+    seen.join(", ")
+}
+
+/// The paths in a scope that an expression mentions, each as it is written.
+fn mentioned(expression: &Expression, scope: &Scope) -> Vec<(Vec<String>, String)> {
+    let references =
+        expression.references().iter().map(|reference| (reference.path.clone(), path_text(&reference.path)));
+    let calls = expression.calls().iter().filter_map(|call| {
+        let path = path_of_call(scope, call)?;
+        let written = std::iter::once(format!("{}(\"{}\")", call.function, call.name)).chain(call.keys.iter().cloned());
+        Some((path, path_text(&written.collect::<Vec<_>>())))
+    });
+    references.chain(calls).collect()
+}
+
+/// The path of what a call with keys behind it is about.
+fn path_of_call(scope: &Scope, call: &NamedCall) -> Option<Vec<String>> {
+    if call.function != "stage" {
+        return None;
+    }
+    let id = helpers::stage_id(scope.stages.as_object()?, &call.name)?;
+    Some([&["stages".to_owned(), id.clone()], call.keys.as_slice()].concat())
 }
 
 /// The reference that `error` is about: CEL names the key alone.
@@ -102,13 +143,15 @@ fn missing_reference(expression: &Expression, scope: &Scope, error: &ExecutionEr
         ExecutionError::NoSuchOverload(overload) if matches!(overload.function(), "_._" | "_[_]") => None,
         _ => return None,
     };
-    expression.references().iter().find_map(|reference| {
-        let mut missing = lookup(scope, &reference.path).err()?;
+    let references = expression.references().iter().map(|reference| (reference.path.clone(), reference.offset));
+    let calls = expression.calls().iter().filter_map(|call| Some((path_of_call(scope, call)?, call.offset)));
+    references.chain(calls).find_map(|(path, offset)| {
+        let mut missing = lookup(scope, &path).err()?;
         if key.is_some_and(|key| key != missing.key) {
             return None;
         }
         missing.hint = quoting(expression, scope).or(missing.hint);
-        Some((missing, reference.offset))
+        Some((missing, offset))
     })
 }
 

@@ -11,6 +11,7 @@ fn scope() -> Scope {
         trigger: json!({"branch": "main", "tag": null}),
         execution: json!({"id": "e1"}),
         stages: json!({"build": {"status": "SUCCEEDED", "outputs": {"image": "shop:1"}}, "a-b": {"status": "FAILED"}}),
+        ..Scope::default()
     }
 }
 
@@ -198,27 +199,27 @@ fn failures_say_what_stood_where() {
     "paramters.n" 0: there is no variable `paramters` (did you mean `parameters`?)
     "stages.build.outputs.imgae + 'x'" 0: `stages.build.outputs.imgae + 'x'`: `stages.build.outputs` has no `imgae`; it has `image` (did you mean `image`?)
     "stages.a-b.status" 0: `stages.a-b.status`: `stages` has no `a`; it has `a-b`, `build` (write `stages["a-b"]`)
-    "parameters.list[5]" 0: `parameters.list[5]`: the list has no item 5
+    "parameters.list[5]" 0: `parameters.list[5]`: the list has no item 5; `parameters.list` is [1,2]
     "parameters.n + parameters.tag" 0: `parameters.n + parameters.tag`: `+` doesn't take an int (4) and a string ("1.2") (turn the number into text with `string(...)`)
     "parameters.n + 0.5" 0: `parameters.n + 0.5`: `+` doesn't take an int (4) and a double (0.5) (turn both into doubles with `double(...)`)
-    "parameters.tag > 3" 0: `parameters.tag > 3`: `>` doesn't take a string and an int (turn the text into a number with `int(...)`)
-    "parameters.n ? 1 : 2" 0: `parameters.n ? 1 : 2`: a condition has to be true or false, not an int
-    "!parameters.tag" 0: `!parameters.tag`: `!` doesn't take a string
-    "parameters.n && true" 0: `parameters.n && true`: `&&` doesn't take an int and a bool
+    "parameters.tag > 3" 0: `parameters.tag > 3`: `>` doesn't take a string and an int; `parameters.tag` is "1.2" (turn the text into a number with `int(...)`)
+    "parameters.n ? 1 : 2" 0: `parameters.n ? 1 : 2`: a condition has to be true or false, not an int; `parameters.n` is 4
+    "!parameters.tag" 0: `!parameters.tag`: `!` doesn't take a string; `parameters.tag` is "1.2"
+    "parameters.n && true" 0: `parameters.n && true`: `&&` doesn't take an int and a bool; `parameters.n` is 4
     "1 / 0" 0: `1 / 0`: division by zero
     "9223372036854775807 + 1" 0: `9223372036854775807 + 1`: the result needs more than 64 bits
-    "size(parameters.n)" 0: `size(parameters.n)`: `size` doesn't take an int
-    "int(parameters.tag)" 0: `int(parameters.tag)`: `int`: string parse error: invalid digit found in string
-    "parameters.tag.matches('(')" 0: `parameters.tag.matches('(')`: `matches`: `(` is not a pattern: unclosed group
-    "parameters.n.exists(x, true)" 0: `parameters.n.exists(x, true)`: only lists and maps can be gone through, not an int
+    "size(parameters.n)" 0: `size(parameters.n)`: `size` doesn't take an int; `parameters.n` is 4
+    "int(parameters.tag)" 0: `int(parameters.tag)`: `int`: string parse error: invalid digit found in string; `parameters.tag` is "1.2"
+    "parameters.tag.matches('(')" 0: `parameters.tag.matches('(')`: `matches`: `(` is not a pattern: unclosed group; `parameters.tag` is "1.2"
+    "parameters.n.exists(x, true)" 0: `parameters.n.exists(x, true)`: only lists and maps can be gone through, not an int; `parameters.n` is 4
     "0.0 / 0.0" 0: `0.0 / 0.0` yields a number that JSON can't hold
     "b'abc'" 0: `b'abc'` yields bytes: turn them into text with `string(...)`
     "{'a': 1, 'a': 2}" 0: `{'a': 1, 'a': 2}`: the key "a" stands twice
-    "parameters.tag in 3" 0: `parameters.tag in 3`: `in` doesn't take a string and an int
-    "parameters.tag.contains(3)" 0: `parameters.tag.contains(3)`: `contains` doesn't take a string and an int
+    "parameters.tag in 3" 0: `parameters.tag in 3`: `in` doesn't take a string and an int; `parameters.tag` is "1.2"
+    "parameters.tag.contains(3)" 0: `parameters.tag.contains(3)`: `contains` doesn't take a string and an int; `parameters.tag` is "1.2"
     "parameters.list.name" 0: `parameters.list.name`: `parameters.list` is a list ([1,2]) and has no `name`
-    "[parameters.list][0].name" 0: `[parameters.list][0].name`: a list has no keys
-    "-parameters.tag" 0: `-parameters.tag`: `-` doesn't take a string
+    "[parameters.list][0].name" 0: `[parameters.list][0].name`: a list has no keys; `parameters.list` is [1,2]
+    "-parameters.tag" 0: `-parameters.tag`: `-` doesn't take a string; `parameters.tag` is "1.2"
     "#);
 }
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ApplicationName, Cause, CommitSha, ExecutionId, ExecutionKey, Pipeline, PipelineName, ReportTarget, RepositoryName,
-    RevisionId, StageId, StagePath, Status,
+    ApplicationName, Artifacts, Cause, CommitSha, ExecutionId, ExecutionKey, Pipeline, PipelineName, ReportTarget,
+    RepositoryName, RevisionId, StageId, StagePath, Status,
 };
 use crate::clock::Timestamp;
 
@@ -23,6 +23,9 @@ pub struct NewExecution {
     pub parameters: Map<String, Value>,
     /// Why it runs.
     pub trigger: Cause,
+    /// The artifacts that came with the start, and those found for what the pipeline expects.
+    #[serde(default, skip_serializing_if = "Artifacts::is_empty")]
+    pub artifacts: Artifacts,
     /// The repository whose checkout scripts get.
     pub repository: Option<RepositoryName>,
     /// The commit whose checkout scripts get.
@@ -66,6 +69,9 @@ pub struct ExecutionView {
     pub trigger: Cause,
     /// Its parameters.
     pub parameters: Map<String, Value>,
+    /// The artifacts that it was started with.
+    #[serde(flatten)]
+    pub artifacts: Artifacts,
     /// When it was created.
     #[serde(with = "rfc3339")]
     pub created_time: Timestamp,
@@ -131,6 +137,9 @@ pub struct StageView {
     pub name: String,
     /// What it needs.
     pub needs: Vec<StageId>,
+    /// The group that it is shown in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// How it stands.
     pub status: Status,
     /// The latest attempt, from 1; 0 before the first.

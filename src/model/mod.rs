@@ -3,6 +3,7 @@
 //! Everything here is plain data that the store can keep as a document and the API can show. Times
 //! are [`crate::clock::Timestamp`]s; ids are types of their own, so that they can't be mixed up.
 
+mod artifact;
 mod comment;
 mod duration;
 mod execution;
@@ -14,6 +15,9 @@ mod secret;
 mod status;
 mod trigger;
 
+pub use artifact::{
+    Artifact, ArtifactProblem, Artifacts, ExpectedArtifact, ResolvedArtifact, check_artifact_pattern, resolve_artifacts,
+};
 pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{ChildView, Execution, ExecutionView, NewExecution, RestartView, StageSource, StageView};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{ApplicationName, PipelineName, Span, StageId, Trigger};
+use super::{ApplicationName, ExpectedArtifact, PipelineName, Span, StageId, Trigger};
 use crate::diagnostic::Place;
 
 /// Which of the two spellings a pipeline was written in (FORMAT section 1).
@@ -43,6 +43,9 @@ pub struct Pipeline {
     /// What starts it.
     #[serde(default)]
     pub triggers: Vec<Trigger>,
+    /// The artifacts that it works on; see [`super::resolve_artifacts`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_artifacts: Vec<ExpectedArtifact>,
     /// How many may run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
@@ -171,6 +174,12 @@ pub struct Stage {
     /// Whether and how it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// The artifacts that it has to yield: bound out of its outputs' `artifacts` when it ends well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_artifacts: Vec<ExpectedArtifact>,
+    /// The group of stages that pages show it in; nothing else follows from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The fields of its type, `${ }` not yet evaluated.
     pub fields: Map<String, Value>,
     /// JSON pointers into `fields` of values that are never evaluated (`x-longboat-raw` in the schema).

@@ -36,6 +36,9 @@ pub struct GitTrigger {
     /// Globs of paths whose change alone starts nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore_paths: Vec<String>,
+    /// The ids of the pipeline's expected artifacts that a start by this trigger needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_artifact_ids: Vec<String>,
 }
 
 /// How an execution came about.

@@ -13,6 +13,15 @@ use crate::diagnostic::pointer_step;
 
 /// What a schema says of a field whose expressions are never evaluated.
 const RAW_MARK: &str = "x-longboat-raw";
+/// ... of a condition: one expression, with `${ }` around it or not, that the stage evaluates itself.
+const CONDITION_MARK: &str = "x-longboat-condition";
+/// ... of a list of `{key, value}` whose values the stage evaluates one after the other, the earlier ones seen by the
+/// later, and which become variables of the stages after it.
+const VARIABLES_MARK: &str = "x-longboat-variables";
+/// ... of a text that names a stage of the pipeline.
+const STAGE_MARK: &str = "x-longboat-stage";
+/// ... of values that are part of the format and that this version doesn't act on: the mark's value lists them.
+const LATER_MARK: &str = "x-longboat-later";
 
 /// What a schema says of a field that may name a secret.
 const SECRET_MARK: &str = "x-longboat-secret";
@@ -29,12 +38,23 @@ pub struct StageType {
     pub description: &'static str,
     /// The JSON Schema of its own fields, those common to all stages left out.
     pub schema: Value,
-    /// JSON pointers of the fields whose expressions are never evaluated; `*` stands for any index or key.
+    /// JSON pointers of the fields whose expressions aren't evaluated before the stage starts: never, or by the
+    /// stage itself; `*` stands for any index or key.
     pub raw: Vec<String>,
     /// JSON pointers of the fields in which `${ secret("name") }` is legal; `*` as above.
     pub secret: Vec<String>,
+    /// Those of conditions, which the stage evaluates itself.
+    pub conditions: Vec<String>,
+    /// The field that lists variables, which the stage evaluates itself and yields.
+    pub variables: Option<String>,
+    /// JSON pointers of texts that name a stage of the pipeline.
+    pub stage_names: Vec<String>,
+    /// JSON pointers of fields with values that this version doesn't act on.
+    pub later: Vec<(String, Vec<String>)>,
     /// What it always yields under `outputs`.
     pub outputs: &'static [&'static str],
+    /// A stage of this type, in YAML, for people.
+    pub example: &'static str,
     validator: Arc<OnceLock<Option<jsonschema::Validator>>>,
 }
 
@@ -48,8 +68,29 @@ pub fn stage_type<T: JsonSchema>(name: &'static str, description: &'static str) 
     if let Some(object) = schema.as_object_mut().filter(|object| object.contains_key("properties")) {
         object.entry("additionalProperties").or_insert(Value::Bool(false));
     }
-    let (raw, secret) = (marked(&schema, RAW_MARK), marked(&schema, SECRET_MARK));
-    StageType { name, description, schema, raw, secret, outputs: &[], validator: Arc::default() }
+    let pointers = |mark| marked(&schema, mark).into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>();
+    let (mut raw, conditions, stage_names) = (pointers(RAW_MARK), pointers(CONDITION_MARK), pointers(STAGE_MARK));
+    let secret = pointers(SECRET_MARK);
+    raw.extend(conditions.iter().cloned());
+    let variables = pointers(VARIABLES_MARK).into_iter().next();
+    raw.extend(variables.iter().map(|list| format!("{list}/*/value")));
+    let variables = variables.map(|list| list.trim_start_matches('/').to_owned());
+    let words = |values: &Value| serde_json::from_value::<Vec<String>>(values.clone()).unwrap_or_default();
+    let later = marked(&schema, LATER_MARK).into_iter().map(|(pointer, values)| (pointer, words(values))).collect();
+    StageType {
+        name,
+        description,
+        raw,
+        secret,
+        conditions,
+        variables,
+        stage_names,
+        later,
+        outputs: &[],
+        example: "",
+        validator: Arc::default(),
+        schema,
+    }
 }
 
 /// Descriptions on one line: doc comments break theirs.
@@ -66,16 +107,18 @@ pub(super) fn join_lines(schema: &mut Value) {
     }
 }
 
-/// The pointers of all fields with that mark; `*` stands for any item of a list or value of an open mapping.
-fn marked(schema: &Value, mark: &str) -> Vec<String> {
+/// The pointers of all fields with a mark, and what the mark says; `*` stands for any item of a list or value of an
+/// open mapping. What lies below a marked field isn't looked at.
+fn marked<'s>(schema: &'s Value, mark: &str) -> Vec<(String, &'s Value)> {
     let mut found = Vec::new();
     find_marked(schema, mark, "", &mut found);
+    found.dedup_by(|(left, _), (right, _)| left == right);
     found
 }
 
-fn find_marked(schema: &Value, mark: &str, pointer: &str, found: &mut Vec<String>) {
-    if schema.get(mark).and_then(Value::as_bool) == Some(true) {
-        found.push(pointer.to_owned());
+fn find_marked<'s>(schema: &'s Value, mark: &str, pointer: &str, found: &mut Vec<(String, &'s Value)>) {
+    if let Some(value) = schema.get(mark).filter(|value| **value != Value::Bool(false)) {
+        found.push((pointer.to_owned(), value));
         return;
     }
     for (key, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
@@ -91,7 +134,6 @@ fn find_marked(schema: &Value, mark: &str, pointer: &str, found: &mut Vec<String
             find_marked(branch, mark, pointer, found);
         }
     }
-    found.dedup();
 }
 
 impl StageType {
@@ -99,6 +141,13 @@ impl StageType {
     #[must_use]
     pub fn with_outputs(mut self, outputs: &'static [&'static str]) -> Self {
         self.outputs = outputs;
+        self
+    }
+
+    /// Says how a stage of this type is written; in YAML.
+    #[must_use]
+    pub fn with_example(mut self, example: &'static str) -> Self {
+        self.example = example;
         self
     }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::model::{Dialect, OnFailure, OnNew, ParameterType, Span};
+use crate::model::{Artifact, Dialect, OnFailure, OnNew, ParameterType, Span};
 
 /// Pipelines of one application, in a file `.longboat/*.yaml`.
 #[derive(JsonSchema)]
@@ -56,6 +56,9 @@ pub struct PipelineFile {
     /// What starts the pipeline.
     #[schemars(default)]
     triggers: Vec<TriggerFile>,
+    /// The artifacts that the pipeline works on.
+    #[schemars(default)]
+    expected_artifacts: Vec<ExpectedArtifactFile>,
     /// How many executions may run at once.
     concurrency: Option<ConcurrencyFile>,
     /// How long a whole execution may take.
@@ -119,6 +122,9 @@ pub struct GitTriggerFile {
     /// Globs of paths whose change alone starts nothing.
     #[schemars(default)]
     ignore_paths: Vec<String>,
+    /// The ids of expected artifacts of the pipeline that a start by this trigger needs.
+    #[schemars(default)]
+    expected_artifact_ids: Vec<String>,
     /// If false, the trigger does nothing.
     enabled: Option<bool>,
 }
@@ -202,6 +208,34 @@ pub struct StageFile {
     timeout: Option<Span>,
     /// Whether and how a failed stage is tried again.
     retry: Option<RetryFile>,
+    /// The artifacts that the stage has to yield: found among its outputs' `artifacts` when it ends well.
+    expected_artifacts: Option<Vec<ExpectedArtifactFile>>,
+    /// The name of the group that pages show the stage in.
+    #[schemars(length(max = 200))]
+    group: Option<String>,
+}
+
+/// An artifact that is expected.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({
+    "id": "image", "matchArtifact": {"type": "docker/image", "name": "ghcr.io/acme/shop"}, "usePriorArtifact": true,
+}))]
+pub struct ExpectedArtifactFile {
+    /// By which triggers name it.
+    #[schemars(length(min = 1, max = 200))]
+    id: String,
+    /// By which people and expressions name it.
+    display_name: Option<String>,
+    /// What it has to look like: each field is a text or a regular expression for the whole field; one that is
+    /// missing matches all.
+    match_artifact: Option<Artifact>,
+    /// Whether one of the pipeline's newest successful execution does if the start brings none.
+    use_prior_artifact: Option<bool>,
+    /// Whether `defaultArtifact` does if there is no other.
+    use_default_artifact: Option<bool>,
+    /// The default.
+    default_artifact: Option<Artifact>,
 }
 
 /// A condition.

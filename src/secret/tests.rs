@@ -166,6 +166,7 @@ fn execution() -> NewExecution {
         environment: None,
         parameters: Vec::new(),
         triggers: Vec::new(),
+        expected_artifacts: Vec::new(),
         concurrency: None,
         timeout: None,
         stages: Vec::new(),
@@ -180,6 +181,7 @@ fn execution() -> NewExecution {
         repository: Some(RepositoryName::parse("acme/shop").expect("a name")),
         commit: Some(CommitSha::parse(&"1a".repeat(20)).expect("an id")),
         report: None,
+        artifacts: crate::model::Artifacts::default(),
         correlation_id: None,
         created_at: Timestamp::from_millis(0),
     }

@@ -24,7 +24,7 @@ fn mask(outcome: &mut Outcome, masker: &Masker) {
             masker.mask_value(checkpoint);
         }
         Outcome::Poll { after: _, checkpoint } => masker.mask_value(checkpoint),
-        Outcome::Fail(Failure { message, retryable: _, outputs }) => {
+        Outcome::Fail(Failure { message, retryable: _, outputs, on_failure: _ }) => {
             *message = masker.mask(message);
             masker.mask_map(outputs);
         }
@@ -51,7 +51,7 @@ mod tests {
             Outcome::Done { outputs: map() },
             Outcome::Wait { until: None, waiting_for: text(), checkpoint: map().into() },
             Outcome::Poll { after: Duration::ZERO, checkpoint: map().into() },
-            Outcome::Fail(Failure { message: text(), retryable: true, outputs: map() }),
+            Outcome::Fail(Failure { message: text(), retryable: true, outputs: map(), on_failure: None }),
             Outcome::Restart { reason: text() },
         ] {
             censor(&mut outcome);

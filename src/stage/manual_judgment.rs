@@ -19,6 +19,14 @@ use crate::model::humanize;
 /// For people.
 pub(super) const DESCRIPTION: &str = "Waits until a person says whether to continue or to stop.";
 
+/// A stage of this type.
+pub(super) const EXAMPLE: &str = "\
+id: approve
+type: manualJudgment
+instructions: Look at ${ stages.deploy.outputs.url }, then say how to go on
+judgmentInputs: [everywhere, one region]
+";
+
 /// How long an answer is waited for if the stage has no `timeout`: Spinnaker's three days.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3 * 24 * 3600);
 
@@ -105,9 +113,12 @@ fn conclude(answer: &Judgment) -> Outcome {
     outputs.insert("judgedBy".to_owned(), json!(answer.by));
     match answer.verdict {
         Verdict::Continue => Outcome::Done { outputs },
-        Verdict::Stop => {
-            Outcome::Fail(Failure { message: format!("stopped by {}", answer.by), retryable: false, outputs })
-        }
+        Verdict::Stop => Outcome::Fail(Failure {
+            message: format!("stopped by {}", answer.by),
+            retryable: false,
+            outputs,
+            on_failure: None,
+        }),
     }
 }
 

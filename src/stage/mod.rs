@@ -6,6 +6,11 @@
 //! | `wait` | lets time pass |
 //! | `script` | runs a command on this machine, under a supervisor of its own |
 //! | `manualJudgment` | asks a person |
+//! | `waitUntil` | lets time pass up to a moment |
+//! | `group` | nothing: a heading for pages |
+//! | `checkPreconditions` | goes on only if expressions are true and stages stand as they should |
+//! | `evaluateVariables` | gives names to values for the stages after it |
+//! | `findArtifactFromExecution` | takes artifacts over from another execution |
 //!
 //! [`registry`] is what the engine runs, [`catalog`] is what a file may say; both list every type. What scripts
 //! leave on disk stands under the state folder:
@@ -20,12 +25,17 @@
 //! is removed by [`forget`] when the execution is complete; [`sweep`] removes what a crash kept from being forgotten.
 
 mod censor;
+mod check_preconditions;
+mod evaluate_variables;
 mod files;
+mod find_artifact;
+mod group;
 mod logs;
 mod manual_judgment;
 mod noop;
 pub mod script;
 mod wait;
+mod wait_until;
 mod workspace;
 
 use std::path::PathBuf;
@@ -38,6 +48,7 @@ use crate::schema::{Catalog, stage_type};
 use crate::secret::{Revealed, Secrets};
 
 pub use files::{forget, sweep};
+pub use find_artifact::{FoundExecution, PastExecutions, WantedExecution};
 pub use logs::Logs;
 pub use manual_judgment::DEFAULT_TIMEOUT as JUDGMENT_TIMEOUT;
 pub use workspace::Checkouts;
@@ -49,6 +60,8 @@ pub struct StageDeps {
     pub checkouts: Arc<dyn Checkouts>,
     /// The values of what stages name as secrets.
     pub secrets: Secrets,
+    /// Finds executions whose artifacts are taken over.
+    pub executions: Arc<dyn PastExecutions>,
     /// The folder for logs, workspaces and the files of supervisors.
     pub state_dir: PathBuf,
     /// The program whose `supervise` subcommand watches over a script: Longboat itself.
@@ -60,11 +73,13 @@ pub struct StageDeps {
 }
 
 impl StageDeps {
-    /// No secrets, and the usual limits: logs of 16 MiB, 32 scripts at once; this very program as supervisor.
+    /// No secrets, no other executions, and the usual limits: logs of 16 MiB, 32 scripts at once; this very program as
+    /// supervisor.
     pub fn new(checkouts: Arc<dyn Checkouts>, state_dir: PathBuf) -> Self {
         Self {
             checkouts,
             secrets: Secrets::none(),
+            executions: Arc::new(find_artifact::NoExecutions),
             state_dir,
             supervisor: script::own_program(),
             log_limit: 16 * 1024 * 1024,
@@ -82,21 +97,39 @@ pub fn registry(deps: StageDeps) -> Registry {
 /// The handlers of all stage types.
 pub fn handlers(deps: StageDeps) -> Vec<Arc<dyn StageHandler>> {
     vec![
+        Arc::new(check_preconditions::CheckPreconditions),
+        Arc::new(evaluate_variables::EvaluateVariables),
+        Arc::new(find_artifact::FindArtifact(deps.executions.clone())),
+        Arc::new(group::Group),
         Arc::new(manual_judgment::ManualJudgment),
         Arc::new(noop::Noop),
         Arc::new(script::Script::new(deps)),
         Arc::new(wait::Wait),
+        Arc::new(wait_until::WaitUntil),
     ]
 }
 
 /// The schemas of all stage types.
 pub fn catalog() -> Catalog {
     Catalog::new(vec![
+        stage_type::<check_preconditions::Fields>("checkPreconditions", check_preconditions::DESCRIPTION)
+            .with_outputs(&["preconditions"])
+            .with_example(check_preconditions::EXAMPLE),
+        stage_type::<evaluate_variables::Fields>("evaluateVariables", evaluate_variables::DESCRIPTION)
+            .with_example(evaluate_variables::EXAMPLE),
+        stage_type::<find_artifact::Fields>("findArtifactFromExecution", find_artifact::DESCRIPTION)
+            .with_outputs(&["executionId", "executionStatus", "artifacts", "resolvedExpectedArtifacts"])
+            .with_example(find_artifact::EXAMPLE),
+        stage_type::<group::Fields>("group", group::DESCRIPTION).with_example(group::EXAMPLE),
         stage_type::<manual_judgment::Fields>("manualJudgment", manual_judgment::DESCRIPTION)
-            .with_outputs(&["judgmentInput", "judgedBy"]),
-        stage_type::<noop::Fields>("noop", noop::DESCRIPTION),
-        stage_type::<script::Fields>("script", script::DESCRIPTION).with_outputs(&["exitCode"]),
-        stage_type::<wait::Fields>("wait", wait::DESCRIPTION),
+            .with_outputs(&["judgmentInput", "judgedBy"])
+            .with_example(manual_judgment::EXAMPLE),
+        stage_type::<noop::Fields>("noop", noop::DESCRIPTION).with_example(noop::EXAMPLE),
+        stage_type::<script::Fields>("script", script::DESCRIPTION)
+            .with_outputs(&["exitCode"])
+            .with_example(script::EXAMPLE),
+        stage_type::<wait::Fields>("wait", wait::DESCRIPTION).with_example(wait::EXAMPLE),
+        stage_type::<wait_until::Fields>("waitUntil", wait_until::DESCRIPTION).with_example(wait_until::EXAMPLE),
     ])
 }
 

@@ -10,6 +10,13 @@ use crate::engine::{CancelReason, Effect, Outcome, StageContext, StageHandler, W
 /// For people.
 pub(super) const DESCRIPTION: &str = "Does nothing and succeeds: a place where branches meet.";
 
+/// A stage of this type.
+pub(super) const EXAMPLE: &str = "\
+id: tested
+type: noop
+needs: [unit, browser]
+";
+
 /// The fields of a `noop` stage: none.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -12,9 +12,10 @@ use super::{Checkouts, StageDeps, catalog, handlers};
 use crate::clock::{Clock, Timestamp};
 use crate::diagnostic::Place;
 use crate::engine::{SentSignal, Signals, StageContext};
+use crate::expression::Scope;
 use crate::model::{
-    ApplicationName, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution, OnFailure,
-    Pipeline, PipelineName, RepositoryName, Span, StageId, StagePath,
+    ApplicationName, Artifacts, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, ExpectedArtifact,
+    NewExecution, OnFailure, Pipeline, PipelineName, RepositoryName, Span, StageId, StagePath,
 };
 
 /// A clock that stands at some moment.
@@ -26,6 +27,7 @@ pub(super) fn clock() -> Clock {
 pub(super) struct Stage {
     stage: crate::model::Stage,
     clock: Clock,
+    scope: Scope,
     commit: bool,
 }
 
@@ -41,16 +43,30 @@ impl Stage {
             on_failure: OnFailure::Halt,
             timeout: None,
             retry: None,
+            expected_artifacts: Vec::new(),
+            group: None,
             fields,
             raw: Vec::new(),
             secret: Vec::new(),
             source: Place::point("deploy.yaml", 1, 1),
         };
-        Self { stage, clock: Clock::system(), commit: false }
+        Self { stage, clock: Clock::system(), scope: Scope::default(), commit: false }
     }
 
     pub(super) fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// What the stage's own expressions see.
+    pub(super) fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// What it has to yield.
+    pub(super) fn expects(mut self, artifacts: Vec<ExpectedArtifact>) -> Self {
+        self.stage.expected_artifacts = artifacts;
         self
     }
 
@@ -81,6 +97,7 @@ impl Stage {
             environment: None,
             parameters: Vec::new(),
             triggers: Vec::new(),
+            expected_artifacts: Vec::new(),
             concurrency: None,
             timeout: None,
             stages: vec![self.stage],
@@ -95,6 +112,7 @@ impl Stage {
             repository,
             commit,
             report: None,
+            artifacts: Artifacts::default(),
             correlation_id: None,
             created_at: self.clock.now(),
         };
@@ -104,6 +122,7 @@ impl Stage {
             attempt: 1,
             fields,
             secrets: Vec::new(),
+            scope: Arc::new(self.scope),
             clock: self.clock,
             signals,
         };

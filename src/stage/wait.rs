@@ -14,6 +14,13 @@ use crate::schema::Dynamic;
 /// For people.
 pub(super) const DESCRIPTION: &str = "Lets time pass before the stages after it start.";
 
+/// A stage of this type.
+pub(super) const EXAMPLE: &str = "\
+id: settle
+type: wait
+waitTime: 5m
+";
+
 /// The fields of a `wait` stage.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::artifacts::{self, Unresolved, commit_artifact};
 use super::{ParameterProblem, Triggers, check_parameters};
 use crate::diagnostic::nearest;
 use crate::git::GitError;
 use crate::model::{
-    ApplicationName, Cause, CauseKind, CommitSha, ExecutionId, ExecutionKey, NewExecution, PipelineName,
+    ApplicationName, Artifact, ArtifactProblem, Cause, CauseKind, CommitSha, ExecutionId, ExecutionKey, NewExecution,
+    PipelineName,
 };
 use crate::store::{Created, Published, StoreError};
 
@@ -21,6 +23,8 @@ pub struct ManualStart {
     pub pipeline: PipelineName,
     /// The parameters, not yet checked.
     pub parameters: Map<String, Value>,
+    /// The artifacts that come with the start.
+    pub artifacts: Vec<Artifact>,
     /// The commit to run for; `None`: the one that the definition was published from.
     pub commit: Option<CommitSha>,
     /// Who asks, as authenticated.
@@ -49,6 +53,9 @@ pub enum StartError {
     /// Parameters are wrong.
     #[error("{}", Joined(.0))]
     Parameters(Vec<ParameterProblem>),
+    /// Artifacts that the pipeline expects are not there, or there several times.
+    #[error("{}", Joined(.0))]
+    Artifacts(Vec<ArtifactProblem>),
     /// The repository doesn't have the commit.
     #[error("{0}")]
     NoCommit(String),
@@ -60,9 +67,9 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
-struct Joined<'a>(&'a [ParameterProblem]);
+struct Joined<'a, T>(&'a [T]);
 
-impl fmt::Display for Joined<'_> {
+impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, problem) in self.0.iter().enumerate() {
             write!(out, "{}{problem}", if number == 0 { "" } else { "; " })?;
@@ -75,14 +82,21 @@ impl Triggers {
     /// Starts the published definition of a pipeline.
     ///
     /// # Errors
-    /// If there is no such pipeline, parameters are wrong (all of them are named), or the repository doesn't have
-    /// the commit.
+    /// If there is no such pipeline, parameters or artifacts are wrong (all of them are named), or the repository
+    /// doesn't have the commit.
     pub async fn start_pipeline(&self, start: ManualStart) -> Result<Started, StartError> {
         let published = self.published(&start).await?;
         let parameters =
             check_parameters(&published.pipeline, start.parameters.clone()).map_err(StartError::Parameters)?;
         let commit = start.commit.clone().unwrap_or_else(|| published.commit.clone());
         let trigger = self.manual_cause(&start, &published, &commit).await?;
+        let own = commit_artifact(&published.repository, &commit, trigger.branch.as_deref());
+        let given = start.artifacts.clone();
+        let artifacts = artifacts::of_manual_start(&self.shared, &published.pipeline, given, own).await;
+        let artifacts = artifacts.map_err(|error| match error {
+            Unresolved::Problems(problems) => StartError::Artifacts(problems),
+            Unresolved::Store(error) => StartError::Store(error),
+        })?;
         let report =
             self.shared.options.reports.pipeline(&published.repository, &commit, &start.application, &start.pipeline);
         let id = ExecutionId::generate();
@@ -95,6 +109,7 @@ impl Triggers {
             repository: Some(published.repository),
             commit: Some(commit),
             report: Some(report),
+            artifacts,
             correlation_id: start.correlation_id,
             created_at: self.shared.clock.now(),
         };

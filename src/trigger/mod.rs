@@ -13,6 +13,7 @@
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
 mod accept;
+mod artifacts;
 mod examine;
 mod failure;
 mod follow;
@@ -37,6 +38,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use accept::Noticed;
+pub use artifacts::{commit_artifact, resolve_given};
 pub use manual::{ManualStart, StartError, Started};
 pub use parameters::{ParameterProblem, check_parameters};
 pub use reports::Reports;

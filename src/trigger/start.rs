@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
+use super::artifacts::{self, Unresolved, commit_artifact};
 use super::failure::WorkError;
 use super::matching::{RefName, asks_for_paths, git_triggers, is_for, lets_through, names_branches};
 use super::{Repository, Shared, check_parameters};
 use crate::git::{Changed, CommitInfo};
 use crate::gitops::CheckedApplication;
 use crate::model::{
-    ApplicationName, Cause, CauseKind, CommitSha, CommitStatus, ExecutionId, NewExecution, Pipeline, RevisionId,
+    ApplicationName, Artifacts, Cause, CauseKind, CommitSha, CommitStatus, ExecutionId, GitTrigger, NewExecution,
+    Pipeline, RevisionId,
 };
 use crate::store::{ExecutionFilter, InboxEntry, Publication, Published, Source};
 
@@ -72,13 +74,12 @@ pub(super) async fn executions(
     let mut executions = Vec::new();
     let mut changed = None;
     for definition in definitions {
-        if !starts(shared, push, &definition.pipeline, &mut changed).await? {
-            continue;
-        }
+        let Some(trigger) = starting_trigger(shared, push, &definition.pipeline, &mut changed).await? else { continue };
         let pipeline = (&definition.pipeline.application, &definition.pipeline.name);
         let reports = &shared.options.reports;
-        match check_parameters(&definition.pipeline, Map::new()) {
-            Ok(parameters) => executions.push(NewExecution {
+        let ids = &trigger.expected_artifact_ids;
+        match check(shared, push, &definition.pipeline, ids).await? {
+            Ok((parameters, artifacts)) => executions.push(NewExecution {
                 id: ExecutionId::generate(),
                 report: Some(reports.pipeline(push.repository.name(), push.commit, pipeline.0, pipeline.1)),
                 revision: definition.revision,
@@ -86,13 +87,13 @@ pub(super) async fn executions(
                 trigger: cause(push),
                 repository: Some(push.repository.name().clone()),
                 commit: Some(push.commit.clone()),
+                artifacts,
                 correlation_id: None,
                 created_at: shared.clock.now(),
                 pipeline: definition.pipeline,
             }),
             Err(problems) => {
-                let why: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                let why = why.join("; ").replace('`', "");
+                let why = problems.join("; ").replace('`', "");
                 statuses.push(reports.not_started(push.repository.name(), push.commit, pipeline, &why));
             }
         }
@@ -100,13 +101,40 @@ pub(super) async fn executions(
     Ok(executions)
 }
 
-/// Whether one of the pipeline's triggers is for the push.
-async fn starts(
+/// What an execution for the push is given, or all that is wrong with it, in words.
+async fn check(
     shared: &Shared,
     push: Push<'_>,
     pipeline: &Pipeline,
+    artifact_ids: &[String],
+) -> Result<Result<(Map<String, Value>, Artifacts), Vec<String>>, WorkError> {
+    let place = match push.name {
+        RefName::Branch(name) | RefName::Tag(name) => name,
+    };
+    let commit = commit_artifact(push.repository.name(), push.commit, Some(place));
+    let artifacts = match artifacts::of_push(shared, pipeline, artifact_ids, commit).await {
+        Ok(artifacts) => Ok(artifacts),
+        Err(Unresolved::Problems(problems)) => Err(in_words(&problems)),
+        Err(Unresolved::Store(error)) => return Err(error.into()),
+    };
+    let parameters = check_parameters(pipeline, Map::new()).map_err(|problems| in_words(&problems));
+    Ok(match (parameters, artifacts) {
+        (Ok(parameters), Ok(artifacts)) => Ok((parameters, artifacts)),
+        (parameters, artifacts) => Err([parameters.err(), artifacts.err()].into_iter().flatten().flatten().collect()),
+    })
+}
+
+fn in_words<T: ToString>(problems: &[T]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// The first of the pipeline's triggers that is for the push.
+async fn starting_trigger<'p>(
+    shared: &Shared,
+    push: Push<'_>,
+    pipeline: &'p Pipeline,
     changed: &mut Option<Changed>,
-) -> Result<bool, WorkError> {
+) -> Result<Option<&'p GitTrigger>, WorkError> {
     for trigger in git_triggers(pipeline).filter(|trigger| is_for(trigger, push.name)) {
         if asks_for_paths(trigger, push.name) {
             let changed = match changed {
@@ -122,9 +150,9 @@ async fn starts(
         if any_branch && push.entry.old.is_none() && has_run(shared, push, pipeline).await? {
             continue;
         }
-        return Ok(true);
+        return Ok(Some(trigger));
     }
-    Ok(false)
+    Ok(None)
 }
 
 async fn changed_paths(push: Push<'_>) -> Result<Changed, WorkError> {

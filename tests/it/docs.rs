@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use longboat::config::Config;
-use longboat::stage;
-use serde_json::Value;
+use longboat::{expression, schema, stage};
+use serde_json::{Value, json};
 
 #[test]
 fn the_configuration_page_is_in_step_with_the_types() {
@@ -28,17 +28,29 @@ fn the_configuration_page_is_in_step_with_the_types() {
 fn the_page_of_stage_types_is_in_step_with_the_types() {
     let mut page = String::from(
         "# Stage types\n\n\
-         Every stage has `id`, `name`, `type`, `needs`, `when`, `onFailure`, `timeout` and `retry`, and the fields of its type. \
-         `${ }` is evaluated in all fields when the stage starts, except in those marked *raw*. This page is made from the \
-         program's types, like the schemas in `schema/stages/`.\n",
+         This page is made from the program's types, like the schemas in `schema/stages/`. `${ }` is evaluated in all \
+         fields when the stage starts ([what expressions can do](expressions.md)), except in those marked *raw*; those \
+         marked *evaluated by the stage* are evaluated one by one while it runs.\n\n",
     );
-    for kind in stage::catalog().iter() {
+    let catalog = stage::catalog();
+    let links: Vec<String> = catalog.names().map(|name| format!("[`{name}`](#{})", name.to_lowercase())).collect();
+    let _ = writeln!(page, "{}", links.join(" · "));
+    let common = schema::files(&catalog).into_iter().find(|(path, _)| path.ends_with("/noop.json")).expect("noop");
+    let mut common: Value = serde_json::from_str(&common.1).expect("JSON");
+    common["properties"]["type"] =
+        json!({"type": "string", "description": "What the stage does: one of the types below."});
+    let _ = writeln!(page, "\n## What all stages have");
+    tables(&mut page, &common, &common, "");
+    for kind in catalog.iter() {
         let _ = writeln!(page, "\n## `{}`\n\n{}", kind.name, kind.description);
-        table(&mut page, &kind.schema, &kind.schema);
-        if !kind.outputs.is_empty() {
+        tables(&mut page, &kind.schema, &kind.schema, "");
+        if let Some(list) = &kind.variables {
+            let _ = writeln!(page, "\nOutputs: each `key` of `{list}`, with its value.");
+        } else if !kind.outputs.is_empty() {
             let outputs = kind.outputs.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             let _ = writeln!(page, "\nOutputs: {outputs}.");
         }
+        let _ = writeln!(page, "\n```yaml\n{}\n```", kind.example.trim_end());
     }
     in_step("docs/stages.md", &page);
 }
@@ -63,6 +75,63 @@ const COMMANDS: [&str; 17] = [
     "completions",
     "forge check",
 ];
+
+#[test]
+fn every_stage_type_has_an_example_that_is_valid() {
+    for kind in stage::catalog().iter() {
+        let example: Vec<String> = kind.example.lines().map(|line| format!("        {line}")).collect();
+        assert!(kind.example.contains(&format!("type: {}\n", kind.name)), "{} has no example", kind.name);
+        // What the examples refer to.
+        let file = format!(
+            "application: shop\npipelines:\n  - name: example\n    parameters:\n      - {{name: tag, default: v1.2.3}}\n      \
+             - {{name: regions, type: list, default: [eu]}}\n    stages:\n      - {{id: unit, type: noop}}\n      \
+             - {{id: browser, type: noop}}\n      - {{id: test, name: Test, type: noop}}\n      \
+             - {{id: deploy, type: script, command: make deploy}}\n      -\n{}\n",
+            example.join("\n")
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join(".longboat")).expect("a folder");
+        std::fs::write(folder.path().join(".longboat/example.yaml"), &file).expect("a file");
+        let output = Command::new(env!("CARGO_BIN_EXE_longboat"))
+            .args(["validate", "--format", "human"])
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {said}{}\n{file}", kind.name, String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_page_of_expressions_is_in_step_with_the_functions() {
+    let mut page = include_str!("expressions.md").to_owned();
+    page.push_str("\n## Functions\n\nBeside CEL's own, this page's list is made from the program:\n\n| call | what it yields |\n|---|---|\n");
+    for helper in expression::helpers() {
+        let _ = writeln!(page, "| `{}` | {} |", helper.form, helper.about.replace('|', "\\|"));
+    }
+    in_step("docs/expressions.md", &page);
+}
+
+/// The keys of an object and, below, those of the objects that it holds.
+fn tables(page: &mut String, root: &Value, schema: &Value, path: &str) {
+    table(page, root, schema);
+    for (name, key) in properties(schema) {
+        let key = follow(root, key);
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let choices = key.get("anyOf").and_then(Value::as_array).into_iter().flatten().map(|one| follow(root, one));
+        for one in std::iter::once(key).chain(choices) {
+            let (target, below) = match one.get("items") {
+                Some(items) => (follow(root, items), format!("{below}[]")),
+                None => (one, below.clone()),
+            };
+            if path.matches('.').count() < 2 && properties(target).next().is_some() {
+                let _ = writeln!(page, "\n`{below}`:");
+                tables(page, root, target, &below);
+                break;
+            }
+        }
+    }
+}
 
 #[test]
 fn the_page_of_commands_is_in_step_with_the_program() {
@@ -142,6 +211,12 @@ fn table(page: &mut String, root: &Value, schema: &Value) {
         if key.get("x-longboat-raw").is_some() {
             notes.push("*raw*".to_owned());
         }
+        if ["x-longboat-condition", "x-longboat-variables"].iter().any(|mark| key.get(mark).is_some()) {
+            notes.push("*evaluated by the stage*".to_owned());
+        }
+        if let Some(default) = key.get("default").filter(|default| !default.is_null() && **default != json!([])) {
+            notes.push(format!("default `{default}`"));
+        }
         let _ =
             writeln!(rows, "| `{name}` | {} | {} |", notes.join(", "), about.replace('\n', " ").replace('|', "\\|"));
     }
@@ -169,6 +244,7 @@ fn kind(root: &Value, schema: &Value) -> String {
                 .iter()
                 .map(|choice| match choice.get("const").and_then(Value::as_str) {
                     Some(word) => format!("`{word}`"),
+                    None if choice.get("pattern").is_some_and(|pattern| pattern == r"\$\{") => "expression".to_owned(),
                     None => kind(root, choice),
                 })
                 .filter(|word| word != "null")

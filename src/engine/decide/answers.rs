@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Ask, Done, Refusal, Step};
+use crate::engine::artifacts;
 use crate::engine::entry::Entry;
 use crate::engine::limits::{self, Bound};
 use crate::engine::state::Phase;
@@ -14,10 +15,17 @@ impl Step<'_> {
         let Some(took_signal) = self.take_call(stage, call) else { return Ok(()) };
         let signal_kept = !took_signal && self.state.stages[stage as usize].signal.is_some();
         match outcome {
-            Outcome::Done { outputs } => match limits::check(Bound::Outputs, &outputs) {
-                Ok(()) => self.record(Entry::Done { stage, outputs })?,
-                Err(message) => return self.fail(stage, message, Map::new()),
-            },
+            Outcome::Done { outputs } => {
+                let bound = artifacts::bind(&self.state.definition(stage).expected_artifacts, outputs);
+                let outputs = match bound {
+                    Ok(outputs) => outputs,
+                    Err((message, outputs)) => return self.fail(stage, message, outputs),
+                };
+                match limits::check(Bound::Outputs, &outputs) {
+                    Ok(()) => self.record(Entry::Done { stage, outputs })?,
+                    Err(message) => return self.fail(stage, message, Map::new()),
+                }
+            }
             Outcome::Wait { until, waiting_for, checkpoint } => {
                 if let Err(message) = limits::check(Bound::Checkpoint, &checkpoint) {
                     return self.fail(stage, message, Map::new());
@@ -63,7 +71,7 @@ impl Step<'_> {
     }
 
     fn attempt_failed(&mut self, stage: u32, failure: Failure) -> Done {
-        let Failure { message, retryable, outputs } = failure;
+        let Failure { message, retryable, outputs, on_failure } = failure;
         let message = limits::clip(message);
         let found = &self.state.stages[stage as usize];
         let tried = found.attempt.saturating_sub(found.before + found.lost);
@@ -75,8 +83,11 @@ impl Step<'_> {
                 self.wake_if_due(stage)
             }
             _ => match limits::check(Bound::Outputs, &outputs) {
-                Ok(()) => self.fail(stage, message, outputs),
-                Err(_) => self.fail(stage, format!("{message}; its outputs were too large to be kept"), Map::new()),
+                Ok(()) => self.fail_as(stage, on_failure, message, outputs),
+                Err(_) => {
+                    let message = format!("{message}; its outputs were too large to be kept");
+                    self.fail_as(stage, on_failure, message, Map::new())
+                }
             },
         }
     }

@@ -12,7 +12,18 @@ use crate::model::{OnFailure, Status};
 impl Step<'_> {
     /// Ends a stage that failed, by its `onFailure`.
     pub(super) fn fail(&mut self, stage: u32, message: String, outputs: Map<String, Value>) -> Done {
-        let status = match self.state.definition(stage).on_failure {
+        self.fail_as(stage, None, message, outputs)
+    }
+
+    /// Ends a stage that failed, by what its attempt says the failure means, else by its `onFailure`.
+    pub(super) fn fail_as(
+        &mut self,
+        stage: u32,
+        meaning: Option<OnFailure>,
+        message: String,
+        outputs: Map<String, Value>,
+    ) -> Done {
+        let status = match meaning.unwrap_or(self.state.definition(stage).on_failure) {
             OnFailure::Halt => Status::Terminal,
             OnFailure::HaltBranch | OnFailure::HaltBranchThenFail => Status::Stopped,
             OnFailure::Ignore => Status::FailedContinue,

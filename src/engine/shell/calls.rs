@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::slot::{Call, Live, Slot};
 use super::{Internal, Shell};
 use crate::engine::decide::{Action, Ask, Event};
+use crate::engine::evaluate;
 use crate::engine::{CancelReason, Censor, Effect, Outcome, StageContext, StageHandler};
 use crate::model::ExecutionKey;
 
@@ -154,6 +155,11 @@ impl Live {
             attempt: found.attempt,
             fields: self.state.fields(stage).clone(),
             secrets: found.secrets.clone(),
+            scope: self.state.plan.stages()[stage as usize]
+                .kind
+                .filter(|kind| kind.evaluates)
+                .map(|_| Arc::new(evaluate::scope(&self.state, stage)))
+                .unwrap_or_default(),
             clock: clock.clone(),
             signals: signals.clone(),
         }

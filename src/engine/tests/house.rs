@@ -113,9 +113,12 @@ impl Worker {
         let outputs = ctx.fields.get("outputs").and_then(Value::as_object).cloned().unwrap_or_default();
         match (word, asked) {
             ("fail", _) => Outcome::fail("exit code 1"),
-            ("fail-with", _) if ctx.attempt == 1 => {
-                Outcome::Fail(Failure { message: "exit code 1".to_owned(), retryable: false, outputs })
-            }
+            ("fail-with", _) if ctx.attempt == 1 => Outcome::Fail(Failure {
+                message: "exit code 1".to_owned(),
+                retryable: false,
+                outputs,
+                on_failure: None,
+            }),
             ("flaky", _) if ctx.attempt == 1 => Outcome::fail_retryable("exit code 2"),
             ("hang", _) => {
                 self.outside.gate(ctx.path.as_str()).notified().await;

@@ -163,7 +163,12 @@ fn outputs_that_are_too_large_fail_the_stage() {
 fn a_failure_keeps_its_outputs_unless_they_are_too_large() {
     let failure = |text: &str| {
         let outputs = map(json!({"log": text}));
-        Outcome::Fail(crate::engine::Failure { message: "exit code 1".to_owned(), retryable: false, outputs })
+        Outcome::Fail(crate::engine::Failure {
+            message: "exit code 1".to_owned(),
+            retryable: false,
+            outputs,
+            on_failure: None,
+        })
     };
     let mut run = Run::of(vec![stage("a", &[])]);
     run.answer("a", failure("x"));

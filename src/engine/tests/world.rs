@@ -12,8 +12,8 @@ use crate::engine::registry::Kinds;
 use crate::engine::state::State;
 use crate::engine::{CancelReason, Effect, Outcome, Wake, status_text};
 use crate::model::{
-    Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution, OnFailure, Pipeline, ReportTarget,
-    RepositoryName, Retry, Span, Stage, StageId, StagePath, Status,
+    Artifacts, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution, OnFailure, Pipeline,
+    ReportTarget, RepositoryName, Retry, Span, Stage, StageId, StagePath, Status,
 };
 
 pub fn span(text: &str) -> Span {
@@ -35,6 +35,8 @@ pub fn stage(id: &str, needs: &[&str]) -> Stage {
         on_failure: OnFailure::Halt,
         timeout: None,
         retry: None,
+        expected_artifacts: Vec::new(),
+        group: None,
         fields: Map::new(),
         raw: Vec::new(),
         secret: Vec::new(),
@@ -89,6 +91,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         environment: None,
         parameters: Vec::new(),
         triggers: Vec::new(),
+        expected_artifacts: Vec::new(),
         concurrency: None,
         timeout: None,
         stages,
@@ -110,6 +113,7 @@ pub fn new_execution(pipeline: Pipeline) -> NewExecution {
         repository: Some(repository.clone()),
         commit: Some(commit.clone()),
         report: Some(ReportTarget { repository, commit, context }),
+        artifacts: Artifacts::default(),
         correlation_id: None,
         created_at: Timestamp::from_millis(0),
     }

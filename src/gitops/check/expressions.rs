@@ -6,31 +6,44 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::graph::Graph;
-use super::reader::{Field, Sink, cut, hinted};
-use super::stage::Draft;
-use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::expression::{Expression, ExpressionError, Reference, Scope, Template, covers, scan_expressions};
+use super::reader::{Sink, cut, hinted};
+use super::stage::{Draft, bare};
+use crate::diagnostic::{Code, Diagnostic, nearest, pointer_key, pointer_step};
+use crate::expression::{
+    Expression, ExpressionError, NamedCall, Reference, Scope, Template, covers, has_expression, scan_expressions,
+};
 use crate::gitops::Origin;
-use crate::model::{Cause, Dialect, Parameter, SecretName};
+use crate::model::{Cause, Dialect, ExpectedArtifact, Parameter, SecretName};
+use crate::schema::StageType;
 
 /// What expressions see under `trigger`.
 static TRIGGER: LazyLock<Vec<String>> = LazyLock::new(|| {
     let cause = serde_json::to_value(Cause::default()).unwrap_or_default();
-    cause.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect()
+    let own = cause.as_object().into_iter().flat_map(|fields| fields.keys().cloned());
+    own.chain(["artifacts", "resolvedExpectedArtifacts"].map(str::to_owned)).collect()
 });
 /// The most texts of a pipeline that hold expressions: each costs tens of microseconds.
 const MAX_TEXTS: usize = 20_000;
-/// What they see under `execution`, and of each stage.
-const EXECUTION: [&str; 4] = ["id", "application", "pipeline", "createdTime"];
-const STAGE: [&str; 2] = ["status", "outputs"];
+/// The longest name of a variable, in characters.
+const MAX_VARIABLE: usize = 100;
 
 /// What the expressions of a pipeline can name.
 pub(super) struct Variables<'p, 'a> {
     /// Nothing, if they can't be told.
     pub(super) parameters: Option<&'p [Parameter]>,
+    pub(super) expected: &'p [ExpectedArtifact],
     pub(super) dialect: Dialect,
     pub(super) graph: &'p Graph,
     pub(super) drafts: &'p [Draft<'a>],
+}
+
+/// Where an expression stands.
+#[derive(Clone, Copy)]
+struct Spot<'k> {
+    /// The stage.
+    at: usize,
+    /// The variables that the stage itself has set by then.
+    earlier: &'k [String],
 }
 
 /// What is wrong with a reference: a code, a message and, if there is one, a hint.
@@ -41,13 +54,17 @@ impl Variables<'_, '_> {
     pub(super) fn check(&self, sink: &mut Sink) {
         let mut count = 0;
         for (at, draft) in self.drafts.iter().enumerate() {
+            let spot = Spot { at, earlier: &[] };
             if let Some((field, text)) = &draft.when {
-                self.condition(at, field, text, sink);
+                for finding in self.condition(spot, text) {
+                    field.say(sink, finding);
+                }
             }
             // Of an unknown type it isn't known which fields are evaluated.
-            let Some(raw) = &draft.raw else { continue };
+            let Some(kind) = draft.stage_type else { continue };
             let own = Value::Object(draft.own.clone());
-            for (pointer, text) in scan_expressions(&own, raw) {
+            self.own_expressions(spot, kind, &own, sink);
+            for (pointer, text) in scan_expressions(&own, &kind.raw) {
                 count += 1;
                 if count > MAX_TEXTS {
                     let message = format!("the pipeline has more than {MAX_TEXTS} texts with expressions");
@@ -61,10 +78,10 @@ impl Variables<'_, '_> {
                 match Template::parse(text) {
                     Ok(template) => {
                         let expressions: Vec<_> = template.expressions().collect();
-                        for finding in self.references(at, text, &expressions) {
+                        for finding in self.references(spot, text, &expressions) {
                             sink.add(origin, &whole, finding);
                         }
-                        self.secrets(draft, &pointer, &expressions, origin, sink);
+                        self.secrets(draft, kind, &pointer, &expressions, origin, sink);
                     }
                     Err(error) => sink.add(origin, &whole, self.unreadable(text, error)),
                 }
@@ -72,25 +89,99 @@ impl Variables<'_, '_> {
         }
     }
 
-    fn condition(&self, at: usize, field: &Field<'_>, text: &str, sink: &mut Sink) {
-        let findings = match Expression::parse(text) {
+    /// Adds findings about a field of the stage at `at`.
+    fn say(&self, at: usize, pointer: &str, findings: Vec<Diagnostic>, sink: &mut Sink) {
+        let field = &self.drafts[at].field;
+        let origin = field.node.at(pointer).map_or(&field.node.origin, |node| &node.origin);
+        for finding in findings {
+            sink.add(origin, &format!("{}{pointer}", field.pointer), finding);
+        }
+    }
+
+    /// Checks what a stage evaluates itself, the stages that it names, and what this version doesn't act on.
+    fn own_expressions(&self, spot: Spot<'_>, kind: &StageType, own: &Value, sink: &mut Sink) {
+        for (pointer, value) in places(own, &kind.conditions) {
+            let Value::String(text) = value else { continue };
+            let condition = bare(text);
+            self.say(spot.at, &pointer, self.condition(spot, condition), sink);
+        }
+        for (pointer, value) in places(own, &kind.stage_names) {
+            let Value::String(name) = value else { continue };
+            if !has_expression(name) {
+                self.say(spot.at, &pointer, self.stage_named(spot.at, name, &[]).map(told).into_iter().collect(), sink);
+            }
+        }
+        for (pattern, values) in &kind.later {
+            for (pointer, value) in places(own, std::slice::from_ref(pattern)) {
+                if let Some(value) = value.as_str().filter(|value| values.iter().any(|later| later == value)) {
+                    let message = format!("`{value}` is not in this version of Longboat");
+                    let finding = Diagnostic::error(Code::NotInThisVersion, message);
+                    self.say(spot.at, &pointer, vec![finding.hint("take it out, or check it in a script")], sink);
+                }
+            }
+        }
+        let list = kind.variables.as_ref().and_then(|list| Some((list, own.get(list)?.as_array()?)));
+        if let Some((list, items)) = list {
+            self.variables_in_order(spot.at, list, items, sink);
+        }
+    }
+
+    /// Checks the values of a list of variables, of which each sees those before it.
+    fn variables_in_order(&self, at: usize, list: &str, items: &[Value], sink: &mut Sink) {
+        let mut earlier: Vec<String> = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            for (pointer, text) in item.get("value").map(|value| scan_expressions(value, &[])).unwrap_or_default() {
+                let findings = self.template(Spot { at, earlier: &earlier }, text);
+                self.say(at, &format!("/{list}/{index}/value{pointer}"), findings, sink);
+            }
+            let Some(key) = item.get("key").and_then(Value::as_str) else { continue };
+            let fault = if key.is_empty() || key.chars().count() > MAX_VARIABLE {
+                Some((Code::BadIdentifier, format!("a variable's name has 1 to {MAX_VARIABLE} characters")))
+            } else if has_expression(key) {
+                Some((Code::ExpressionNotAllowed, "no expression is evaluated in a variable's name".to_owned()))
+            } else if earlier.iter().any(|other| other == key) {
+                Some((Code::ConflictingKeys, format!("the variable `{}` is set already in this stage", cut(key))))
+            } else {
+                None
+            };
+            let finding = fault.map(|(code, message)| Diagnostic::error(code, message));
+            self.say(at, &format!("/{list}/{index}/key"), finding.into_iter().collect(), sink);
+            earlier.push(key.to_owned());
+        }
+    }
+
+    fn condition(&self, spot: Spot<'_>, text: &str) -> Vec<Diagnostic> {
+        match Expression::parse(text) {
             Ok(expression) => match expression.secret() {
                 Some(name) => vec![misplaced(name, &[])],
-                None => self.references(at, text, &[(&expression, 0)]),
+                None => self.references(spot, text, &[(&expression, 0)]),
             },
             Err(mut error) => {
                 let inside = text.contains("${");
                 error.hint = inside.then(|| "a condition is one expression, without `${ }`".to_owned()).or(error.hint);
                 vec![self.unreadable(text, error)]
             }
-        };
-        findings.into_iter().for_each(|finding| field.say(sink, finding));
+        }
+    }
+
+    /// What is wrong with a text that the stage evaluates itself, in which no secret can be used.
+    fn template(&self, spot: Spot<'_>, text: &str) -> Vec<Diagnostic> {
+        match Template::parse(text) {
+            Ok(template) => {
+                let expressions: Vec<_> = template.expressions().collect();
+                let secrets = expressions.iter().filter_map(|(expression, _)| expression.secret());
+                let secrets: Vec<_> = secrets.map(|name| misplaced(name, &[])).collect();
+                self.references(spot, text, &expressions).into_iter().chain(secrets).collect()
+            }
+            Err(error) => vec![self.unreadable(text, error)],
+        }
     }
 
     /// Notes the secrets that a text names, and refuses them where none can be used.
     fn secrets(
         &self,
         draft: &Draft<'_>,
+        kind: &StageType,
         pointer: &str,
         expressions: &[(&Expression, usize)],
         origin: &Origin,
@@ -98,10 +189,10 @@ impl Variables<'_, '_> {
     ) {
         let whole = format!("{}{pointer}", draft.field.pointer);
         for name in expressions.iter().filter_map(|(expression, _)| expression.secret()) {
-            if covers(&draft.secret, pointer) {
+            if covers(&kind.secret, pointer) {
                 sink.mention(origin, &whole, name);
             } else {
-                sink.add(origin, &whole, misplaced(name, &draft.secret));
+                sink.add(origin, &whole, misplaced(name, &kind.secret));
             }
         }
     }
@@ -116,12 +207,12 @@ impl Variables<'_, '_> {
         hinted(Diagnostic::error(error.code, message), error.hint)
     }
 
-    fn references(&self, at: usize, text: &str, expressions: &[(&Expression, usize)]) -> Vec<Diagnostic> {
+    fn references(&self, spot: Spot<'_>, text: &str, expressions: &[(&Expression, usize)]) -> Vec<Diagnostic> {
         let mut findings = Vec::new();
         for (expression, _) in expressions {
             let quoting = self.quoting(expression);
             for reference in expression.references() {
-                let Some((code, message, hint)) = self.fault(at, reference) else { continue };
+                let Some((code, message, hint)) = self.fault(spot, reference) else { continue };
                 let shell = || {
                     let shell = reference.path.len() == 1 && text.contains(&format!("${{{}}}", reference.path[0]));
                     shell.then(|| format!("for a shell's variable write `$${{{}}}`", reference.path[0]))
@@ -133,8 +224,97 @@ impl Variables<'_, '_> {
                     break;
                 }
             }
+            findings.extend(expression.calls().iter().filter_map(|call| self.call(spot.at, call)).map(told));
         }
         findings
+    }
+
+    /// What is wrong with what a call looks for by name.
+    fn call(&self, at: usize, call: &NamedCall) -> Option<Fault> {
+        if call.is_about_stages() {
+            let keys: &[String] = if call.function == "stage" { &call.keys } else { &[] };
+            let fault = self.stage_named(at, &call.name, keys);
+            return fault.or_else(|| if call.function == "stage" { None } else { self.no_judgment(&call.name) });
+        }
+        if call.function != "triggerResolvedArtifact" {
+            return None;
+        }
+        let known = || self.expected.iter().flat_map(|one| [Some(one.name()), Some(one.id.as_str())]).flatten();
+        if known().any(|name| name == call.name) {
+            return None;
+        }
+        let hint = match nearest(&call.name, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "declare it under the pipeline's `expectedArtifacts`".to_owned(),
+        };
+        let message = format!("the pipeline expects no artifact `{}`", cut(&call.name));
+        Some((Code::UnknownVariable, message, Some(hint)))
+    }
+
+    /// The stage that a name means: the first with that name, else the one with that id.
+    fn find_named(&self, name: &str) -> Option<usize> {
+        let named = |draft: &Draft<'_>| match (&draft.name, &draft.id) {
+            (Some(own), _) => own == name,
+            (None, id) => id.as_ref().is_some_and(|id| id.as_str() == name),
+        };
+        self.drafts.iter().position(named).or_else(|| self.graph.find(name))
+    }
+
+    /// What is wrong with asking for the stage of this name.
+    fn stage_named(&self, at: usize, name: &str, keys: &[String]) -> Option<Fault> {
+        let Some(other) = self.find_named(name) else {
+            let names = self.drafts.iter().filter_map(|draft| draft.name.as_deref());
+            let near = nearest(name, names.chain(self.graph.ids())).map(|near| format!("did you mean `{near}`?"));
+            return Some((Code::UnknownVariable, format!("there is no stage `{}`", cut(name)), near));
+        };
+        let id = self.drafts[other].id.as_ref().map_or(name, |id| id.as_str()).to_owned();
+        self.known_stage(at, other, &id, keys)
+    }
+
+    /// What is wrong with asking for the judgment of a stage that exists.
+    fn no_judgment(&self, name: &str) -> Option<Fault> {
+        let kind = self.drafts[self.find_named(name)?].stage_type?;
+        if kind.outputs.contains(&"judgmentInput") {
+            return None;
+        }
+        let message = format!("the stage `{}` is no judgment but a `{}`", cut(name), kind.name);
+        Some((Code::UnknownVariable, message, Some("name a `manualJudgment` stage".to_owned())))
+    }
+
+    /// What is wrong with a variable.
+    fn variable(&self, spot: Spot<'_>, name: &str) -> Option<Fault> {
+        if spot.earlier.iter().any(|earlier| earlier == name) {
+            return None;
+        }
+        let mut known: Vec<&str> = spot.earlier.iter().map(String::as_str).collect();
+        let mut elsewhere = None;
+        for (other, draft) in self.drafts.iter().enumerate().filter(|(other, _)| *other != spot.at) {
+            let Some(list) = draft.stage_type.and_then(|kind| kind.variables.as_ref()) else { continue };
+            let items = draft.own.get(list).and_then(Value::as_array);
+            let keys = items.into_iter().flatten().filter_map(|item| item.get("key")?.as_str());
+            if self.graph.is_upstream(other, spot.at) {
+                known.extend(keys);
+            } else if keys.into_iter().any(|key| key == name) {
+                elsewhere = draft.id.as_ref().map(|id| (other, id));
+            }
+        }
+        if known.contains(&name) {
+            return None;
+        }
+        if let Some((other, id)) = elsewhere {
+            if self.graph.is_upstream(spot.at, other) {
+                let message =
+                    format!("the stage `{id}`, which sets the variable `{}`, only runs after this one", cut(name));
+                return Some((Code::StageNotUpstream, message, None));
+            }
+            let message = format!("the stage `{id}`, which sets the variable `{}`, may not have run yet", cut(name));
+            return Some((Code::StageNotUpstream, message, Some(format!("add `{id}` to this stage's `needs`"))));
+        }
+        let hint = match nearest(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "an `evaluateVariables` stage before this one has to set it".to_owned(),
+        };
+        Some((Code::UnknownVariable, format!("there is no variable `variables.{}`", cut(name)), Some(hint)))
     }
 
     /// What to write where a stage's id or a parameter's name with a `-` needs quotes.
@@ -151,17 +331,18 @@ impl Variables<'_, '_> {
     }
 
     /// What is wrong with a reference in the stage at `at`.
-    fn fault(&self, at: usize, reference: &Reference) -> Option<Fault> {
+    fn fault(&self, spot: Spot<'_>, reference: &Reference) -> Option<Fault> {
         let (root, keys) = reference.path.split_first()?;
         match (root.as_str(), keys) {
             ("parameters", [name, ..]) => self.parameter(name),
-            ("stages", [id, keys @ ..]) => self.stage(at, id, keys),
+            ("stages", [id, keys @ ..]) => self.stage(spot.at, id, keys),
+            ("variables", [name, ..]) => self.variable(spot, name),
             ("trigger", [key, ..]) => {
                 let moved = (key == "parameters").then(|| "write `parameters` alone".to_owned());
                 unknown_key(key, "the trigger", TRIGGER.iter().map(String::as_str), moved)
             }
-            ("execution", [key, ..]) => unknown_key(key, "the execution", EXECUTION.into_iter(), None),
-            ("parameters" | "stages" | "trigger" | "execution", []) => None,
+            ("execution", [key, ..]) => unknown_key(key, "the execution", Scope::EXECUTION.into_iter(), None),
+            ("parameters" | "stages" | "trigger" | "execution" | "variables", []) => None,
             (root, _) => {
                 let elsewhere = match root {
                     "vars" => Some(format!(
@@ -173,6 +354,7 @@ impl Variables<'_, '_> {
                     }
                     "repository" => Some("write `trigger.repository`".to_owned()),
                     "outputs" => Some("write `stages.<id>.outputs`".to_owned()),
+                    name if self.variable(spot, name).is_none() => Some(format!("write `variables.{name}`")),
                     _ => None,
                 };
                 let near = || nearest(root, Scope::NAMES).map(|near| format!("did you mean `{near}`?"));
@@ -199,6 +381,11 @@ impl Variables<'_, '_> {
             let near = nearest(id, self.graph.ids()).map(|near| format!("did you mean `{near}`?"));
             return Some((Code::UnknownVariable, format!("there is no stage `{}`", cut(id)), near));
         };
+        self.known_stage(at, other, id, keys)
+    }
+
+    /// What is wrong with asking for a stage that exists.
+    fn known_stage(&self, at: usize, other: usize, id: &str, keys: &[String]) -> Option<Fault> {
         if other == at {
             return Some((Code::StageNotUpstream, format!("the stage `{id}` uses its own outputs"), None));
         }
@@ -212,8 +399,7 @@ impl Variables<'_, '_> {
             return Some((Code::StageNotUpstream, message, Some(hint)));
         }
         let key = keys.first()?;
-        let context = (key == "context").then(|| "what a stage yields is under `outputs`".to_owned());
-        unknown_key(key, &format!("the stage `{id}`"), STAGE.into_iter(), context)
+        unknown_key(key, &format!("the stage `{id}`"), Scope::STAGE.into_iter(), None)
     }
 }
 
@@ -226,6 +412,38 @@ fn misplaced(name: &SecretName, places: &[String]) -> Diagnostic {
         places => format!("of this stage, {} can hold one", places.join(" and ")),
     };
     Diagnostic::error(Code::SecretMisplaced, message).hint(hint)
+}
+
+fn told((code, message, hint): Fault) -> Diagnostic {
+    hinted(Diagnostic::error(code, message), hint)
+}
+
+/// The values below `value` that pointers lead to, in which `*` stands for any index or key.
+fn places<'v>(value: &'v Value, patterns: &[String]) -> Vec<(String, &'v Value)> {
+    patterns.iter().flat_map(|pattern| place(value, pattern)).collect()
+}
+
+fn place<'v>(value: &'v Value, pattern: &str) -> Vec<(String, &'v Value)> {
+    let mut found = vec![(String::new(), value)];
+    for step in pattern.split('/').skip(1) {
+        let below = |(pointer, value): (String, &'v Value)| -> Vec<(String, &'v Value)> {
+            match value {
+                Value::Array(items) if step == "*" => {
+                    items.iter().enumerate().map(|(index, item)| (format!("{pointer}/{index}"), item)).collect()
+                }
+                Value::Object(map) if step == "*" => {
+                    map.iter().map(|(key, item)| (format!("{pointer}/{}", pointer_step(key)), item)).collect()
+                }
+                Value::Object(map) => {
+                    let item = map.get(&*pointer_key(step));
+                    item.map(|item| (format!("{pointer}/{step}"), item)).into_iter().collect()
+                }
+                _ => Vec::new(),
+            }
+        };
+        found = found.into_iter().flat_map(below).collect();
+    }
+    found
 }
 
 /// The part of a text around a character, on one line.

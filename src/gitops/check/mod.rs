@@ -5,6 +5,7 @@
 //! published together or not at all.
 
 mod application;
+mod artifact;
 mod expressions;
 mod graph;
 mod parameter;

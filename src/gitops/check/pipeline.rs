@@ -8,10 +8,11 @@ use super::expressions::Variables;
 use super::graph::Graph;
 use super::reader::{Field, Fields, Sink};
 use super::stage::{self, Draft};
-use super::{parameter, spinnaker, trigger};
+use super::{artifact, parameter, spinnaker, trigger};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{
-    ApplicationName, Concurrency, Dialect, OnNew, Parameter, Pipeline, PipelineName, Span, Trigger, pipeline_id,
+    ApplicationName, Concurrency, Dialect, ExpectedArtifact, OnNew, Parameter, Pipeline, PipelineName, Span, Trigger,
+    pipeline_id,
 };
 use crate::schema::Catalog;
 use crate::schema::format::{ConcurrencyFile, PipelineFile, keys};
@@ -34,18 +35,19 @@ struct Head {
     environment: Option<String>,
     /// Nothing, if they can't be told.
     parameters: Option<Vec<Parameter>>,
+    expected_artifacts: Vec<ExpectedArtifact>,
     triggers: Vec<Trigger>,
     concurrency: Option<Concurrency>,
     timeout: Option<Span>,
 }
 
 /// Reads a pipeline of the application file `file`. Something comes back even if findings were added; it is only good if none is an error.
-pub(super) fn read(
-    item: &Field<'_>,
+pub(super) fn read<'a>(
+    item: &Field<'a>,
     file: &str,
     application: Option<&ApplicationName>,
     environment: Option<&str>,
-    catalog: &Catalog,
+    catalog: &'a Catalog,
     sink: &mut Sink,
 ) -> Option<Pipeline> {
     let mut fields = Fields::of(item.node, &item.pointer, WHAT, sink)?;
@@ -56,8 +58,13 @@ pub(super) fn read(
     }
     fields.finish(&KEYS, WHAT, head.dialect, sink);
     let graph = Graph::new(&drafts, sink);
-    let variables =
-        Variables { parameters: head.parameters.as_deref(), dialect: head.dialect, graph: &graph, drafts: &drafts };
+    let variables = Variables {
+        parameters: head.parameters.as_deref(),
+        expected: &head.expected_artifacts,
+        dialect: head.dialect,
+        graph: &graph,
+        drafts: &drafts,
+    };
     variables.check(sink);
     let (application, name) = (application?, head.name?);
     Some(Pipeline {
@@ -68,6 +75,7 @@ pub(super) fn read(
         description: head.description,
         environment: head.environment.or_else(|| environment.map(str::to_owned)),
         parameters: head.parameters?,
+        expected_artifacts: head.expected_artifacts,
         triggers: head.triggers,
         concurrency: head.concurrency,
         timeout: head.timeout,
@@ -92,13 +100,15 @@ fn head(fields: &mut Fields<'_>, application: Option<&ApplicationName>, sink: &m
         Some(list) => parameter::read_all(&list, dialect, sink),
         None => Some(Vec::new()),
     };
-    let triggers = fields.take("triggers").map(|list| trigger::read_all(&list, dialect, sink)).unwrap_or_default();
+    let expected_artifacts = artifact::take_all(fields, dialect, sink);
+    let triggers = fields.take("triggers").map(|list| trigger::read_all(&list, &expected_artifacts, dialect, sink));
+    let triggers = triggers.unwrap_or_default();
     let concurrency = concurrency(fields, dialect, sink);
     let timeout = fields.take("timeout").and_then(|field| stage::timeout(field.span(sink), &field, sink));
     if dialect == Dialect::Spinnaker {
         same_application(fields, application, sink);
     }
-    Head { name, id, dialect, description, environment, parameters, triggers, concurrency, timeout }
+    Head { name, id, dialect, description, environment, parameters, expected_artifacts, triggers, concurrency, timeout }
 }
 
 fn uuid(field: &Field<'_>, sink: &mut Sink) -> Option<Uuid> {
@@ -141,7 +151,7 @@ fn same_application(fields: &mut Fields<'_>, application: Option<&ApplicationNam
     }
 }
 
-fn drafts<'a>(fields: &mut Fields<'a>, dialect: Dialect, catalog: &Catalog, sink: &mut Sink) -> Vec<Draft<'a>> {
+fn drafts<'a>(fields: &mut Fields<'a>, dialect: Dialect, catalog: &'a Catalog, sink: &mut Sink) -> Vec<Draft<'a>> {
     let Some(list) = fields.require("stages", WHAT, sink) else { return Vec::new() };
     let items = list.items(sink, MAX_STAGES);
     if items.as_ref().is_some_and(Vec::is_empty) {

@@ -27,13 +27,12 @@ const PIPELINE_BOOKKEEPING: &[&str] = &[
 ];
 
 /// Keys of a stage that mean nothing here.
-const STAGE_BOOKKEEPING: &[&str] = &["comments", "group", "overrideTimeout", "skipWindowText"];
+const STAGE_BOOKKEEPING: &[&str] = &["comments", "overrideTimeout", "skipWindowText"];
 
 /// Keys that Spinnaker acts on and this version doesn't.
 const PIPELINE_LATER: &[&str] = &[
     "config",
     "exclude",
-    "expectedArtifacts",
     "inherit",
     "locked",
     "manualStartAlert",
@@ -50,7 +49,6 @@ const STAGE_LATER: &[&str] = &[
     "alias",
     "allowSiblingStagesToContinueOnFailure",
     "backoffPeriodMs",
-    "expectedArtifacts",
     "failOnFailedExpressions",
     "markSuccessfulOnTimeout",
     "notifications",

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
+use super::artifact;
 use super::reader::{Field, Fields, Sink, cut, hinted, unknown_key};
 use super::spinnaker::{self, FailureFlags};
 use crate::diagnostic::{Code, Diagnostic, nearest, pointer_key};
 use crate::expression::Template;
 use crate::gitops::{Node, NodeValue, Origin};
-use crate::model::{Dialect, OnFailure, Retry, Span, Stage, StageId};
+use crate::model::{Dialect, ExpectedArtifact, OnFailure, Retry, Span, Stage, StageId};
 use crate::schema::format::{RetryFile, StageFile, keys};
 use crate::schema::{Catalog, SchemaFinding, SchemaFindingKind, StageType};
 
@@ -46,18 +47,19 @@ pub(super) struct Draft<'a> {
     /// The fields of its type, those unknown left out.
     pub(super) own: Map<String, Value>,
     /// Its type, if there is such a type.
-    pub(super) raw: Option<Vec<String>>,
-    /// Where its type lets secrets be named.
-    pub(super) secret: Vec<String>,
+    pub(super) stage_type: Option<&'a StageType>,
+    /// Its name, if it is given.
+    pub(super) name: Option<String>,
     kind: Option<&'a str>,
-    name: Option<String>,
+    expected_artifacts: Vec<ExpectedArtifact>,
+    group: Option<String>,
     on_failure: OnFailure,
     timeout: Option<Span>,
     retry: Option<Retry>,
 }
 
 /// Reads a stage.
-pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &Catalog, sink: &mut Sink) -> Option<Draft<'a>> {
+pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &'a Catalog, sink: &mut Sink) -> Option<Draft<'a>> {
     let mut fields = Fields::of(item.node, &item.pointer, WHAT, sink)?;
     let placed = fields.has("refId") || fields.has("requisiteStageRefIds");
     let id_field = fields.either("id", "refId", sink);
@@ -72,10 +74,11 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &Catalog, si
         needs,
         when: when(&mut fields, sink),
         own: Map::new(),
-        raw: None,
-        secret: Vec::new(),
+        stage_type: None,
         kind,
         name: fields.take("name").and_then(|field| field.label(sink, MAX_NAME)),
+        expected_artifacts: artifact::take_all(&mut fields, dialect, sink),
+        group: fields.take("group").and_then(|field| field.label(sink, MAX_NAME)),
         on_failure: on_failure(&mut fields, sink),
         timeout: stage_timeout(&mut fields, sink),
         retry: fields.take("retry").and_then(|field| retry(&field, sink)),
@@ -88,8 +91,7 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &Catalog, si
     let Some((kind_field, kind)) = kind_field.zip(kind) else { return Some(draft) };
     match catalog.get(kind) {
         Some(kind) => {
-            draft.raw = Some(kind.raw.clone());
-            draft.secret.clone_from(&kind.secret);
+            draft.stage_type = Some(kind);
             check_own(&mut draft.own, kind, &item, &kind_field, dialect, sink);
         }
         None => unknown_type(&kind_field, kind, catalog, sink),
@@ -110,9 +112,11 @@ impl Draft<'_> {
             on_failure: self.on_failure,
             timeout: self.timeout,
             retry: self.retry,
+            expected_artifacts: self.expected_artifacts,
+            group: self.group,
             fields: self.own,
-            raw: self.raw?,
-            secret: self.secret,
+            raw: self.stage_type?.raw.clone(),
+            secret: self.stage_type?.secret.clone(),
             source: self.field.node.origin.place_in(".longboat/"),
         })
     }
@@ -186,7 +190,7 @@ fn when<'a>(fields: &mut Fields<'a>, sink: &mut Sink) -> Option<(Field<'a>, Stri
 }
 
 /// A condition without the one `${ }` around it.
-fn bare(text: &str) -> &str {
+pub(super) fn bare(text: &str) -> &str {
     let trimmed = text.trim();
     let Some(inner) = trimmed.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else { return text };
     // Of `${ a } && ${ b }` the outer signs belong to different expressions.

@@ -6,9 +6,9 @@ use globset::GlobBuilder;
 use schemars::JsonSchema;
 
 use super::reader::{Field, Fields, Sink, cut, hinted, unknown_key};
-use super::spinnaker;
+use super::{artifact, spinnaker};
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::model::{Dialect, GitTrigger, Status, Trigger};
+use crate::model::{Dialect, ExpectedArtifact, GitTrigger, Status, Trigger};
 use crate::schema::format::{CronTriggerFile, GitTriggerFile, PipelineTriggerFile, PullRequestTriggerFile, keys};
 
 /// The most triggers of a pipeline, and the most patterns of one list.
@@ -32,19 +32,24 @@ static CRON: LazyLock<Vec<String>> = LazyLock::new(with_type::<CronTriggerFile>)
 static PIPELINE: LazyLock<Vec<String>> = LazyLock::new(with_type::<PipelineTriggerFile>);
 
 /// Reads the list of triggers; those that are switched off are left out.
-pub(super) fn read_all(list: &Field<'_>, dialect: Dialect, sink: &mut Sink) -> Vec<Trigger> {
+pub(super) fn read_all(
+    list: &Field<'_>,
+    expected: &[ExpectedArtifact],
+    dialect: Dialect,
+    sink: &mut Sink,
+) -> Vec<Trigger> {
     let items = list.items(sink, MAX_TRIGGERS).unwrap_or_default();
-    items.iter().filter_map(|item| read(item, dialect, sink)).collect()
+    items.iter().filter_map(|item| read(item, expected, dialect, sink)).collect()
 }
 
-fn read(item: &Field<'_>, dialect: Dialect, sink: &mut Sink) -> Option<Trigger> {
+fn read(item: &Field<'_>, expected: &[ExpectedArtifact], dialect: Dialect, sink: &mut Sink) -> Option<Trigger> {
     let what = "a trigger";
     let mut fields = Fields::of(item.node, &item.pointer, what, sink)?;
     let kind = fields.require("type", what, sink)?;
     let name = kind.string(sink)?;
     let enabled = fields.take("enabled").and_then(|field| field.boolean(sink)).unwrap_or(true);
     let trigger = match name {
-        "git" => git(&mut fields, dialect, sink).map(Trigger::Git),
+        "git" => git(&mut fields, expected, dialect, sink).map(Trigger::Git),
         "pull_request" => {
             fields.take("events").and_then(|field| field.strings(sink, MAX_PATTERNS));
             globs(&mut fields, "branches", sink);
@@ -76,7 +81,12 @@ fn read(item: &Field<'_>, dialect: Dialect, sink: &mut Sink) -> Option<Trigger> 
     trigger.filter(|_| enabled)
 }
 
-fn git(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) -> Option<GitTrigger> {
+fn git(
+    fields: &mut Fields<'_>,
+    expected: &[ExpectedArtifact],
+    dialect: Dialect,
+    sink: &mut Sink,
+) -> Option<GitTrigger> {
     let errors = sink.errors();
     let trigger = GitTrigger {
         branches: globs(fields, "branches", sink),
@@ -84,14 +94,13 @@ fn git(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) -> Option<Git
         tags: globs(fields, "tags", sink),
         paths: globs(fields, "paths", sink),
         ignore_paths: globs(fields, "ignorePaths", sink),
+        expected_artifact_ids: artifact::take_ids(fields, expected, dialect, sink),
     };
     if dialect == Dialect::Spinnaker {
         for key in SPINNAKER_GIT {
             fields.take(key);
         }
-        for field in
-            ["events", "expectedArtifactIds", "payloadConstraints", "secret"].iter().filter_map(|key| fields.take(key))
-        {
+        for field in ["events", "payloadConstraints", "secret"].iter().filter_map(|key| fields.take(key)) {
             spinnaker::later(&field, sink);
         }
     }

@@ -48,6 +48,17 @@ use launch::Watched;
 /// For people.
 pub(super) const DESCRIPTION: &str = "Runs a command in a checkout of the commit.";
 
+/// A stage of this type.
+pub(super) const EXAMPLE: &str = "\
+id: build
+type: script
+command: |
+  make image TAG=$TAG
+  echo \"image=shop:$TAG\" >> $LONGBOAT_OUTPUT
+env: {TAG: '${ trigger.commit }'}
+timeout: 20m
+";
+
 /// The time between SIGTERM and SIGKILL if the stage gives none.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
@@ -208,7 +219,7 @@ fn running(supervisor: Option<Process>) -> Outcome {
 
 fn failure(message: String, exit_code: Option<i32>, mut outputs: Map<String, Value>) -> Outcome {
     outputs.insert(outputs::EXIT_CODE.to_owned(), json!(exit_code));
-    Outcome::Fail(Failure { message, retryable: true, outputs })
+    Outcome::Fail(Failure { message, retryable: true, outputs, on_failure: None })
 }
 
 /// What the end of a command means for its stage.

@@ -1,4 +1,5 @@
-//! What a script wrote to the file named by `LONGBOAT_OUTPUT`: lines `key=value`, which become outputs.
+//! What a script wrote to the file named by `LONGBOAT_OUTPUT`: lines `key=value`, which become outputs. A line
+//! `artifact={"type": ..., "name": ...}` is an artifact that the script made; all of them stand under `artifacts`.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
@@ -6,7 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::model::Artifact;
 
 use crate::secret::Masker;
 
@@ -15,6 +18,13 @@ const LIMIT: u64 = 64 * 1024;
 
 /// The output that Longboat gives itself.
 pub(super) const EXIT_CODE: &str = "exitCode";
+
+/// What stands before an artifact, and where the artifacts stand.
+const ARTIFACT: &str = "artifact";
+const ARTIFACTS: &str = "artifacts";
+const RESOLVED: &str = "resolvedExpectedArtifacts";
+/// The most artifacts of a script.
+const MAX_ARTIFACTS: usize = 100;
 
 /// Reads the outputs: those that are fine, and what is wrong with the first that isn't.
 pub(super) fn read(file: &Path) -> (Map<String, Value>, Option<String>) {
@@ -65,19 +75,31 @@ fn bytes_of(file: &Path) -> io::Result<Vec<u8>> {
 
 fn parse(text: &str) -> (Map<String, Value>, Option<String>) {
     let mut outputs = Map::new();
+    let mut artifacts: Vec<Artifact> = Vec::new();
     let mut fault = None;
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
         match line.split_once('=') {
+            Some((ARTIFACT, value)) => match serde_json::from_str::<Artifact>(value) {
+                Ok(artifact) if artifacts.len() < MAX_ARTIFACTS => artifacts.push(artifact),
+                Ok(_) => {
+                    fault.get_or_insert_with(|| format!("the outputs have more than {MAX_ARTIFACTS} artifacts"));
+                }
+                Err(error) => {
+                    fault.get_or_insert_with(|| {
+                        format!("line {} of the outputs is no artifact in JSON: {error}", index + 1)
+                    });
+                }
+            },
+            Some((own @ (EXIT_CODE | ARTIFACTS | RESOLVED), _)) => {
+                fault.get_or_insert_with(|| {
+                    format!("line {} of the outputs sets {own}, which isn't a script's to set", index + 1)
+                });
+            }
             Some((name, value)) if is_name(name) => {
                 outputs.insert(name.to_owned(), value.into());
-            }
-            Some((EXIT_CODE, _)) => {
-                fault.get_or_insert_with(|| {
-                    format!("line {} of the outputs sets exitCode, which isn't a script's to set", index + 1)
-                });
             }
             _ => {
                 let shown: String = line.chars().take(40).collect();
@@ -85,13 +107,15 @@ fn parse(text: &str) -> (Map<String, Value>, Option<String>) {
             }
         }
     }
+    if !artifacts.is_empty() {
+        outputs.insert(ARTIFACTS.to_owned(), json!(artifacts));
+    }
     (outputs, fault)
 }
 
 fn is_name(name: &str) -> bool {
     (1..=100).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-        && name != EXIT_CODE
 }
 
 #[cfg(test)]
@@ -119,12 +143,25 @@ mod tests {
     }
 
     #[test]
+    fn artifacts_are_collected() {
+        let (outputs, fault) = read_text(
+            "artifact={\"type\": \"docker/image\", \"name\": \"shop\"}\nimage=shop\nartifact={\"name\": \"b\"}\n",
+        );
+        assert_eq!(fault, None);
+        let artifacts = json!([{"type": "docker/image", "name": "shop"}, {"name": "b"}]);
+        assert_eq!(outputs, json!({"image": "shop", "artifacts": artifacts}));
+    }
+
+    #[test]
     fn bad_lines_are_named_and_good_ones_kept() {
         for (text, part) in [
             ("a=1\nnonsense", "line 2 of the outputs is `nonsense`"),
             ("a=1\nb c=2\nmore nonsense", "line 2"),
             ("a=1\n=2", "line 2"),
             ("a=1\nexitCode=0", "exitCode"),
+            ("a=1\nartifacts=[]", "artifacts"),
+            ("a=1\nartifact=shop:1", "line 2 of the outputs is no artifact in JSON"),
+            ("a=1\nartifact={\"nmae\": \"shop\"}", "nmae"),
         ] {
             let (outputs, fault) = read_text(text);
             assert_eq!(outputs, json!({"a": "1"}));

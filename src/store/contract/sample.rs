@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::clock::Timestamp;
 use crate::diagnostic::Place;
 use crate::model::{
-    ApplicationName, Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, NewExecution, Pipeline, PipelineName,
-    ReportTarget, RepositoryName, Status, StatusState, pipeline_id,
+    ApplicationName, Artifacts, Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, NewExecution, Pipeline,
+    PipelineName, ReportTarget, RepositoryName, Status, StatusState, pipeline_id,
 };
 use crate::store::{Accepted, Append, Created, InboxId, Publication, RefChange, Seen, Settlement, Source, Store};
 
@@ -85,6 +85,7 @@ pub(super) fn pipeline(of: &str, name: &str) -> Pipeline {
         environment: None,
         parameters: Vec::new(),
         triggers: Vec::new(),
+        expected_artifacts: Vec::new(),
         concurrency: None,
         timeout: None,
         stages: Vec::new(),
@@ -139,6 +140,7 @@ pub(super) fn run() -> NewExecution {
         repository: Some(repository("acme/shop")),
         commit: commit(1),
         report: Some(target("longboat/shop/deploy")),
+        artifacts: Artifacts::default(),
         correlation_id: None,
         created_at: Timestamp::from_millis(1_700_000_000_000),
     }

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Timestamp;
 use crate::model::{
-    Cause, CauseKind, CommitSha, ExecutionId, ExecutionView, StageId, StagePath, StageSource, StageView, Status,
+    Artifacts, Cause, CauseKind, CommitSha, ExecutionId, ExecutionView, StageId, StagePath, StageSource, StageView,
+    Status,
 };
 
 /// A hostile text: markup, quotes, and a way out of an attribute.
@@ -40,6 +41,7 @@ pub(in crate::ui) fn stage(
         id,
         kind: kind.to_owned(),
         needs: needs.iter().map(|need| StageId::parse(need).expect("an id")).collect(),
+        group: None,
         status,
         attempt: u32::from(times.0.is_some()),
         start_time: times.0.map(before),
@@ -80,6 +82,7 @@ pub(in crate::ui) fn execution() -> ExecutionView {
             ..Cause::default()
         },
         parameters: object(json!({"region": "eu", "replicas": 3, "features": ["basket", "search"]})),
+        artifacts: Artifacts::default(),
         created_time: before(170),
         start_time: Some(before(168)),
         end_time: None,
@@ -112,6 +115,7 @@ pub(in crate::ui) fn failed() -> ExecutionView {
         description: "Failed: test, exit code 101".to_owned(),
         end_time: Some(before(19)),
         parameters: Map::new(),
+        artifacts: Artifacts::default(),
         stages: vec![
             lint,
             stage("build", "script", &[], Succeeded, (Some(90), Some(61))),

@@ -4,6 +4,7 @@ mod demo;
 mod files;
 mod forge_check;
 mod run;
+mod stages;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -11,8 +11,8 @@ use longboat::clock::{Clock, Timestamp};
 use longboat::forge::github::{GitHub, GitHubOptions};
 use longboat::forge::{Forge, Forges};
 use longboat::model::{
-    Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, Message, NewExecution, ReportTarget, RepositoryName,
-    Status, StatusState,
+    Artifacts, Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, Message, NewExecution, ReportTarget,
+    RepositoryName, Status, StatusState,
 };
 use longboat::notify::{ForgeStats, Reporter, ReporterOptions};
 use longboat::store::{Append, Created, Settlement, Store};
@@ -89,6 +89,7 @@ impl World {
             repository: Some(name(SHOP)),
             commit: CommitSha::parse(&sha(1)).ok(),
             report: Some(deploy(StatusState::Pending, "").target),
+            artifacts: Artifacts::default(),
             correlation_id: None,
             created_at: self.clock.now(),
         };

@@ -18,8 +18,8 @@ use longboat::engine::{
     CancelReason, LogChunk, LogSource, Outcome, SentSignal, Signals, StageContext, StageHandler, Wake,
 };
 use longboat::model::{
-    ApplicationName, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution, Pipeline,
-    PipelineName, RepositoryName, StagePath,
+    ApplicationName, Artifacts, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution,
+    Pipeline, PipelineName, RepositoryName, StagePath,
 };
 use longboat::stage::{Checkouts, Logs, StageDeps, handlers};
 use serde_json::{Map, Value};
@@ -69,8 +69,16 @@ impl World {
         let (signals, arrivals) = Signals::channel(8);
         let path = StagePath::parse(path).expect("a path");
         let execution = self.execution.clone();
-        let secrets = Vec::new();
-        let ctx = StageContext { execution, path, attempt: 1, fields, secrets, clock: Clock::system(), signals };
+        let ctx = StageContext {
+            execution,
+            path,
+            attempt: 1,
+            fields,
+            secrets: Vec::new(),
+            scope: Arc::default(),
+            clock: Clock::system(),
+            signals,
+        };
         Stage { ctx, arrivals, handler: self.handler() }
     }
 
@@ -242,6 +250,7 @@ fn execution() -> NewExecution {
             environment: None,
             parameters: Vec::new(),
             triggers: Vec::new(),
+            expected_artifacts: Vec::new(),
             concurrency: None,
             timeout: None,
             stages: Vec::new(),
@@ -253,6 +262,7 @@ fn execution() -> NewExecution {
         repository: Some(RepositoryName::parse("acme/shop").expect("a name")),
         commit: Some(CommitSha::parse(&"1a".repeat(20)).expect("an id")),
         report: None,
+        artifacts: Artifacts::default(),
         correlation_id: None,
         created_at: Clock::system().now(),
     }

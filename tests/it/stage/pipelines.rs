@@ -27,6 +27,8 @@ fn stage(id: &str, kind: &str, needs: &[&str], fields: Value) -> Stage {
         on_failure: OnFailure::Halt,
         timeout: None,
         retry: None,
+        expected_artifacts: Vec::new(),
+        group: None,
         fields,
         raw,
         secret: if kind == "script" { vec!["/env/*".to_owned()] } else { Vec::new() },

@@ -12,6 +12,7 @@ fn start() -> ManualStart {
         application: application("shop"),
         pipeline: pipeline("deploy"),
         parameters: serde_json::Map::new(),
+        artifacts: Vec::new(),
         commit: None,
         actor: Some("ann".to_owned()),
         correlation_id: None,

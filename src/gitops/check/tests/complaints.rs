@@ -302,7 +302,7 @@ fn expressions_name_what_exists_upstream() {
         env("${ stages.beside.status }"),
         env("${ stages.mid.status }"),
         env("${ stages['start-up'].output.x }"),
-        env("${ stages['start-up'].context.x }"),
+        env("${ stages['start-up'].contxt.x }"),
         env("${ trigger.brnach } ${ trigger.parameters.x } ${ execution.time }"),
         env("${ paramters.n }"),
         env("${HOME}"),
@@ -346,12 +346,12 @@ fn expressions_name_what_exists_upstream() {
       LB0504 /stages/1/env/X: the stage `mid` uses its own outputs
     "${ stages['start-up'].output.x }"
       LB0502 /stages/1/env/X: the stage `start-up` has no `output` (did you mean `outputs`?)
-    "${ stages['start-up'].context.x }"
-      LB0502 /stages/1/env/X: the stage `start-up` has no `context` (what a stage yields is under `outputs`)
+    "${ stages['start-up'].contxt.x }"
+      LB0502 /stages/1/env/X: the stage `start-up` has no `contxt` (did you mean `context`?)
     "${ trigger.brnach } ${ trigger.parameters.x } ${ execution.time }"
       LB0502 /stages/1/env/X: the trigger has no `brnach` (did you mean `branch`?)
       LB0502 /stages/1/env/X: the trigger has no `parameters` (write `parameters` alone)
-      LB0502 /stages/1/env/X: the execution has no `time` (it has `id`, `application`, `pipeline`, `createdTime`)
+      LB0502 /stages/1/env/X: the execution has no `time` (it has `id`, `application`, `pipeline`, `createdTime`, `startTime`)
     "${ paramters.n }"
       LB0502 /stages/1/env/X: there is no variable `paramters` (did you mean `parameters`?)
     "${HOME}"

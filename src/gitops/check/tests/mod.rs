@@ -5,6 +5,7 @@ mod complaints;
 mod meaning;
 mod property;
 mod rendered;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
