@@ -2,6 +2,7 @@
 
 mod bad;
 mod commit;
+mod hostile;
 mod kill;
 mod secrets;
 mod terminal;
