@@ -107,15 +107,19 @@ fn forged() -> Vec<Row> {
         github("an empty signature", 401, "push", push()).with("x-hub-signature-256", ""),
         github("a signature of nothing", 401, "push", push()).with("x-hub-signature-256", "sha256="),
         github("half a signature", 401, "push", push()).with("x-hub-signature-256", &sign(HUB, &push())[..40]),
-        github("a signature without its name", 401, "push", push()).with("x-hub-signature-256", &sign(HUB, &push())[7..]),
+        github("a signature without its name", 401, "push", push())
+            .with("x-hub-signature-256", &sign(HUB, &push())[7..]),
         github("a signature that is no hexadecimal", 401, "push", push())
             .with("x-hub-signature-256", format!("sha256={}", "z".repeat(64))),
         github("a signature as long as a book", 401, "push", push())
             .with("x-hub-signature-256", format!("sha256={}", "ab".repeat(3000))),
         github("the signature of another body", 401, "push", push()).with("x-hub-signature-256", sign(HUB, b"{}")),
-        github("a signature under another secret", 401, "push", push()).with("x-hub-signature-256", sign("guess", &push())),
-        github("a signature under the empty secret", 401, "push", push()).with("x-hub-signature-256", sign("", &push())),
-        github("two signatures, one of them good", 401, "push", push()).and("x-hub-signature-256", sign("guess", &push())),
+        github("a signature under another secret", 401, "push", push())
+            .with("x-hub-signature-256", sign("guess", &push())),
+        github("a signature under the empty secret", 401, "push", push())
+            .with("x-hub-signature-256", sign("", &push())),
+        github("two signatures, one of them good", 401, "push", push())
+            .and("x-hub-signature-256", sign("guess", &push())),
         github("the secret of another forge for this forge's repository", 404, "push", push())
             .with("x-hub-signature-256", sign(OTHER, &push())),
         github("the secret of another forge of another kind", 401, "push", push())
@@ -149,26 +153,80 @@ fn malformed() -> Vec<Row> {
             let deep = String::from_utf8(nested(5000)).expect("brackets");
             format!("{{\"ref\":\"refs/heads/main\",\"commits\":{deep}}}")
         }),
-        github("numbers where words are", 400, "push", r#"{"ref":1,"before":2,"after":3,"repository":{"full_name":4}}"#),
+        github(
+            "numbers where words are",
+            400,
+            "push",
+            r#"{"ref":1,"before":2,"after":3,"repository":{"full_name":4}}"#,
+        ),
         github("a number beyond all numbers", 400, "push", r#"{"ref":1e999999}"#),
         github("a ref that climbs", 400, "push", push_to("acme/shop", "refs/heads/../../etc", A, B).to_string()),
         github("a ref with a line break", 400, "push", push_to("acme/shop", "refs/heads/a\nb", A, B).to_string()),
-        github("a ref as long as a book", 400, "push", push_to("acme/shop", &format!("refs/heads/{}", "x".repeat(9000)), A, B).to_string()),
-        github("a commit that is none", 400, "push", push_to("acme/shop", "refs/heads/main", A, "HEAD; rm -rf /").to_string()),
-        github("a commit that is an option", 400, "push", push_to("acme/shop", "refs/heads/main", A, "--upload-pack=touch /tmp/x").to_string()),
+        github(
+            "a ref as long as a book",
+            400,
+            "push",
+            push_to("acme/shop", &format!("refs/heads/{}", "x".repeat(9000)), A, B).to_string(),
+        ),
+        github(
+            "a commit that is none",
+            400,
+            "push",
+            push_to("acme/shop", "refs/heads/main", A, "HEAD; rm -rf /").to_string(),
+        ),
+        github(
+            "a commit that is an option",
+            400,
+            "push",
+            push_to("acme/shop", "refs/heads/main", A, "--upload-pack=touch /tmp/x").to_string(),
+        ),
         github("a repository that is not followed", 404, "push", other),
-        github("a repository with a way up", 404, "push", push_to("../../etc/passwd", "refs/heads/main", A, B).to_string()),
+        github(
+            "a repository with a way up",
+            404,
+            "push",
+            push_to("../../etc/passwd", "refs/heads/main", A, B).to_string(),
+        ),
         github("no event", 400, "push", push()).without("x-github-event"),
         github("an event that nobody knows", 200, "meteor_strike", push()),
         github("an event with odd letters", 400, "push", push()).with("x-github-event", "pu sh<script>"),
         github("no delivery id", 400, "push", push()).without("x-github-delivery"),
-        github("a delivery id with odd letters", 400, "push", push()).with("x-github-delivery", "'; DROP TABLE inbox; --"),
+        github("a delivery id with odd letters", 400, "push", push())
+            .with("x-github-delivery", "'; DROP TABLE inbox; --"),
         github("a delivery id as long as a book", 400, "push", push()).with("x-github-delivery", "a".repeat(4000)),
-        github("a pull request without a head", 400, "pull_request", r#"{"action":"opened","number":1,"repository":{"full_name":"acme/shop"}}"#),
-        github("a pull request with a number below zero", 400, "pull_request", r#"{"action":"opened","number":-1,"repository":{"full_name":"acme/shop"},"pull_request":{}}"#),
-        bitbucket("changes that are no list", 400, BUCKET, "repo:push", r#"{"push":{"changes":7},"repository":{"full_name":"acme/cart"}}"#),
-        bitbucket("an event that Bitbucket doesn't know", 200, BUCKET, "repo:meteor", r#"{"repository":{"full_name":"acme/cart"}}"#),
-        bitbucket("a repository of somebody else", 404, BUCKET, "repo:push", r#"{"push":{"changes":[]},"repository":{"full_name":"evil/other"}}"#),
+        github(
+            "a pull request without a head",
+            400,
+            "pull_request",
+            r#"{"action":"opened","number":1,"repository":{"full_name":"acme/shop"}}"#,
+        ),
+        github(
+            "a pull request with a number below zero",
+            400,
+            "pull_request",
+            r#"{"action":"opened","number":-1,"repository":{"full_name":"acme/shop"},"pull_request":{}}"#,
+        ),
+        bitbucket(
+            "changes that are no list",
+            400,
+            BUCKET,
+            "repo:push",
+            r#"{"push":{"changes":7},"repository":{"full_name":"acme/cart"}}"#,
+        ),
+        bitbucket(
+            "an event that Bitbucket doesn't know",
+            200,
+            BUCKET,
+            "repo:meteor",
+            r#"{"repository":{"full_name":"acme/cart"}}"#,
+        ),
+        bitbucket(
+            "a repository of somebody else",
+            404,
+            BUCKET,
+            "repo:push",
+            r#"{"push":{"changes":[]},"repository":{"full_name":"evil/other"}}"#,
+        ),
     ]
 }
 
@@ -257,7 +315,8 @@ async fn every_hostile_webhook_gets_a_right_answer_and_calls_nobody() {
     }
     let huge = github("as large as nobody sends", 413, "push", vec![b' '; 26 * 1024 * 1024]);
     // The server may answer and close before the last byte was sent.
-    let large = reqwest::Client::new().post(format!("{}{}", server.url, huge.path)).body(huge.body.clone()).send().await;
+    let large =
+        reqwest::Client::new().post(format!("{}{}", server.url, huge.path)).body(huge.body.clone()).send().await;
     assert!(large.is_err() || large.is_ok_and(|answer| answer.status() == 413), "an oversized delivery is refused");
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 
