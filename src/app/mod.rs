@@ -35,7 +35,7 @@ use crate::git::GitOptions;
 use crate::notify::{Reporter, ReporterOptions};
 use crate::secret::Secrets;
 use crate::stage::Logs;
-use crate::store::{ExecutionFilter, StoreOptions};
+use crate::store::{ExecutionFilter, StoreError, StoreOptions};
 use crate::trigger::{
     ManualStart, Notice, Reports, RepositorySet, RepositorySpec, TriggerDeps, TriggerOptions, Triggers,
 };
@@ -89,7 +89,7 @@ impl App {
         let repositories = RepositorySet::new(specs, &state_dir.join("mirrors"), &git_options);
         let store = StoreOptions {
             url: config.database.url.clone(),
-            password: None,
+            password: config.database.password.clone(),
             durable: config.database.durable,
             owner: format!("process {}", std::process::id()),
         };
@@ -135,6 +135,11 @@ impl App {
     /// The address of its pages on this machine.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Returns when another process has taken the database over: this one can do nothing any more.
+    pub async fn lost(&self) -> StoreError {
+        self.core.store.lost().await
     }
 
     /// The engine.

@@ -38,12 +38,16 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     telemetry::start(&config.logging).map_err(|error| anyhow::anyhow!("can't set up the log: {error}"))?;
     let app = App::start(config, AppOptions::default()).await?;
     super::print(&format!("{}\n", app.url()))?;
-    stop.wait().await;
+    let lost = tokio::select! {
+        () = stop.wait() => None,
+        lost = app.lost() => Some(lost),
+    };
     tracing::info!("stopping: running scripts go on and are adopted at the next start");
     app.shutdown().await;
     // The library waits with the thread that it is called on.
     tokio::task::spawn_blocking(telemetry::stop).await?;
-    Ok(Answer::Yes)
+    // Who took the database over goes on with the executions.
+    lost.map_or(Ok(Answer::Yes), |lost| Err(lost.into()))
 }
 
 /// Reads a configuration; says what is wrong with it, and what is odd.

@@ -62,8 +62,12 @@ pub(super) struct ServerSection {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct DatabaseSection {
-    /// `sqlite:PATH`, relative to this file; `sqlite:<stateDir>/longboat.db` by default.
+    /// `sqlite:PATH`, relative to this file, or `postgres://USER@HOST:PORT/DATABASE`;
+    /// `sqlite:<stateDir>/longboat.db` by default. A server needs PostgreSQL 14 or later; `?sslmode=verify-full` and
+    /// `sslrootcert=FILE` say how its certificate is checked.
     pub(super) url: Option<String>,
+    /// The password for a server.
+    pub(super) password: Option<SecretSource>,
     /// `full` (the default) survives a power cut; `normal` is faster and may lose the last moments to one.
     pub(super) sync: Option<SyncWord>,
 }

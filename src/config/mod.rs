@@ -64,10 +64,12 @@ pub struct Server {
 }
 
 /// Where executions are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Database {
-    /// `sqlite:` and an absolute path.
+    /// `sqlite:` and an absolute path, or the address of a PostgreSQL database, without a password.
     pub url: String,
+    /// The password for a server.
+    pub password: Option<SecretString>,
     /// Whether every commit reaches the disk before it counts (`sync: full`).
     pub durable: bool,
 }
@@ -272,7 +274,7 @@ impl Config {
         Self {
             path: PathBuf::from("longboat.yaml"),
             server: Server { listen, public_url: None, tokens: Vec::new(), state_dir: state_dir.to_owned() },
-            database: Database { url: default_database(state_dir), durable: true },
+            database: Database { url: default_database(state_dir), password: None, durable: true },
             forges: IndexMap::new(),
             repositories: Vec::new(),
             secrets: IndexMap::new(),

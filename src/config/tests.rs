@@ -51,7 +51,8 @@ accounts: {}
     assert_eq!(config.server.public_url.as_deref(), Some("https://cd.example.com"));
     assert_eq!(config.server.tokens[0].expose_secret(), "a-long-enough-token");
     assert_eq!(config.server.state_dir, Path::new("/etc/longboat/state"));
-    assert_eq!(config.database, Database { url: "sqlite:/etc/longboat/state/longboat.db".to_owned(), durable: true });
+    assert_eq!(config.database.url, "sqlite:/etc/longboat/state/longboat.db");
+    assert!(config.database.durable && config.database.password.is_none());
     let [remote, local] = &config.repositories[..] else { panic!("two repositories") };
     assert_eq!(remote.location, Location::Remote("https://github.com/owner/repo.git".to_owned()));
     assert_eq!(remote.credentials.as_ref().expect("the forge's").password.expose_secret(), "ghp_example");
@@ -276,4 +277,28 @@ fn the_schema_names_every_key_of_the_format() {
     );
     assert_eq!(schema["properties"]["repositories"]["items"]["required"], serde_json::json!(["name"]));
     assert_eq!(schema["properties"]["server"]["additionalProperties"], false);
+}
+
+#[test]
+fn a_server_for_the_database_has_its_password_beside_its_address() {
+    let config = parse(
+        "database: {url: \"postgres://ann@db.example.com:5433/longboat?sslmode=verify-full\", password: {env: LONGBOAT_TOKEN}, sync: normal}",
+    )
+    .expect("legal");
+    assert_eq!(config.database.url, "postgres://ann@db.example.com:5433/longboat?sslmode=verify-full");
+    assert_eq!(config.database.password.as_ref().expect("there").expose_secret(), "a-long-enough-token");
+    assert!(!config.database.durable && !format!("{config:?}").contains("a-long-enough-token"));
+
+    for (written, code) in [
+        ("{url: \"postgres://ann:hunter2@db/longboat\"}", Code::SecretInConfig),
+        ("{url: \"postgresql://db/longboat?sslmode=require&password=hunter2\"}", Code::SecretInConfig),
+        ("{url: \"postgres://ann@db\"}", Code::ValueNotAllowed),
+        ("{url: \"postgres:longboat\"}", Code::ValueNotAllowed),
+        ("{url: \"sqlite:longboat.db\", password: {env: LONGBOAT_TOKEN}}", Code::ConflictingKeys),
+    ] {
+        let findings = parse(&format!("database: {written}")).expect_err(written);
+        assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [code], "{written}");
+        assert!(!format!("{findings:?}").contains("hunter2"), "{findings:?}");
+        assert!(findings[0].hint.is_some(), "{findings:?}");
+    }
 }

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use super::chunk::Texts;
+use super::connection::{Backend, Connection};
 use super::ownership::{Ownership, SHARDS, shard_of};
 use super::rows::check_size;
 use super::writer::{AppendJob, Tx};
-use super::{Store, StoreError, chunk, outbox};
+use super::{Store, StoreError, chunk, outbox, postgres};
 use crate::clock::Timestamp;
 use crate::model::{CommitStatus, ExecutionKey, Status};
 
@@ -68,8 +69,11 @@ impl Encoded {
     }
 }
 
-/// Marks the jobs with executions that are no longer owned.
+/// Marks the jobs with executions that are no longer owned. On PostgreSQL, [`insert`] looks at that itself.
 pub(super) async fn fence(tx: &mut Tx, ownership: &Ownership, jobs: &mut [AppendJob]) -> Result<(), StoreError> {
+    if tx.backend() == Backend::Postgres {
+        return Ok(());
+    }
     let mut asked = [false; SHARDS];
     for encoded in jobs.iter().flat_map(|job| &job.rows) {
         asked[shard_of(encoded.row.key)] = true;
@@ -84,12 +88,15 @@ pub(super) async fn fence(tx: &mut Tx, ownership: &Ownership, jobs: &mut [Append
 }
 
 /// Writes rows in a few statements. After an error the transaction must be taken back to where it was.
-pub(super) async fn insert(tx: &mut Tx, encoded: &[&Encoded]) -> Result<(), StoreError> {
+pub(super) async fn insert(tx: &mut Tx, ownership: &Ownership, encoded: &[&Encoded]) -> Result<(), StoreError> {
     let reports: Vec<&outbox::NewEntry> = encoded.iter().filter_map(|encoded| encoded.report.as_ref()).collect();
     outbox::insert(tx, &reports).await?;
     // Rows of one execution stand together in the journal, and only the last one counts for the summary.
     let mut rows: Vec<&Append> = encoded.iter().map(|encoded| &encoded.row).collect();
     rows.sort_unstable_by_key(|row| (row.key, row.seq));
+    if let Connection::Postgres(connection) = &mut tx.connection {
+        return postgres::append::write(connection, ownership, &rows).await;
+    }
     journal(tx, &rows).await?;
     revive(tx, &rows).await?;
     rows.dedup_by(|later, kept| {
@@ -133,7 +140,7 @@ async fn journal(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
 }
 
 /// A journal row that exists already was written by whoever owns the execution now.
-fn late(error: sqlx::Error) -> StoreError {
+pub(super) fn late(error: sqlx::Error) -> StoreError {
     match error.as_database_error() {
         Some(reason) if reason.is_unique_violation() => StoreError::Fenced,
         _ => error.into(),

@@ -38,6 +38,22 @@ pub enum StoreError {
         /// What to do.
         advice: String,
     },
+    /// The connection to the server was lost, and with it the write; it did not happen.
+    #[error(
+        "the connection to the database was lost before the write was committed ({reason}); Longboat connects again by itself: try again"
+    )]
+    Disconnected {
+        /// What is known of the cause.
+        reason: String,
+    },
+    /// The connection to the server was lost after the commit was sent, and the server can't tell what became of it.
+    #[error(
+        "the connection to the database was lost during a commit, and whether the write holds is not known ({reason}); look before you try again"
+    )]
+    Uncertain {
+        /// What is known of the cause.
+        reason: String,
+    },
     /// A file or folder beside the database can't be used.
     #[error("{path}: {source}; check that the folder exists and that Longboat's user may write there")]
     Io {

@@ -41,6 +41,7 @@ mod error;
 mod execution;
 mod inbox;
 mod notice;
+mod open;
 mod outbox;
 mod ownership;
 mod postgres;
@@ -68,18 +69,15 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use sqlx::AnyPool;
-use sqlx::migrate::Migrator;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::{Clock, Timestamp};
-use connection::Connection;
-use ownership::{Lock, Ownership};
+use open::Opened;
+use ownership::Ownership;
 use writer::{Bells, Command, Writer};
-
-/// The tables, one text for both databases.
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// Which database, and how.
 #[derive(Clone)]
@@ -127,6 +125,8 @@ struct Inner {
     queue: mpsc::Sender<Command>,
     writer: Mutex<Option<JoinHandle<()>>>,
     bells: Bells,
+    // Ends with this.
+    _listener: Option<AbortOnDropHandle<()>>,
     _temporary: Option<TempDir>,
 }
 
@@ -153,11 +153,10 @@ impl Store {
     }
 
     async fn open_in(options: StoreOptions, clock: Clock, temporary: Option<TempDir>) -> Result<Self, StoreError> {
-        let opened = if is_server(&options.url) { open_server(&options).await? } else { open_file(&options).await? };
-        let Opened { database, mut connection, reads, lock } = opened;
-        let ownership = Ownership::claim(&mut connection, &options.owner).await?;
         let bells = Bells::default();
-        let writer = Writer::new(connection, ownership, clock.clone(), bells.clone(), lock).start();
+        let Opened { database, mut connection, reads, hold, listener } = Opened::open(&options, &bells).await?;
+        let ownership = Ownership::claim(&mut connection, &options.owner).await?;
+        let writer = Writer::new(connection, ownership, clock.clone(), bells.clone(), hold).start();
         let inner = Inner {
             database,
             clock,
@@ -165,6 +164,7 @@ impl Store {
             queue: writer.queue,
             writer: Mutex::new(Some(writer.task)),
             bells,
+            _listener: listener,
             _temporary: temporary,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -191,6 +191,16 @@ impl Store {
         self.inner.bells.outbox.subscribe()
     }
 
+    /// Returns when another process has taken the database over; from then on every write fails. That happens only
+    /// on a server, and only while there was no connection to it.
+    pub async fn lost(&self) -> StoreError {
+        let mut lost = self.inner.bells.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(error)) => error.clone(),
+            Ok(None) | Err(_) => StoreError::Closed,
+        }
+    }
+
     fn reads(&self) -> &AnyPool {
         &self.inner.reads
     }
@@ -198,46 +208,6 @@ impl Store {
     fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
-}
-
-/// A database with its tables up to date, held by this process.
-struct Opened {
-    /// What people may see of it.
-    database: String,
-    connection: Connection,
-    reads: AnyPool,
-    lock: Option<Lock>,
-}
-
-fn is_server(url: &str) -> bool {
-    url.starts_with("postgres:") || url.starts_with("postgresql:")
-}
-
-async fn open_file(options: &StoreOptions) -> Result<Opened, StoreError> {
-    let StoreOptions { url, owner, .. } = options.clone();
-    let (file, lock) = tokio::task::spawn_blocking(move || {
-        let file = connect::locate(&url)?;
-        let lock = Lock::acquire(&file, &owner)?;
-        Ok::<_, StoreError>((file, lock))
-    })
-    .await
-    // The task is not cancelled and doesn't panic.
-    .unwrap_or(Err(StoreError::Closed))?;
-    let mut connection = connect::writer(&file, options).await?;
-    MIGRATIONS.run(&mut connection).await?;
-    let reads = connect::readers(&file).await?;
-    let database = file.display().to_string();
-    Ok(Opened { database, connection: Connection::Sqlite(connection), reads, lock: Some(lock) })
-}
-
-async fn open_server(options: &StoreOptions) -> Result<Opened, StoreError> {
-    let server = postgres::Server::new(options)?;
-    let mut session = postgres::Session::open(&server).await?;
-    MIGRATIONS.run(&mut session.connection).await?;
-    session.furnish().await?;
-    let reads = server.readers().await?;
-    let database = server.shown().to_owned();
-    Ok(Opened { database, connection: Connection::Postgres(session.connection), reads, lock: None })
 }
 
 impl fmt::Debug for Store {

@@ -89,6 +89,21 @@ impl Ownership {
         Ok(Self { owner: owner.to_owned(), epochs })
     }
 
+    /// Who owns.
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The epoch under which a shard was claimed.
+    pub(super) fn epoch(&self, shard: usize) -> i64 {
+        self.epochs.get(shard).copied().unwrap_or(0)
+    }
+
+    /// Whether all shards are still owned.
+    pub(super) async fn holds_all(&self, connection: &mut Connection) -> Result<bool, StoreError> {
+        Ok(self.still_owned(connection, &[true; SHARDS]).await? == [true; SHARDS])
+    }
+
     /// Which of the `asked` shards are still owned: one statement, in the transaction that relies on it.
     pub(super) async fn still_owned(
         &self,

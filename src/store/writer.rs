@@ -5,14 +5,16 @@
 //! in a few statements; each other job runs in a savepoint, so that one that fails leaves its neighbours alone.
 //! An answer is given only after the commit. Whoever asked may stop waiting: the write lands all the same.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::append::{self, Encoded};
 use super::connection::{Backend, Connection};
 use super::ownership::{Lock, Ownership};
+use super::postgres::{self, Link};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics;
@@ -21,6 +23,9 @@ use crate::telemetry::metrics;
 const QUEUE: usize = 1024;
 /// How many queued writes one transaction takes, so that none grows without bound.
 const BATCH: usize = 512;
+
+/// How long a transaction with a server may take.
+const LONGEST: Duration = Duration::from_secs(75);
 
 /// What a job works with: the connection, inside a transaction.
 pub(super) struct Tx {
@@ -32,6 +37,19 @@ pub(super) struct Tx {
     pub(super) inbox_grew: bool,
     /// To be set by a job that added an outbox row.
     pub(super) outbox_grew: bool,
+    stage: Stage,
+    /// PostgreSQL's name for the transaction.
+    transaction: Option<String>,
+}
+
+/// How far a transaction got: that decides what an error means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The database has not been asked for anything but its beginning.
+    Beginning,
+    Working,
+    /// The commit was sent.
+    Committing,
 }
 
 impl Tx {
@@ -116,6 +134,19 @@ pub(super) struct AppendJob {
 pub(super) struct Bells {
     pub(super) inbox: watch::Sender<u64>,
     pub(super) outbox: watch::Sender<u64>,
+    /// Set once another process has the database.
+    pub(super) lost: watch::Sender<Option<StoreError>>,
+}
+
+impl Bells {
+    /// Tells those who wait for inbox entries, for outbox rows, or both.
+    pub(super) fn ring(&self, inbox: bool, outbox: bool) {
+        for (grew, bell) in [(inbox, &self.inbox), (outbox, &self.outbox)] {
+            if grew {
+                bell.send_modify(|count| *count += 1);
+            }
+        }
+    }
 }
 
 /// The task's state.
@@ -124,8 +155,18 @@ pub(super) struct Writer {
     ownership: Ownership,
     clock: Clock,
     bells: Bells,
+    // Only for a server, to which a connection can be lost.
+    link: Option<Box<Link>>,
     // Let go of last: after the connection is closed.
     _lock: Option<Lock>,
+}
+
+/// What keeps other processes out of the database.
+pub(super) enum Hold {
+    /// A lock file beside the database file.
+    File(Lock),
+    /// A lock of the writer's session with the server.
+    Session(Box<Link>),
 }
 
 /// The queue in front of a running writer, and the task itself.
@@ -140,10 +181,21 @@ impl Writer {
         ownership: Ownership,
         clock: Clock,
         bells: Bells,
-        lock: Option<Lock>,
+        hold: Hold,
     ) -> Self {
-        let tx = Tx { connection, now: clock.now(), inbox_grew: false, outbox_grew: false };
-        Self { tx, ownership, clock, bells, _lock: lock }
+        let (lock, link) = match hold {
+            Hold::File(lock) => (Some(lock), None),
+            Hold::Session(link) => (None, Some(link)),
+        };
+        let tx = Tx {
+            connection,
+            now: clock.now(),
+            inbox_grew: false,
+            outbox_grew: false,
+            stage: Stage::Beginning,
+            transaction: None,
+        };
+        Self { tx, ownership, clock, bells, link, _lock: lock }
     }
 
     pub(super) fn start(self) -> Running {
@@ -154,7 +206,18 @@ impl Writer {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut taken = Vec::with_capacity(BATCH);
         // Ends when the queue is closed and empty, so that what was queued before is still written.
-        while commands.recv_many(&mut taken, BATCH).await > 0 {
+        loop {
+            tokio::select! {
+                biased;
+                count = commands.recv_many(&mut taken, BATCH) => if count == 0 { break },
+                () = idle(self.link.as_deref()) => {
+                    if let Some(link) = &mut self.link {
+                        link.look_after(&mut self.tx.connection, &self.ownership).await;
+                    }
+                    self.tell_loss();
+                    continue;
+                }
+            }
             let mut appends = Vec::new();
             let mut jobs = Vec::new();
             for command in taken.drain(..) {
@@ -176,23 +239,21 @@ impl Writer {
         (self.tx.inbox_grew, self.tx.outbox_grew) = (false, false);
         self.tx.now = self.clock.now();
         let started = Instant::now();
-        let whole = self.transaction(&mut appends, &mut jobs).await;
-        if let Err(error) = &whole {
-            tracing::warn!(%error, "a transaction was taken back");
-            // The database may have taken it back by itself; then there is nothing to take back, which is fine.
-            let _ = self.tx.control("ROLLBACK").await.is_ok();
+        let whole = self.commit_all(&mut appends, &mut jobs).await;
+        match &whole {
+            Ok(()) => {
+                metrics().committed(appends.len() + jobs.len(), started.elapsed());
+                self.bells.ring(self.tx.inbox_grew, self.tx.outbox_grew);
+            }
+            Err(error) => tracing::warn!(%error, "a transaction was taken back"),
         }
-        if whole.is_ok() {
-            metrics().committed(appends.len() + jobs.len(), started.elapsed());
-        }
-        if whole.is_ok() && self.tx.inbox_grew {
-            self.bells.inbox.send_modify(|count| *count += 1);
-        }
-        if whole.is_ok() && self.tx.outbox_grew {
-            self.bells.outbox.send_modify(|count| *count += 1);
-        }
+        self.tell_loss();
         for job in appends {
-            let outcome = job.outcome.and_then(|()| whole.clone());
+            let outcome = match &whole {
+                // Whoever has the database now owns the executions as well.
+                Err(StoreError::Taken { .. }) => Err(StoreError::Fenced),
+                whole => job.outcome.and_then(|()| whole.clone()),
+            };
             let _ = job.reply.send(outcome).is_ok();
         }
         for (job, outcome) in jobs {
@@ -200,9 +261,71 @@ impl Writer {
         }
     }
 
-    /// `Err`: nothing of it holds. `Ok`: committed, apart from what failed by itself.
+    fn tell_loss(&self) {
+        if let Some(error) = self.link.as_deref().and_then(Link::lost)
+            && self.bells.lost.borrow().is_none()
+        {
+            self.bells.lost.send_replace(Some(error.clone()));
+        }
+    }
+
+    /// Writes all in one transaction. `Err`: nothing of it holds, except where it says that this is not known. `Ok`:
+    /// committed, apart from what failed by itself.
+    async fn commit_all(&mut self, appends: &mut [AppendJob], jobs: &mut [Taken]) -> Result<(), StoreError> {
+        let Self { link, tx, ownership, .. } = self;
+        let Some(link) = link else {
+            let outcome = self.transaction(appends, jobs).await;
+            if outcome.is_err() {
+                // The database may have taken it back by itself; then there is nothing to take back, which is fine.
+                let _ = self.tx.control("ROLLBACK").await.is_ok();
+            }
+            return outcome;
+        };
+        link.ready(&mut tx.connection, ownership).await?;
+        let Err(error) = self.bounded(appends, jobs).await else { return Ok(()) };
+        if postgres::answers(&mut self.tx.connection).await {
+            // The connection is well, and whatever was begun is taken back.
+            return Err(error);
+        }
+        let Self { link: Some(link), tx, ownership, .. } = self else { return Err(error) };
+        tracing::warn!(%error, "the connection to the database is gone; making a new one");
+        let stage = tx.stage;
+        let again = link.reconnect(&mut tx.connection, ownership).await;
+        match (stage, again) {
+            // Nothing had been asked of it, so all of it can be asked again.
+            (Stage::Beginning, Ok(())) => self.bounded(appends, jobs).await,
+            (Stage::Beginning | Stage::Working, Err(again @ StoreError::Taken { .. })) => Err(again),
+            (Stage::Beginning | Stage::Working, _) => Err(StoreError::Disconnected { reason: error.to_string() }),
+            (Stage::Committing, Ok(())) => self.was_committed(&error).await,
+            (Stage::Committing, Err(_)) => Err(StoreError::Uncertain { reason: error.to_string() }),
+        }
+    }
+
+    /// [`Writer::transaction`] with an end, should the network swallow what is sent. The server ends it sooner.
+    async fn bounded(&mut self, appends: &mut [AppendJob], jobs: &mut [Taken]) -> Result<(), StoreError> {
+        let outcome = tokio::time::timeout(LONGEST, self.transaction(appends, jobs)).await;
+        outcome.unwrap_or_else(|_| Err(StoreError::Disconnected { reason: format!("no answer within {LONGEST:?}") }))
+    }
+
+    /// What became of a commit that was sent and not answered, asked on a new connection.
+    async fn was_committed(&mut self, error: &StoreError) -> Result<(), StoreError> {
+        let reason = error.to_string();
+        let (Connection::Postgres(connection), Some(transaction)) = (&mut self.tx.connection, &self.tx.transaction)
+        else {
+            return Err(StoreError::Uncertain { reason });
+        };
+        match Link::was_committed(connection, transaction).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(StoreError::Disconnected { reason }),
+            None => Err(StoreError::Uncertain { reason }),
+        }
+    }
+
+    /// `Err`: nothing of it holds, unless the commit was sent. `Ok`: committed, apart from what failed by itself.
     async fn transaction(&mut self, appends: &mut [AppendJob], jobs: &mut [Taken]) -> Result<(), StoreError> {
+        self.tx.stage = Stage::Beginning;
         self.begin().await?;
+        self.tx.stage = Stage::Working;
         if !appends.is_empty() {
             self.append(appends).await?;
         }
@@ -216,17 +339,27 @@ impl Writer {
                 self.end_savepoint(outcome.is_ok()).await?;
             }
         }
-        self.tx.control("COMMIT").await
+        self.tx.stage = Stage::Committing;
+        let Some(link) = &self.link else { return self.tx.control("COMMIT").await };
+        let text = link.commit(self.tx.inbox_grew, self.tx.outbox_grew);
+        // It is put together from constants and this process's own number.
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.tx.connection).await?;
+        Ok(())
     }
 
     async fn begin(&mut self) -> Result<(), StoreError> {
-        let begin = match self.tx.backend() {
+        match &mut self.tx.connection {
             // A transaction that will write says so at once: one that begins by reading could find later that it
             // may not write.
-            Backend::Sqlite => "BEGIN IMMEDIATE",
-            Backend::Postgres => "BEGIN",
-        };
-        self.tx.control(begin).await
+            Connection::Sqlite(_) => self.tx.control("BEGIN IMMEDIATE").await,
+            // One trip for both. With its name, the server can tell later what became of it.
+            Connection::Postgres(connection) => {
+                let begin = sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id()::text");
+                let rows = begin.fetch_all(connection).await?;
+                self.tx.transaction = rows.first().map(|row| row.try_get(0)).transpose()?;
+                Ok(())
+            }
+        }
     }
 
     async fn end_savepoint(&mut self, good: bool) -> Result<(), StoreError> {
@@ -241,7 +374,7 @@ impl Writer {
         append::fence(&mut self.tx, &self.ownership, jobs).await?;
         let rows: Vec<&Encoded> =
             jobs.iter().filter(|job| job.outcome.is_ok()).flat_map(|job| job.rows.iter()).collect();
-        if append::insert(&mut self.tx, &rows).await.is_ok() {
+        if append::insert(&mut self.tx, &self.ownership, &rows).await.is_ok() {
             return Ok(());
         }
         self.tx.control("ROLLBACK").await?;
@@ -250,10 +383,18 @@ impl Writer {
         for job in jobs.iter_mut().filter(|job| job.outcome.is_ok()) {
             self.tx.control("SAVEPOINT job").await?;
             let rows: Vec<&Encoded> = job.rows.iter().collect();
-            job.outcome = append::insert(&mut self.tx, &rows).await;
+            job.outcome = append::insert(&mut self.tx, &self.ownership, &rows).await;
             self.end_savepoint(job.outcome.is_ok()).await?;
         }
         Ok(())
+    }
+}
+
+/// Returns when the writer has something to do though nobody writes.
+async fn idle(link: Option<&Link>) {
+    match link {
+        Some(link) => link.idle().await,
+        None => std::future::pending().await,
     }
 }
 

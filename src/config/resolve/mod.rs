@@ -133,15 +133,12 @@ impl Work<'_> {
 
     fn database(&mut self, section: file::DatabaseSection, state_dir: &Path) -> Database {
         let durable = !matches!(section.sync, Some(file::SyncWord::Normal));
-        let Some(url) = section.url else { return Database { url: default_database(state_dir), durable } };
         let pointer = "/database/url";
-        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            self.error(
-                pointer,
-                Code::NotInThisVersion,
-                "this version keeps executions in SQLite only".to_owned(),
-                "write `sqlite:PATH`, or leave `database` out",
-            );
+        let password = section.password.and_then(|source| self.secret(&source, "/database/password"));
+        let url = section.url.unwrap_or_else(|| default_database(state_dir));
+        let url = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            self.server_address(&url, pointer);
+            return Database { url, password, durable };
         } else if let Some(path) = url.strip_prefix("sqlite:") {
             // `sqlite://path` is sqlx's spelling for the same.
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -152,19 +149,50 @@ impl Work<'_> {
                     format!("`{url}` doesn't name a database file"),
                     "write `sqlite:` and the path of a file",
                 );
-            } else {
-                return Database { url: format!("sqlite:{}", self.base.join(path).display()), durable };
             }
+            format!("sqlite:{}", self.base.join(path).display())
         } else {
             let shown = url.split(':').next().unwrap_or_default().to_owned();
             self.error(
                 pointer,
                 Code::ValueNotAllowed,
                 format!("`{shown}:` is not a kind of database that Longboat knows"),
-                "write `sqlite:PATH`",
+                "write `sqlite:PATH` or `postgres://USER@HOST:PORT/DATABASE`",
+            );
+            default_database(state_dir)
+        };
+        if password.is_some() {
+            self.error(
+                "/database/password",
+                Code::ConflictingKeys,
+                "a database file has no password".to_owned(),
+                "leave `password` out, or name a server in `url`",
             );
         }
-        Database { url: default_database(state_dir), durable }
+        Database { url, password: None, durable }
+    }
+
+    /// A server's address holds no password: it is shown in logs.
+    fn server_address(&mut self, url: &str, pointer: &str) {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (path, query) = after.split_once('?').unwrap_or((after, ""));
+        let in_authority = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+        if in_authority || query.split('&').any(|pair| pair.starts_with("password=")) {
+            self.error(
+                pointer,
+                Code::SecretInConfig,
+                "the address in `database.url` holds a password".to_owned(),
+                "take it out, and write `password: {env: NAME}` or `password: {file: PATH}` beside it",
+            );
+        } else if path.trim_matches('/').is_empty() {
+            self.error(
+                pointer,
+                Code::ValueNotAllowed,
+                "the address in `database.url` names no database".to_owned(),
+                "write `postgres://USER@HOST:PORT/DATABASE`",
+            );
+        }
     }
 
     fn prefix(&mut self, section: file::StatusesSection) -> String {

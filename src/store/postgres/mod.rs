@@ -1,12 +1,22 @@
 //! PostgreSQL: finding the server, and connections that are set up as the store needs them.
 //!
 //! What only PostgreSQL has is in this folder: the session that holds the database (`session`), the hot path
-//! (`append`), and how other processes' commits are heard of (`listen`). All else is the same as on SQLite.
+//! (`append`), what happens when the connection breaks (`link`), and how other processes' commits are heard of
+//! (`listen`). All else is the same as on SQLite.
 
 mod address;
+pub(super) mod append;
+mod link;
+mod listen;
+#[cfg(test)]
+mod proxy;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub(super) use address::shown;
+pub(super) use link::{Link, answers};
+pub(super) use listen::listen;
 pub(super) use session::Session;
 
 use std::time::Duration;
@@ -25,8 +35,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers. A read is a trip over the network, so more of them than cores are of use.
 const READERS: u32 = 8;
-/// A connection that was idle for longer is tried before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// The oldest server that the statements run on and that is tested against (as the server counts: 14.0).
 const OLDEST: i32 = 140_000;
 
@@ -47,7 +55,7 @@ impl Server {
         let url: Url = options.url.parse().map_err(|_| bad("write `postgres://USER@HOST:PORT/DATABASE`"))?;
         // What `pg_stat_activity` shows, and how another Longboat names the holder; the server keeps 63 bytes.
         let name: String = format!("Longboat process {} as `{}`", std::process::id(), options.owner);
-        let mut full = url.clone();
+        let mut full = url;
         let mut pairs = full.query_pairs_mut();
         pairs.append_pair("application_name", &name);
         if let Some(password) = &options.password {
@@ -83,14 +91,8 @@ impl Server {
             }
         };
         self.examine(&mut connection).await?;
-        // A dead client must not hold the database for hours: the server looks after it by itself.
-        raw_sql(
-            "SET client_min_messages = warning; SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
-             SET idle_in_transaction_session_timeout = '60s'; \
-             SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3",
-        )
-        .execute(&mut connection)
-        .await?;
+        raw_sql("SET client_min_messages = error").execute(&mut connection).await?;
+        self.set_limits(&mut connection).await?;
         let level = if self.durable {
             // Whatever is stricter, as a server with replicas may have it, stays.
             "SELECT set_config('synchronous_commit', 'on', false) \
@@ -102,19 +104,24 @@ impl Server {
         Ok(connection)
     }
 
+    /// A dead client must not hold the database for hours: the server looks after it by itself.
+    pub(super) async fn set_limits(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        raw_sql(
+            "SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
+             SET idle_in_transaction_session_timeout = '60s'; \
+             SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3",
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
     /// The connections for all reads; the server refuses writes on them.
     pub(in crate::store) async fn readers(&self) -> Result<AnyPool, StoreError> {
         AnyPoolOptions::new()
             .max_connections(READERS)
-            .test_before_acquire(false)
-            .before_acquire(|connection, used| {
-                Box::pin(async move {
-                    if used.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
+            // A trip more for each read; without it, reads fail once for each connection after a restart of the server.
+            .test_before_acquire(true)
             .acquire_timeout(READ_TIMEOUT)
             .after_connect(|connection, _| {
                 Box::pin(async move {
@@ -157,6 +164,13 @@ impl Server {
         StoreError::Unusable { database: self.shown.clone(), reason, advice: advice.into() }
     }
 
+    /// How the user gets the rights that it needs.
+    pub(super) fn advise_ownership(&self) -> String {
+        let user = self.options.get_username();
+        let database = self.options.get_database().unwrap_or(user);
+        format!("let the database belong to that user: ALTER DATABASE \"{database}\" OWNER TO \"{user}\"")
+    }
+
     /// Why there is no connection, and what can be done.
     fn no_connection(&self, error: &sqlx::Error) -> StoreError {
         let user = self.options.get_username();
@@ -178,7 +192,7 @@ impl Server {
                 ),
                 Some("42501") => (
                     format!("user `{user}` may not use it: {}", said.message()),
-                    format!("let the database belong to that user: ALTER DATABASE \"{database}\" OWNER TO \"{user}\""),
+                    self.advise_ownership(),
                 ),
                 Some("53300") => (
                     "the server has no connection left".to_owned(),

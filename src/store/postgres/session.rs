@@ -3,6 +3,7 @@
 //! The server lets go of the lock when the session ends, however it ends. One process per database: who comes
 //! second is told who the first is.
 
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, raw_sql};
 
 use super::Server;
@@ -14,35 +15,74 @@ const LOCK: i64 = 0x6C6F_6E67_626F_6174;
 /// How long somebody who starts waits for the session of one that just died.
 const PATIENCE: &str = "SET lock_timeout = '1s'";
 
+/// A session among all that the server ever had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct Identity {
+    process: i32,
+    started: String,
+}
+
 /// A connection that holds the database.
 pub(in crate::store) struct Session {
     pub(in crate::store) connection: PgConnection,
+    pub(in crate::store) identity: Identity,
 }
 
 impl Session {
     /// Connects and takes the database, or says who has it.
     pub(in crate::store) async fn open(server: &Server) -> Result<Self, StoreError> {
         let mut connection = server.connect().await?;
-        raw_sql(PATIENCE).execute(&mut connection).await?;
-        let taken = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await;
-        match taken {
-            Ok(_) => {}
-            // "lock not available"
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
-                let holder = holder(&mut connection).await;
-                return Err(StoreError::Taken { database: server.shown().to_owned(), holder });
-            }
-            Err(error) => return Err(error.into()),
+        if take(&mut connection).await? {
+            return Self::of(connection).await;
         }
-        raw_sql("SET lock_timeout = '10s'").execute(&mut connection).await?;
-        Ok(Self { connection })
+        let holder = holder(&mut connection).await.map(|(_, holder)| holder);
+        let holder = holder.unwrap_or_else(|| "which one is not known".to_owned());
+        Err(StoreError::Taken { database: server.shown().to_owned(), holder })
     }
 
-    /// What PostgreSQL needs besides the migrations, whatever tables they make.
+    /// Connects again after the session `old` was lost, and takes the database back. The server may not have
+    /// noticed yet that the old one is dead; then it is ended.
+    pub(super) async fn reopen(server: &Server, old: &Identity) -> Result<Self, StoreError> {
+        let mut connection = server.connect().await?;
+        for _ in 0..3 {
+            if take(&mut connection).await? {
+                return Self::of(connection).await;
+            }
+            match holder(&mut connection).await {
+                Some((identity, _)) if identity == *old => {
+                    sqlx::query("SELECT pg_terminate_backend($1)")
+                        .bind(old.process)
+                        .execute(&mut connection)
+                        .await?;
+                }
+                Some((_, holder)) => {
+                    return Err(StoreError::Taken { database: server.shown().to_owned(), holder });
+                }
+                // It ended just now.
+                None => {}
+            }
+        }
+        Err(StoreError::Disconnected { reason: "the old session has not ended yet".to_owned() })
+    }
+
+    async fn of(mut connection: PgConnection) -> Result<Self, StoreError> {
+        let (process, started) =
+            sqlx::query_as("SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+                .fetch_one(&mut connection)
+                .await?;
+        Ok(Self { connection, identity: Identity { process, started } })
+    }
+
+    /// Brings the tables up to date, and adds what PostgreSQL needs besides, whatever tables there are.
     ///
     /// Texts sort and compare byte by byte, as on SQLite, whatever language the database was created for. Rows that
     /// every transition rewrites get room in their page, so that rewriting them touches no index.
-    pub(in crate::store) async fn furnish(&mut self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn furnish(&mut self, server: &Server, tables: &Migrator) -> Result<(), StoreError> {
+        // A large table may take its time.
+        raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            .execute(&mut self.connection)
+            .await?;
+        tables.run(&mut self.connection).await.map_err(|error| not_allowed(server, error))?;
         raw_sql(
             "DO $$ DECLARE it record; BEGIN \
              FOR it IN SELECT c.table_name AS name, \
@@ -59,28 +99,50 @@ impl Session {
         )
         .execute(&mut self.connection)
         .await?;
-        Ok(())
+        server.set_limits(&mut self.connection).await
     }
 }
 
-/// Who holds the lock, for people; the holder may be gone by now.
-async fn holder(connection: &mut PgConnection) -> String {
-    let found: Result<Option<(String, Option<String>, i32)>, sqlx::Error> = sqlx::query_as(
-        "SELECT a.application_name, host(a.client_addr), a.pid FROM pg_locks l \
+/// Says what to do where the user may not make tables, as in the schema `public` of a database of somebody else.
+fn not_allowed(server: &Server, error: MigrateError) -> StoreError {
+    let said = match &error {
+        MigrateError::Execute(sqlx::Error::Database(said)) | MigrateError::ExecuteMigration(sqlx::Error::Database(said), _) => said,
+        _ => return error.into(),
+    };
+    if said.code().as_deref() != Some("42501") {
+        return error.into();
+    }
+    let reason = format!("its user may not make tables there: {}", said.message());
+    server.refused(reason, server.advise_ownership())
+}
+
+/// Takes the lock, unless somebody keeps it for longer than one that is just dying.
+async fn take(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    raw_sql(PATIENCE).execute(&mut *connection).await?;
+    let taken = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await;
+    let taken = match taken {
+        Ok(_) => true,
+        // "lock not available"
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => false,
+        Err(error) => return Err(error.into()),
+    };
+    raw_sql("SET lock_timeout = '10s'").execute(connection).await?;
+    Ok(taken)
+}
+
+/// Who holds the lock, with words for people; the holder may be gone by now.
+async fn holder(connection: &mut PgConnection) -> Option<(Identity, String)> {
+    let asked = sqlx::query_as::<_, (String, Option<String>, i32, String)>(
+        "SELECT a.application_name, host(a.client_addr), a.pid, a.backend_start::text FROM pg_locks l \
          JOIN pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
          AND (l.classid::bigint << 32) + l.objid::bigint = $1",
     )
-    .bind(LOCK)
-    .fetch_optional(connection)
-    .await;
-    match found {
-        Ok(Some((name, host, session))) => {
-            let name = name.strip_prefix("Longboat ").unwrap_or(&name);
-            let host = host.map_or_else(String::new, |host| format!(" on {host}"));
-            format!("{name}{host}, session {session} of the server")
-        }
-        Ok(None) | Err(_) => "which one is not known".to_owned(),
-    }
+    .bind(LOCK);
+    let (name, host, process, started) = asked.fetch_optional(connection).await.ok().flatten()?;
+    let name = name.strip_prefix("Longboat ").unwrap_or(&name);
+    let host = host.map_or_else(String::new, |host| format!(" on {host}"));
+    let words = format!("{name}{host}, session {process} of the server");
+    Some((Identity { process, started }, words))
 }

@@ -1,0 +1,123 @@
+//! The engine's hot path on PostgreSQL: the fence, the journal and the summaries of a whole batch in one statement,
+//! with one array a column.
+
+use sqlx::PgConnection;
+
+use crate::clock::Timestamp;
+use crate::model::ExecutionKey;
+use crate::store::append::{Append, late};
+use crate::store::ownership::{Ownership, shard_of};
+use crate::store::{StoreError, rows::MAX_DOCUMENT};
+
+/// The most bytes of journal bodies in one statement; one body at least goes in.
+const PIECE: usize = 2 * MAX_DOCUMENT;
+
+/// Adds journal rows without looking at anything else.
+const JOURNAL: &str = "INSERT INTO journal (execution, seq, at, body) \
+     SELECT * FROM UNNEST($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::TEXT[])";
+
+/// Journal rows, one summary per execution, and how many shards of the batch are owned: locked until the commit, so
+/// that nobody takes them over meanwhile. Each summary's execution must be there, live, and behind the row.
+const BATCH: &str = "WITH \
+     owned AS MATERIALIZED (SELECT shard, epoch FROM shard WHERE owner = $5 AND shard = ANY($6::BIGINT[]) FOR SHARE), \
+     written AS (INSERT INTO journal (execution, seq, at, body) \
+         SELECT * FROM UNNEST($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::TEXT[])), \
+     summed AS (UPDATE execution SET status = v.status, seq = v.seq, due_at = v.due_at, started_at = v.started_at, \
+             ended_at = v.ended_at, live = v.live \
+         FROM UNNEST($8::BIGINT[], $9::TEXT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::BIGINT[], \
+             $14::BIGINT[]) AS v (id, status, seq, due_at, started_at, ended_at, live) \
+         WHERE execution.id = v.id AND execution.seq < v.seq AND execution.live = 1 RETURNING 1) \
+     SELECT (SELECT COUNT(*) FROM owned JOIN UNNEST($6::BIGINT[], $7::BIGINT[]) AS claimed (shard, epoch) \
+         USING (shard, epoch)), (SELECT COUNT(*) FROM summed)";
+
+/// Writes rows that are sorted by execution and number. After an error the transaction must be taken back to where
+/// it was.
+pub(in crate::store) async fn write(
+    connection: &mut PgConnection,
+    ownership: &Ownership,
+    rows: &[&Append],
+) -> Result<(), StoreError> {
+    let mut rest = rows;
+    loop {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|row| {
+            bytes += row.body.len();
+            bytes <= PIECE
+        });
+        let (piece, later) = rest.split_at(fits.count().max(1).min(rest.len()));
+        rest = later;
+        let journal = Journal::of(piece);
+        if rest.is_empty() {
+            return batch(connection, ownership, rows, &journal).await;
+        }
+        sqlx::query(JOURNAL)
+            .bind(&journal.executions)
+            .bind(&journal.seqs)
+            .bind(&journal.times)
+            .bind(&journal.bodies)
+            .execute(&mut *connection)
+            .await
+            .map_err(late)?;
+    }
+}
+
+/// Journal rows, column by column.
+struct Journal<'a> {
+    executions: Vec<i64>,
+    seqs: Vec<i64>,
+    times: Vec<i64>,
+    bodies: Vec<&'a str>,
+}
+
+impl<'a> Journal<'a> {
+    fn of(rows: &[&'a Append]) -> Self {
+        Self {
+            executions: rows.iter().map(|row| row.key.0).collect(),
+            seqs: rows.iter().map(|row| row.seq).collect(),
+            times: rows.iter().map(|row| row.at.as_millis()).collect(),
+            bodies: rows.iter().map(|row| row.body.as_str()).collect(),
+        }
+    }
+}
+
+async fn batch(
+    connection: &mut PgConnection,
+    ownership: &Ownership,
+    rows: &[&Append],
+    journal: &Journal<'_>,
+) -> Result<(), StoreError> {
+    // Only the last row of an execution counts for its summary.
+    let last = |at: usize, row: &Append| rows.get(at + 1).is_none_or(|next| next.key != row.key);
+    let sums: Vec<&Append> = rows.iter().enumerate().filter(|(at, row)| last(*at, row)).map(|(_, row)| *row).collect();
+    let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
+    let keys: Vec<ExecutionKey> = sums.iter().map(|row| row.key).collect();
+    let (shards, epochs) = claimed(ownership, &keys);
+    let (owned, summed): (i64, i64) = sqlx::query_as(BATCH)
+        .bind(&journal.executions)
+        .bind(&journal.seqs)
+        .bind(&journal.times)
+        .bind(&journal.bodies)
+        .bind(ownership.owner())
+        .bind(&shards)
+        .bind(&epochs)
+        .bind(keys.iter().map(|key| key.0).collect::<Vec<i64>>())
+        .bind(sums.iter().map(|row| row.status.as_str()).collect::<Vec<&str>>())
+        .bind(sums.iter().map(|row| row.seq).collect::<Vec<i64>>())
+        .bind(sums.iter().map(|row| millis(row.due_at)).collect::<Vec<Option<i64>>>())
+        .bind(sums.iter().map(|row| millis(row.started_at)).collect::<Vec<Option<i64>>>())
+        .bind(sums.iter().map(|row| millis(row.ended_at)).collect::<Vec<Option<i64>>>())
+        .bind(sums.iter().map(|row| i64::from(!row.status.is_complete())).collect::<Vec<i64>>())
+        .fetch_one(connection)
+        .await
+        .map_err(late)?;
+    let whole = usize::try_from(owned) == Ok(shards.len()) && usize::try_from(summed) == Ok(sums.len());
+    if whole { Ok(()) } else { Err(StoreError::Fenced) }
+}
+
+/// The shards of these executions, each once, and the epochs under which they were claimed.
+fn claimed(ownership: &Ownership, keys: &[ExecutionKey]) -> (Vec<i64>, Vec<i64>) {
+    let mut shards: Vec<usize> = keys.iter().map(|key| shard_of(*key)).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    shards.into_iter().map(|shard| (shard as i64, ownership.epoch(shard))).unzip()
+}
