@@ -94,11 +94,11 @@ pub(super) async fn insert(tx: &mut Tx, ownership: &Ownership, encoded: &[&Encod
     // Rows of one execution stand together in the journal, and only the last one counts for the summary.
     let mut rows: Vec<&Append> = encoded.iter().map(|encoded| &encoded.row).collect();
     rows.sort_unstable_by_key(|row| (row.key, row.seq));
+    revive(tx, &rows).await?;
     if let Connection::Postgres(connection) = &mut tx.connection {
         return postgres::append::write(connection, ownership, &rows).await;
     }
     journal(tx, &rows).await?;
-    revive(tx, &rows).await?;
     rows.dedup_by(|later, kept| {
         let same = later.key == kept.key;
         if same {

@@ -42,6 +42,7 @@ fn push(branch: &str) -> RefChange {
         actor: None,
         event: None,
         checking: None,
+        tracked: true,
     }
 }
 
@@ -56,6 +57,7 @@ fn row(key: i64) -> Append {
         started_at: None,
         ended_at: None,
         report: None,
+        revives: false,
     }
 }
 
