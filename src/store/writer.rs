@@ -176,13 +176,7 @@ pub(super) struct Running {
 }
 
 impl Writer {
-    pub(super) fn new(
-        connection: Connection,
-        ownership: Ownership,
-        clock: Clock,
-        bells: Bells,
-        hold: Hold,
-    ) -> Self {
+    pub(super) fn new(connection: Connection, ownership: Ownership, clock: Clock, bells: Bells, hold: Hold) -> Self {
         let (lock, link) = match hold {
             Hold::File(lock) => (Some(lock), None),
             Hold::Session(link) => (None, Some(link)),

@@ -179,10 +179,8 @@ impl Link {
     /// Whether a transaction was committed whose commit was sent and not answered. To be asked on a new session that
     /// holds the database: the old one has ended then. `None`: the server can't tell.
     pub(in crate::store) async fn was_committed(connection: &mut PgConnection, transaction: &str) -> Option<bool> {
-        let status: Result<Option<String>, sqlx::Error> = sqlx::query_scalar("SELECT pg_xact_status($1::text::xid8)")
-            .bind(transaction)
-            .fetch_one(connection)
-            .await;
+        let status: Result<Option<String>, sqlx::Error> =
+            sqlx::query_scalar("SELECT pg_xact_status($1::text::xid8)").bind(transaction).fetch_one(connection).await;
         match status {
             Ok(Some(status)) if status == "committed" => Some(true),
             Ok(Some(status)) if status == "aborted" => Some(false),

@@ -190,10 +190,7 @@ impl Server {
                     format!("the server has no database `{database}`"),
                     format!("create it there: CREATE DATABASE \"{database}\" OWNER \"{user}\""),
                 ),
-                Some("42501") => (
-                    format!("user `{user}` may not use it: {}", said.message()),
-                    self.advise_ownership(),
-                ),
+                Some("42501") => (format!("user `{user}` may not use it: {}", said.message()), self.advise_ownership()),
                 Some("53300") => (
                     "the server has no connection left".to_owned(),
                     "raise its max_connections, or close other programs' connections".to_owned(),

@@ -50,10 +50,7 @@ impl Session {
             }
             match holder(&mut connection).await {
                 Some((identity, _)) if identity == *old => {
-                    sqlx::query("SELECT pg_terminate_backend($1)")
-                        .bind(old.process)
-                        .execute(&mut connection)
-                        .await?;
+                    sqlx::query("SELECT pg_terminate_backend($1)").bind(old.process).execute(&mut connection).await?;
                 }
                 Some((_, holder)) => {
                     return Err(StoreError::Taken { database: server.shown().to_owned(), holder });
@@ -106,7 +103,8 @@ impl Session {
 /// Says what to do where the user may not make tables, as in the schema `public` of a database of somebody else.
 fn not_allowed(server: &Server, error: MigrateError) -> StoreError {
     let said = match &error {
-        MigrateError::Execute(sqlx::Error::Database(said)) | MigrateError::ExecuteMigration(sqlx::Error::Database(said), _) => said,
+        MigrateError::Execute(sqlx::Error::Database(said))
+        | MigrateError::ExecuteMigration(sqlx::Error::Database(said), _) => said,
         _ => return error.into(),
     };
     if said.code().as_deref() != Some("42501") {
