@@ -9,4 +9,5 @@ mod rules;
 mod shell;
 mod texts;
 mod trouble;
+mod values;
 mod world;

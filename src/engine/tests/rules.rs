@@ -148,7 +148,7 @@ fn a_field_that_cannot_be_evaluated_fails_the_stage_and_names_expression_and_pla
 #[test]
 fn a_stage_type_that_is_unknown_fails_the_stage_and_lists_those_that_are_known() {
     let run = Run::of(vec![stage("a", &[]).of("bake")]);
-    assert_eq!(run.error("a"), "this Longboat has no stage type `bake`; it has ask, none, work");
+    assert_eq!(run.error("a"), "this Longboat has no stage type `bake`; it has ask, look, none, set, work");
 }
 
 #[test]

@@ -120,7 +120,13 @@ pub fn new_execution(pipeline: Pipeline) -> NewExecution {
 }
 
 pub fn kinds() -> Arc<Kinds> {
-    Kinds::of(&[("work", Effect::AtLeastOnce), ("none", Effect::None), ("ask", Effect::AtLeastOnce)])
+    Kinds::of(&[
+        ("work", Effect::AtLeastOnce),
+        ("none", Effect::None),
+        ("ask", Effect::AtLeastOnce),
+        ("set", Effect::AtLeastOnce),
+        ("look", Effect::AtLeastOnce),
+    ])
 }
 
 /// An execution driven by hand. Every decision is checked to be what the pure function says, and to fold.
@@ -146,9 +152,19 @@ impl Run {
         run
     }
 
+    pub fn of_execution(new: NewExecution) -> Self {
+        let mut run = Self::stored_execution(new);
+        run.event(Event::Loaded);
+        run
+    }
+
     /// An execution that is stored and not begun.
     pub fn stored(pipeline: Pipeline) -> Self {
-        let execution = Arc::new(Execution { key: ExecutionKey(1), info: new_execution(pipeline) });
+        Self::stored_execution(new_execution(pipeline))
+    }
+
+    fn stored_execution(info: NewExecution) -> Self {
+        let execution = Arc::new(Execution { key: ExecutionKey(1), info });
         let state = State::new(execution, kinds()).expect("a graph");
         let now = Timestamp::from_millis(1_000_000);
         Self { state, now, calls: Vec::new(), journal: Vec::new(), last: Decision::default() }

@@ -85,6 +85,16 @@ fn check_preconditions() {
 }
 
 #[test]
+fn the_built_in_module_that_requires_something() {
+    let stages = "- use: std/require\n  with: {condition: 'trigger.branch == \"elsewhere\"', message: Wrong branch}\n";
+    fails(
+        &run(stages),
+        "Failed: require, a precondition doesn't hold: Wrong branch (`trigger.branch == \"elsewhere\"` is false",
+    );
+    succeeds(&run("- {use: std/require, with: {condition: 'size(trigger.branch) >= 0'}}\n"));
+}
+
+#[test]
 fn wait_until() {
     let stages = "- {type: waitUntil, epochMillis: 1}\n- {type: waitUntil, until: '${ formatDate(execution.startTime, \"yyyy-MM-dd\") }T00:00:00Z'}\n";
     succeeds(&run(stages));

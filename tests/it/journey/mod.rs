@@ -1,5 +1,6 @@
 //! The whole journey with the real binary, real Git over HTTP and a GitHub that refuses what GitHub refuses.
 
+mod artifacts;
 mod bad;
 mod commit;
 mod hostile;
