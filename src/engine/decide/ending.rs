@@ -23,7 +23,7 @@ impl Step<'_> {
         message: String,
         outputs: Map<String, Value>,
     ) -> Done {
-        let status = match meaning.unwrap_or(self.state.definition(stage).on_failure) {
+        let status = match meaning.unwrap_or_else(|| self.state.definition(stage).on_failure) {
             OnFailure::Halt => Status::Terminal,
             OnFailure::HaltBranch | OnFailure::HaltBranchThenFail => Status::Stopped,
             OnFailure::Ignore => Status::FailedContinue,

@@ -104,7 +104,7 @@ fn resolved_named<'a>(resolved: &'a [Value], name: &str) -> Option<&'a Value> {
     by("displayName").or_else(|| by("id"))?.get("boundArtifact")
 }
 
-fn names_of<'a>(resolved: &'a [Value]) -> impl Iterator<Item = &'a str> + Clone {
+fn names_of(resolved: &[Value]) -> impl Iterator<Item = &str> + Clone {
     resolved.iter().filter_map(|one| one.get("displayName").or_else(|| one.get("id"))?.as_str())
 }
 
