@@ -1,4 +1,4 @@
-//! The dialect of CEL that expressions are written in: its standard library, and the functions of [`helpers`].
+//! The dialect of CEL that expressions are written in: its standard library, and the functions of [`mod@helpers`].
 //! Functions that a pipeline could miss get words of their own. `secret` is no function that is evaluated: see
 //! [`super::Expression::secret`].
 
