@@ -97,6 +97,7 @@ codes! {
     StageCycle = "LB0402", "Stages need each other in a circle";
     DuplicateStage = "LB0403", "Two stages of a pipeline have the same id";
     NoStages = "LB0404", "A pipeline has no stages";
+    FilesNotSaved = "LB0405", "A stage takes files that no stage before it has saved";
     ExpressionSyntax = "LB0501", "An expression has a syntax error";
     UnknownVariable = "LB0502", "An expression uses a variable that doesn't exist";
     ExpressionNotAllowed = "LB0503", "An expression stands where none is evaluated";

@@ -1,20 +1,39 @@
 //! The part of the program that executes: store, repositories, engine, stage types. `serve` and `run` share it.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::broadcast::error::RecvError;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::checkouts::FromMirrors;
+use super::folders::{forget_ended, forget_saved, remove_leftovers};
 use super::past::FromStore;
+use super::pipelines::SubPipelines;
 use crate::clock::Clock;
 use crate::engine::{Engine, EngineOptions, Handle};
+use crate::model::Pipeline;
+use crate::outbound::AddressPolicy;
 use crate::secret::Secrets;
-use crate::stage::{self, StageDeps};
+use crate::stage::{self, SavedLimits, StageDeps};
 use crate::store::{Store, StoreOptions};
-use crate::trigger::RepositorySet;
+use crate::trigger::{Children, Reports, RepositorySet, Submit};
+
+/// What the part that executes is to do and not to do.
+pub(super) struct CoreOptions {
+    /// How many stages may do something at the same time.
+    pub(super) running_stages: usize,
+    /// What stages may be given.
+    pub(super) secrets: Secrets,
+    /// How much stages may save for later ones.
+    pub(super) saved: SavedLimits,
+    /// Which addresses stages may call.
+    pub(super) network: AddressPolicy,
+    /// Where the outcome of sub-pipelines is reported.
+    pub(super) reports: Reports,
+    /// The definitions of sub-pipelines, if they are not those that are published.
+    pub(super) definitions: Option<Arc<Vec<Pipeline>>>,
+}
 
 /// Store and engine, running.
 pub(super) struct Core {
@@ -31,21 +50,32 @@ impl Core {
         store: StoreOptions,
         state_dir: &Path,
         repositories: &RepositorySet,
-        secrets: Secrets,
-        running_stages: usize,
+        options: CoreOptions,
         clock: Clock,
     ) -> anyhow::Result<Self> {
+        let CoreOptions { running_stages, secrets, saved, network, reports, definitions } = options;
         let store = Store::open(store, clock.clone()).await?;
         remove_leftovers(&store, state_dir).await;
+        let pipelines = SubPipelines::default();
         let mut deps = StageDeps::new(Arc::new(FromMirrors(repositories.clone())), state_dir.to_owned());
         deps.secrets = secrets;
         deps.max_scripts = running_stages;
         deps.executions = FromStore::shared(&store);
+        deps.saved = saved.clone();
+        deps.pipelines = Arc::new(pipelines.clone());
+        deps.calls.policy = network;
+        let locks = deps.locks.clone();
         let registry = stage::registry(deps);
         let options = EngineOptions { max_running_effects: running_stages, ..EngineOptions::default() };
         let engine = Engine::start(store.clone(), clock.clone(), registry, options).await?;
+        let submit = submit(engine.handle());
+        pipelines.connect(
+            Children { store: store.clone(), clock: clock.clone(), submit, reports, definitions },
+            engine.handle(),
+        );
         let stop = CancellationToken::new();
-        tokio::spawn(forget_ended(engine.handle(), state_dir.to_owned(), stop.clone()));
+        tokio::spawn(forget_ended(engine.handle(), store.clone(), state_dir.to_owned(), locks, stop.clone()));
+        tokio::spawn(forget_saved(store.clone(), clock.clone(), state_dir.to_owned(), saved.keep, stop.clone()));
         Ok(Self { store, clock, state_dir: state_dir.to_owned(), engine, stop })
     }
 
@@ -61,41 +91,10 @@ impl Core {
     }
 }
 
-/// Removes the workspaces of executions that ended while nobody could remove them.
-async fn remove_leftovers(store: &Store, state_dir: &Path) {
-    let mut live = HashSet::new();
-    let Ok(executions) = store.live().await else { return };
-    for execution in executions {
-        match store.execution_by_key(execution.key).await {
-            Ok(Some(stored)) => {
-                live.insert(stored.execution.info.id);
-            }
-            // Better a folder too many than one too few.
-            Ok(None) | Err(_) => return,
-        }
-    }
-    if let Err(error) = stage::sweep(state_dir, live).await {
-        tracing::warn!(%error, "some workspaces of ended executions could not be removed");
-    }
-}
-
-/// Removes the workspace of each execution when it has ended.
-async fn forget_ended(engine: Handle, state_dir: PathBuf, stop: CancellationToken) {
-    let mut changes = engine.subscribe();
-    loop {
-        let change = tokio::select! {
-            () = stop.cancelled() => return,
-            change = changes.recv() => change,
-        };
-        match change {
-            Ok(change) if change.status.is_complete() => {
-                if let Err(error) = stage::forget(&state_dir, change.id).await {
-                    tracing::warn!(execution.id = %change.id, %error, "the workspace could not be removed");
-                }
-            }
-            // What was missed is removed at the next start.
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
-        }
-    }
+/// Hands stored executions to the engine.
+pub(super) fn submit(engine: Handle) -> Submit {
+    Arc::new(move |key| {
+        let engine = engine.clone();
+        async move { engine.submit(key).await }.boxed()
+    })
 }

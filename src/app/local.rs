@@ -1,19 +1,21 @@
 //! One execution on this machine, without a server: what `longboat run` needs.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 
-use super::core::Core;
+use super::core::{Core, CoreOptions};
 use crate::clock::Clock;
 use crate::engine::{Handle, LogSource};
 use crate::git::{GitOptions, Remote};
-use crate::model::{ExecutionId, NewExecution, RepositoryName, StagePath};
+use crate::model::{ExecutionId, NewExecution, Pipeline, RepositoryName, StagePath};
+use crate::outbound::AddressPolicy;
 use crate::secret::Secrets;
-use crate::stage::Logs;
+use crate::stage::{Logs, SavedLimits};
 use crate::store::{Created, StoreOptions};
-use crate::trigger::{RepositorySet, RepositorySpec};
+use crate::trigger::{Reports, RepositorySet, RepositorySpec};
 
 /// How many stages may do something at the same time.
 const RUNNING_STAGES: usize = 16;
@@ -28,11 +30,17 @@ pub struct Local {
 }
 
 impl Local {
-    /// Starts in `state_dir`; checkouts of `repository` come from the bare repository `bare`.
+    /// Starts in `state_dir`; checkouts of `repository` come from the bare repository `bare`, and sub-pipelines are
+    /// among `pipelines`.
     ///
     /// # Errors
     /// If the folder can't be written.
-    pub async fn start(state_dir: &Path, repository: &RepositoryName, bare: &Path) -> anyhow::Result<Self> {
+    pub async fn start(
+        state_dir: &Path,
+        repository: &RepositoryName,
+        bare: &Path,
+        pipelines: Vec<Pipeline>,
+    ) -> anyhow::Result<Self> {
         let spec = RepositorySpec {
             name: repository.clone(),
             forge: None,
@@ -45,8 +53,16 @@ impl Local {
         let url = format!("sqlite:{}", state_dir.join("longboat.db").display());
         // The folder goes away with the command, so nothing waits for the disk.
         let store = StoreOptions { durable: false, ..StoreOptions::new(url, "run") };
-        let core =
-            Core::start(store, state_dir, &repositories, Secrets::none(), RUNNING_STAGES, Clock::system()).await?;
+        let options = CoreOptions {
+            secrets: Secrets::none(),
+            running_stages: RUNNING_STAGES,
+            saved: SavedLimits::default(),
+            // Whoever runs it here reaches all that this machine does anyhow.
+            network: AddressPolicy::Any,
+            reports: Reports::default(),
+            definitions: Some(Arc::new(pipelines)),
+        };
+        let core = Core::start(store, state_dir, &repositories, options, Clock::system()).await?;
         Ok(Self { logs: Logs::new(state_dir), core })
     }
 

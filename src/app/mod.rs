@@ -7,9 +7,11 @@
 mod checkouts;
 mod core;
 mod figures;
+mod folders;
 mod forges;
 mod local;
 mod past;
+mod pipelines;
 
 pub use forges::forges;
 pub use local::Local;
@@ -33,14 +35,15 @@ use crate::engine::{Handle, LogSource};
 use crate::forge::Forges;
 use crate::git::GitOptions;
 use crate::notify::{Reporter, ReporterOptions};
+use crate::outbound::AddressPolicy;
 use crate::secret::Secrets;
-use crate::stage::Logs;
+use crate::stage::{Logs, SavedLimits};
 use crate::store::{ExecutionFilter, StoreError, StoreOptions};
 use crate::trigger::{
     ManualStart, Notice, Reports, RepositorySet, RepositorySpec, TriggerDeps, TriggerOptions, Triggers,
 };
 use crate::ui::{self, UiState};
-use core::Core;
+use core::{Core, CoreOptions};
 
 /// How long requests that are under way may take when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -93,9 +96,21 @@ impl App {
             durable: config.database.durable,
             owner: format!("process {}", std::process::id()),
         };
-        let running = config.limits.running_stages;
         let (secrets, rules) = (Secrets::new(&config), SecretRules::new(&config.secrets));
-        let core = Core::start(store, &state_dir, &repositories, secrets, running, clock.clone()).await?;
+        let reports = Reports::new(config.status_prefix.clone());
+        let core_options = CoreOptions {
+            secrets,
+            running_stages: config.limits.running_stages,
+            saved: SavedLimits {
+                bytes: config.limits.saved_bytes,
+                files: config.limits.saved_files,
+                keep: config.limits.saved_for,
+            },
+            network: AddressPolicy::Public { except: config.network.clone() },
+            reports: reports.clone(),
+            definitions: None,
+        };
+        let core = Core::start(store, &state_dir, &repositories, core_options, clock.clone()).await?;
 
         let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };
@@ -113,7 +128,6 @@ impl App {
                 async move { engine.submit(key).await }.boxed()
             }),
         };
-        let reports = Reports::new(config.status_prefix.clone());
         let triggers = Triggers::start(
             deps,
             TriggerOptions { reports, run_first, secrets: Some(rules), ..TriggerOptions::default() },

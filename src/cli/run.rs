@@ -43,7 +43,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.file)?;
-    let Some(pipeline) = choose(&args, &tree)? else { return Ok(Answer::No) };
+    let Some((pipeline, pipelines)) = choose(&args, &tree)? else { return Ok(Answer::No) };
     let parameters = parameters(&args.params, &pipeline)?;
     let given = artifacts(&args.artifacts)?;
 
@@ -57,7 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}; give it with --artifact", problems.join("; "))
     })?;
-    let local = Local::start(state.path(), &tree.name, &bare).await?;
+    let local = Local::start(state.path(), &tree.name, &bare, pipelines).await?;
     let mut changes = local.engine().subscribe();
     let id = local
         .create(NewExecution {
@@ -120,8 +120,8 @@ fn artifacts(texts: &[String]) -> anyhow::Result<Vec<Artifact>> {
     texts.iter().map(read).collect()
 }
 
-/// The pipeline that is meant; none if the file has mistakes, which are printed.
-fn choose(args: &Args, tree: &WorkTree) -> anyhow::Result<Option<Pipeline>> {
+/// The pipeline that is meant, and all that the file has; none if the file has mistakes, which are printed.
+fn choose(args: &Args, tree: &WorkTree) -> anyhow::Result<Option<(Pipeline, Vec<Pipeline>)>> {
     let files = Files::new(tree, None);
     let path = tree.relative(&args.file)?;
     let checked = files.check(&path);
@@ -131,16 +131,16 @@ fn choose(args: &Args, tree: &WorkTree) -> anyhow::Result<Option<Pipeline>> {
     if checked.findings.iter().any(Diagnostic::is_error) {
         return Ok(None);
     }
-    let mut pipelines: Vec<Pipeline> =
+    let pipelines: Vec<Pipeline> =
         checked.applications.into_iter().flat_map(|application| application.pipelines).collect();
     let names = pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect::<Vec<_>>().join(", ");
     match &args.pipeline {
-        Some(name) => match pipelines.into_iter().find(|pipeline| pipeline.name.as_str() == name) {
-            Some(pipeline) => Ok(Some(pipeline)),
+        Some(name) => match pipelines.iter().find(|pipeline| pipeline.name.as_str() == name) {
+            Some(pipeline) => Ok(Some((pipeline.clone(), pipelines))),
             None => bail!("{path} has no pipeline `{name}`; it has: {names}"),
         },
-        None if pipelines.len() == 1 => Ok(pipelines.pop()),
         None if pipelines.is_empty() => bail!("{path} has no pipelines"),
+        None if pipelines.len() == 1 => Ok(pipelines.first().cloned().map(|pipeline| (pipeline, pipelines))),
         None => bail!("{path} has several pipelines; choose one with --pipeline: {names}"),
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) statuses: StatusesSection,
     /// Bounds on what others can make Longboat do.
     pub(super) limits: LimitsSection,
+    /// Where stages may reach.
+    pub(super) network: NetworkSection,
     /// What goes to standard error.
     pub(super) logging: LoggingSection,
     /// Module repositories, by name. This version doesn't act on them.
@@ -173,9 +175,27 @@ pub(super) struct LimitsSection {
     /// How many stages may do something at the same time, 16 by default; waiting stages don't count.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) running_stages: Option<u32>,
+    /// How much one stage may save for later ones (`files.save`), `256MiB` by default.
+    pub(super) saved_bytes: Option<SizeWord>,
+    /// How many files one stage may save, 10000 by default.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) saved_files: Option<u32>,
+    /// How long saved files are kept after the end of their execution, so that a restart finds them; `24h` by default.
+    pub(super) saved_for: Option<DurationWord>,
     /// How many requests are worked on at the same time, 256 by default.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) requests: Option<u32>,
+}
+
+/// Where stages may reach.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct NetworkSection {
+    /// What `webhook` stages may call beside the public internet: networks (`10.1.0.0/16`), addresses (`10.1.2.3`), or
+    /// hosts by their exact name (`build.internal`), whatever they resolve to. Without it, private addresses are
+    /// refused: this machine's own, those of the local network, and metadata services of clouds.
+    pub(super) allow: Vec<String>,
 }
 
 /// What goes to standard error.

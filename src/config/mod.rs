@@ -24,6 +24,7 @@ pub use secrets::{MIN_SECRET, Names, Secret, SecretAccess, SecretPlace, SecretRe
 
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{ApplicationName, RepositoryName, SecretName};
+use crate::outbound::Allowed;
 
 /// The whole configuration, checked, with every default filled in.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub status_prefix: String,
     /// Bounds on what others can make Longboat do.
     pub limits: Limits,
+    /// What stages may call beside the public internet.
+    pub network: Vec<Allowed>,
     /// What goes to standard error.
     pub logging: Logging,
     /// What is not wrong, but should be said to the operator at the start.
@@ -194,6 +197,12 @@ pub struct Limits {
     pub running_stages: usize,
     /// How many requests are worked on at the same time.
     pub requests: usize,
+    /// How many bytes one stage may save for later ones.
+    pub saved_bytes: u64,
+    /// How many files one stage may save.
+    pub saved_files: usize,
+    /// How long saved files are kept after the end of their execution.
+    pub saved_for: Duration,
 }
 
 /// What goes to standard error.
@@ -221,6 +230,9 @@ impl Default for Limits {
             git_deadline: Duration::from_secs(300),
             running_stages: 16,
             requests: 256,
+            saved_bytes: 256 * 1024 * 1024,
+            saved_files: 10_000,
+            saved_for: Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -280,6 +292,7 @@ impl Config {
             secrets: IndexMap::new(),
             status_prefix: DEFAULT_PREFIX.to_owned(),
             limits: Limits::default(),
+            network: Vec::new(),
             logging: Logging::default(),
             warnings: Vec::new(),
         }

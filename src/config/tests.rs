@@ -269,6 +269,7 @@ fn the_schema_names_every_key_of_the_format() {
             "repositories",
             "statuses",
             "limits",
+            "network",
             "logging",
             "modules",
             "secrets",

@@ -143,7 +143,7 @@ impl Plan {
     }
 
     /// These stages and all that come after them, each once, in the plan's order.
-    pub fn from_there(&self, stages: &[u32]) -> Vec<u32> {
+    pub fn and_after(&self, stages: &[u32]) -> Vec<u32> {
         let mut reached = vec![false; self.stages.len()];
         let mut open = stages.to_vec();
         while let Some(stage) = open.pop() {

@@ -255,7 +255,7 @@ impl State {
             }
             Entry::Restart { stages, by } => {
                 let restarted = Restarted { by: by.clone(), at, status: self.status, stages: stages.clone() };
-                for stage in self.plan.from_there(stages) {
+                for stage in self.plan.and_after(stages) {
                     let stage = &mut self.stages[stage as usize];
                     *stage = StageState { attempt: stage.attempt, before: stage.attempt, ..StageState::new() };
                 }

@@ -66,6 +66,8 @@ pub struct Parent {
     pub application: ApplicationName,
     /// The pipeline that it runs.
     pub pipeline: PipelineName,
+    /// Why the execution at the top of all parents runs.
+    pub root: CauseKind,
     /// The stages of it whose saved files this one may take, as `parent/<stage>`.
     #[serde(default)]
     pub files: Vec<StageId>,

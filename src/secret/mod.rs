@@ -141,7 +141,12 @@ impl Secrets {
         };
         self.0.rules.check(name, user).map_err(SecretError::Refused)?;
         // Written as a list of those that may, so that a new kind of cause is refused until somebody has thought of it.
-        if !matches!(cause.kind, CauseKind::Git | CauseKind::Manual) {
+        // What a stage started is what started the execution of that stage.
+        let kind = match (&cause.parent, cause.kind) {
+            (Some(parent), CauseKind::Pipeline) => parent.root,
+            (_, kind) => kind,
+        };
+        if !matches!(kind, CauseKind::Git | CauseKind::Manual) {
             return Err(SecretError::PullRequest(name.clone()));
         }
         // A start by hand can name any commit, also one that only a stranger's pull request has brought.

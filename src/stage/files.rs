@@ -1,12 +1,13 @@
 //! Where scripts' files lie under the state folder, and how they go away. The layout stands in the room's
 //! doc comment.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
@@ -33,7 +34,7 @@ pub(super) fn log_file(state_dir: &Path, execution: ExecutionId, path: &StagePat
 
 /// A stage's path as one file name that can neither climb nor hide: everything but letters, digits, `_` and `-`
 /// is percent-encoded. A name that would be too long ends in a hash instead, after a `~`, which no other name has.
-fn file_name(path: &StagePath) -> String {
+pub(super) fn file_name(path: &StagePath) -> String {
     let mut name = String::new();
     for byte in path.as_str().bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
@@ -50,12 +51,42 @@ fn file_name(path: &StagePath) -> String {
     name
 }
 
-/// Removes the workspaces and supervisors' files of an execution that is complete; its logs stay. Whoever hears
-/// that executions change calls it when one has become complete.
+/// Who works with the folder of which execution: a checkout is made once, and not while the folder is being removed.
+/// Cheap to clone; clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct FolderLocks(Arc<Mutex<HashMap<ExecutionId, Weak<tokio::sync::Mutex<()>>>>>);
+
+impl FolderLocks {
+    /// The lock of an execution's folder.
+    pub(super) fn of(&self, execution: ExecutionId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(&execution).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::default();
+        locks.insert(execution, Arc::downgrade(&lock));
+        lock
+    }
+}
+
+/// Removes the workspaces and supervisors' files of an execution that is complete; its logs stay, and what it saved
+/// for later stages. Whoever hears that executions change calls it when one has become complete. `is_over` is asked
+/// when nobody can begin to use the folder any more: an execution that was restarted meanwhile keeps it.
 ///
 /// # Errors
 /// If something can't be removed.
-pub async fn forget(state_dir: &Path, execution: ExecutionId) -> io::Result<()> {
+pub async fn forget(
+    state_dir: &Path,
+    execution: ExecutionId,
+    locks: &FolderLocks,
+    is_over: impl Future<Output = bool>,
+) -> io::Result<()> {
+    let lock = locks.of(execution);
+    let _alone = lock.lock().await;
+    if !is_over.await {
+        return Ok(());
+    }
     let dir = work_dir(state_dir, execution);
     blocking(move || remove(&dir)).await
 }
@@ -91,7 +122,7 @@ pub async fn sweep(state_dir: &Path, live: HashSet<ExecutionId>) -> io::Result<u
 }
 
 /// Removes a folder with everything in it, also folders that scripts made read-only (Go's module cache).
-fn remove(dir: &Path) -> io::Result<()> {
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -158,8 +189,11 @@ mod tests {
         fs::set_permissions(work_dir(state.path(), done).join("shared"), Permissions::from_mode(0o500)).expect("set");
         assert_eq!(sweep(state.path(), HashSet::from([live])).await.expect("swept"), 1);
         assert!(work_dir(state.path(), live).exists() && !work_dir(state.path(), done).exists() && stranger.exists());
-        forget(state.path(), live).await.expect("forgotten");
-        forget(state.path(), live).await.expect("forgetting twice is fine");
+        let locks = FolderLocks::default();
+        forget(state.path(), live, &locks, async { false }).await.expect("asked");
+        assert!(work_dir(state.path(), live).exists(), "it was restarted meanwhile");
+        forget(state.path(), live, &locks, async { true }).await.expect("forgotten");
+        forget(state.path(), live, &locks, async { true }).await.expect("forgetting twice is fine");
         assert!(!work_dir(state.path(), live).exists());
     }
 

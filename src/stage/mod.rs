@@ -11,6 +11,8 @@
 //! | `checkPreconditions` | goes on only if expressions are true and stages stand as they should |
 //! | `evaluateVariables` | gives names to values for the stages after it |
 //! | `findArtifactFromExecution` | takes artifacts over from another execution |
+//! | `pipeline` | runs another pipeline |
+//! | `webhook` | calls an address over HTTP |
 //!
 //! [`registry`] is what the engine runs, [`catalog`] is what a file may say; both list every type. What scripts
 //! leave on disk stands under the state folder:
@@ -19,6 +21,7 @@
 //! logs/<execution>/<stage>.<attempt>.log    what an attempt printed; kept (`Logs` reads it)
 //! work/<execution>/shared/                  the checkout that the stages of an execution share
 //! work/<execution>/<stage>.<attempt>/       one attempt: claim, command, status, output, fresh checkout
+//! files/<execution>/<stage>/                what a stage saved for later ones (`saved`)
 //! ```
 //!
 //! `<stage>` is the stage's path with every byte but letters, digits, `_` and `-` written as `%2F`. `work/<execution>`
@@ -33,9 +36,12 @@ mod group;
 mod logs;
 mod manual_judgment;
 mod noop;
+mod pipeline;
+mod saved;
 pub mod script;
 mod wait;
 mod wait_until;
+mod webhook;
 mod workspace;
 
 use std::path::PathBuf;
@@ -44,13 +50,16 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::engine::{Outcome, Registry, StageContext, StageHandler};
+use crate::outbound::ClientOptions;
 use crate::schema::{Catalog, stage_type};
 use crate::secret::{Revealed, Secrets};
 
-pub use files::{forget, sweep};
+pub use files::{FolderLocks, forget, sweep};
 pub use find_artifact::{FoundExecution, PastExecutions, WantedExecution};
 pub use logs::Logs;
 pub use manual_judgment::DEFAULT_TIMEOUT as JUDGMENT_TIMEOUT;
+pub use pipeline::{ChildError, ChildStart, Pipelines};
+pub use saved::{SavedFiles, SavedLimits, saved_executions};
 pub use workspace::Checkouts;
 
 /// What the stage types need from the rest of the program.
@@ -70,10 +79,18 @@ pub struct StageDeps {
     pub log_limit: u64,
     /// How many scripts run at once; the next ones wait for their turn.
     pub max_scripts: usize,
+    /// How much stages may save for later ones.
+    pub saved: SavedLimits,
+    /// Who works with which execution's folder; whoever removes folders has a clone.
+    pub locks: FolderLocks,
+    /// Starts other pipelines.
+    pub pipelines: Arc<dyn Pipelines>,
+    /// The bounds of what `webhook` stages call.
+    pub calls: ClientOptions,
 }
 
 impl StageDeps {
-    /// No secrets, no other executions, and the usual limits: logs of 16 MiB, 32 scripts at once; this very program as
+    /// No secrets, no other executions or pipelines, and the usual limits: logs of 16 MiB, 32 scripts at once; this very program as
     /// supervisor.
     pub fn new(checkouts: Arc<dyn Checkouts>, state_dir: PathBuf) -> Self {
         Self {
@@ -84,6 +101,10 @@ impl StageDeps {
             supervisor: script::own_program(),
             log_limit: 16 * 1024 * 1024,
             max_scripts: 32,
+            saved: SavedLimits::default(),
+            locks: FolderLocks::default(),
+            pipelines: Arc::new(pipeline::NoPipelines),
+            calls: webhook::usual_calls(),
         }
     }
 }
@@ -103,6 +124,8 @@ pub fn handlers(deps: StageDeps) -> Vec<Arc<dyn StageHandler>> {
         Arc::new(group::Group),
         Arc::new(manual_judgment::ManualJudgment),
         Arc::new(noop::Noop),
+        Arc::new(pipeline::SubPipeline::new(Arc::clone(&deps.pipelines))),
+        Arc::new(webhook::Webhook::new(deps.calls.clone(), deps.secrets.clone())),
         Arc::new(script::Script::new(deps)),
         Arc::new(wait::Wait),
         Arc::new(wait_until::WaitUntil),
@@ -125,11 +148,17 @@ pub fn catalog() -> Catalog {
             .with_outputs(&["judgmentInput", "judgedBy"])
             .with_example(manual_judgment::EXAMPLE),
         stage_type::<noop::Fields>("noop", noop::DESCRIPTION).with_example(noop::EXAMPLE),
+        stage_type::<pipeline::Fields>("pipeline", pipeline::DESCRIPTION)
+            .with_outputs(&["executionId", "executionName", "status"])
+            .with_example(pipeline::EXAMPLE),
         stage_type::<script::Fields>("script", script::DESCRIPTION)
             .with_outputs(&["exitCode"])
             .with_example(script::EXAMPLE),
         stage_type::<wait::Fields>("wait", wait::DESCRIPTION).with_example(wait::EXAMPLE),
         stage_type::<wait_until::Fields>("waitUntil", wait_until::DESCRIPTION).with_example(wait_until::EXAMPLE),
+        stage_type::<webhook::Fields>("webhook", webhook::DESCRIPTION)
+            .with_outputs(&["webhook"])
+            .with_example(webhook::EXAMPLE),
     ])
 }
 

@@ -150,7 +150,7 @@ fn every_type_has_a_handler_and_a_schema() {
 #[test]
 fn a_script_s_command_is_passed_on_as_it_stands() {
     let catalog = catalog();
-    assert_eq!(catalog.get("script").expect("is there").raw, ["/command"]);
+    assert_eq!(catalog.get("script").expect("is there").raw, ["/command", "/files"]);
     for name in ["manualJudgment", "noop", "wait"] {
         assert!(catalog.get(name).expect("is there").raw.is_empty(), "{name}");
     }
@@ -171,6 +171,12 @@ fn schemas_take_what_authors_write_and_refuse_the_rest() {
         ("script", json!({"command": ["make", "all"], "dir": "src", "runner": "host", "workspace": "fresh"})),
         ("script", json!({"command": "make", "env": {"A": "${ trigger.branch }", "B": 1, "C": true}, "grace": "10s"})),
         ("script", json!({"command": "make", "restartable": "${ parameters.again }"})),
+        ("script", json!({"command": "make", "files": {"save": ["dist/**"], "from": ["build", "parent/build"]}})),
+        ("pipeline", json!({"pipeline": "build"})),
+        (
+            "pipeline",
+            json!({"application": "base", "pipeline": "build", "pipelineParameters": {"a": 1, "b": "${ parameters.x }"}, "waitForCompletion": false, "skipDownstreamOutput": true, "files": {"from": ["a"]}}),
+        ),
     ];
     for (kind, fields) in good {
         assert_eq!(catalog.get(kind).expect("is there").check(&fields), [], "{kind} {fields}");
@@ -185,7 +191,10 @@ fn schemas_take_what_authors_write_and_refuse_the_rest() {
         ("script", json!({"command": 5})),
         ("script", json!({"command": []})),
         ("script", json!({"command": "make", "runner": "kubernetes"})),
-        ("script", json!({"command": "make", "files": {"save": ["a"]}})),
+        ("script", json!({"command": "make", "files": {"keep": ["a"]}})),
+        ("script", json!({"command": "make", "files": {"save": "a"}})),
+        ("pipeline", json!({"application": "base"})),
+        ("pipeline", json!({"pipeline": "build", "files": {"save": ["a"]}})),
         ("script", json!({"command": "make", "env": {"A": ["list"]}})),
     ];
     for (kind, fields) in bad {

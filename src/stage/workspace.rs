@@ -1,13 +1,12 @@
 //! The folders that scripts run in: a checkout of the execution's commit, shared by its stages or of their own.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::files::{blocking, work_dir};
+use super::files::{FolderLocks, blocking, work_dir};
 use crate::model::{CommitSha, ExecutionId, NewExecution, RepositoryName};
 
 /// Fills a folder with the files of a commit.
@@ -25,19 +24,19 @@ pub trait Checkouts: Send + Sync + 'static {
 pub(super) struct Workspaces {
     state_dir: PathBuf,
     checkouts: Arc<dyn Checkouts>,
-    /// Held while an execution's shared checkout is made.
-    making: Mutex<HashMap<ExecutionId, Weak<tokio::sync::Mutex<()>>>>,
+    /// Held while a checkout of an execution is made.
+    locks: FolderLocks,
 }
 
 impl Workspaces {
-    pub(super) fn new(state_dir: PathBuf, checkouts: Arc<dyn Checkouts>) -> Self {
-        Self { state_dir, checkouts, making: Mutex::default() }
+    pub(super) fn new(state_dir: PathBuf, checkouts: Arc<dyn Checkouts>, locks: FolderLocks) -> Self {
+        Self { state_dir, checkouts, locks }
     }
 
     /// The one checkout that the stages of an execution share; the first who asks makes it, others wait.
     pub(super) async fn shared(&self, execution: &NewExecution) -> Result<PathBuf, String> {
-        let dir = work_dir(&self.state_dir, execution.id).join("shared");
-        let lock = self.lock_of(execution.id);
+        let dir = self.shared_dir(execution.id);
+        let lock = self.locks.of(execution.id);
         let _making = lock.lock().await;
         self.make(execution, &dir).await?;
         Ok(dir)
@@ -45,20 +44,21 @@ impl Workspaces {
 
     /// A checkout for one attempt alone.
     pub(super) async fn fresh(&self, execution: &NewExecution, attempt_dir: &Path) -> Result<PathBuf, String> {
-        let dir = attempt_dir.join("checkout");
+        let dir = Self::fresh_dir(attempt_dir);
+        let lock = self.locks.of(execution.id);
+        let _making = lock.lock().await;
         self.make(execution, &dir).await?;
         Ok(dir)
     }
 
-    fn lock_of(&self, execution: ExecutionId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = making.get(&execution).and_then(Weak::upgrade) {
-            return lock;
-        }
-        making.retain(|_, lock| lock.strong_count() > 0);
-        let lock = Arc::default();
-        making.insert(execution, Arc::downgrade(&lock));
-        lock
+    /// Where the shared checkout is.
+    pub(super) fn shared_dir(&self, execution: ExecutionId) -> PathBuf {
+        work_dir(&self.state_dir, execution).join("shared")
+    }
+
+    /// Where an attempt's own checkout is.
+    pub(super) fn fresh_dir(attempt_dir: &Path) -> PathBuf {
+        attempt_dir.join("checkout")
     }
 
     /// Makes the checkout under another name first, so that a half-made one is never run in.
@@ -150,7 +150,7 @@ mod tests {
     async fn stages_of_an_execution_share_one_checkout() {
         let state = tempfile::tempdir().expect("a folder");
         let counting = Arc::new(Counting::default());
-        let workspaces = Workspaces::new(state.path().to_owned(), counting.clone());
+        let workspaces = Workspaces::new(state.path().to_owned(), counting.clone(), FolderLocks::default());
         let (ctx, _signals) = Stage::of("script", serde_json::json!({})).commit().context();
         let info = &ctx.execution.info;
         let dirs = futures::future::join_all((0..8).map(|_| workspaces.shared(info))).await;
@@ -172,7 +172,7 @@ mod tests {
     async fn a_checkout_that_failed_leaves_nothing_to_run_in() {
         let state = tempfile::tempdir().expect("a folder");
         let failing = Arc::new(Counting { failures: 1, ..Counting::default() });
-        let workspaces = Workspaces::new(state.path().to_owned(), failing);
+        let workspaces = Workspaces::new(state.path().to_owned(), failing, FolderLocks::default());
         let (ctx, _signals) = Stage::of("script", serde_json::json!({})).commit().context();
         let error = workspaces.shared(&ctx.execution.info).await.expect_err("fails");
         assert!(error.contains("can't be checked out: no route"), "{error}");
@@ -184,7 +184,7 @@ mod tests {
     async fn without_a_commit_the_workspace_is_empty() {
         let state = tempfile::tempdir().expect("a folder");
         let counting = Arc::new(Counting::default());
-        let workspaces = Workspaces::new(state.path().to_owned(), counting.clone());
+        let workspaces = Workspaces::new(state.path().to_owned(), counting.clone(), FolderLocks::default());
         let (ctx, _signals) = Stage::of("script", serde_json::json!({})).context();
         let dir = workspaces.shared(&ctx.execution.info).await.expect("made");
         assert_eq!(fs::read_dir(dir).expect("listed").count(), 0);

@@ -67,6 +67,17 @@ pub(super) async fn of_manual_start(
     resolve_given(pipeline, given, Some(commit), &prior).map_err(Unresolved::Problems)
 }
 
+/// As [`resolve_given`], for the child of another execution, which brings what its parent has.
+pub(super) async fn of_child(
+    store: &Store,
+    pipeline: &Pipeline,
+    given: Vec<Artifact>,
+    commit: Option<Artifact>,
+) -> Result<Artifacts, Unresolved> {
+    let prior = prior_artifacts(store, pipeline, &pipeline.expected_artifacts).await?;
+    resolve_given(pipeline, given, commit, &prior).map_err(Unresolved::Problems)
+}
+
 /// The artifacts of a start by a trigger that names the expected artifacts `ids`.
 pub(super) async fn of_push(
     shared: &Shared,

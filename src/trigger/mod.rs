@@ -14,6 +14,7 @@
 
 mod accept;
 mod artifacts;
+mod child;
 mod examine;
 mod failure;
 mod follow;
@@ -24,7 +25,7 @@ mod pulls;
 mod reports;
 mod repositories;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod settle;
 mod start;
 mod worker;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use accept::Noticed;
 pub use artifacts::{commit_artifact, resolve_given};
+pub use child::{ChildRequest, Children};
 pub use manual::{ManualStart, StartError, Started};
 pub use parameters::{ParameterProblem, check_parameters};
 pub use reports::Reports;

@@ -13,7 +13,7 @@ pub(super) fn sha(number: u32) -> CommitSha {
 }
 
 /// A pipeline of one stage with these triggers.
-pub(super) fn pipeline(application: &str, name: &str, triggers: Value) -> Pipeline {
+pub(crate) fn pipeline(application: &str, name: &str, triggers: Value) -> Pipeline {
     let place = json!({"file": ".longboat/a.yaml", "line": 1, "column": 1, "endLine": 1, "endColumn": 1});
     serde_json::from_value(json!({
         "application": application,

@@ -17,6 +17,10 @@ use super::file::{self, File};
 use super::tree::{Data, Tree};
 use super::{Config, DEFAULT_PREFIX, Database, Forge, Limits, LogFormat, Logging, Server, default_database};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::outbound::{Allowed, AllowedError};
+
+/// The most that a stage may be allowed to save, in MiB.
+const MOST_SAVED_MIB: usize = 1024 * 1024;
 
 /// Decides everything; `findings` are those that the shape of the file already had.
 pub(super) fn resolve(
@@ -37,6 +41,7 @@ pub(super) fn resolve(
     let repositories = work.repositories(written.repositories, &forges);
     let status_prefix = work.prefix(written.statuses);
     let limits = work.limits(written.limits);
+    let network = work.network(&written.network);
     let logging = work.logging(written.logging);
     let secrets = work.secrets(written.secrets, repositories.len());
     for (key, section) in [("modules", &written.modules), ("accounts", &written.accounts)] {
@@ -61,6 +66,7 @@ pub(super) fn resolve(
             secrets,
             status_prefix,
             limits,
+            network,
             logging,
             warnings,
         });
@@ -213,11 +219,33 @@ impl Work<'_> {
         let default = Limits::default();
         let count = |given: Option<u32>, default: usize| given.map_or(default, |count| count as usize);
         Limits {
-            webhook_body: self.size(section.webhook_body, "/limits/webhookBody", default.webhook_body),
+            webhook_body: self.size(section.webhook_body, "/limits/webhookBody", default.webhook_body, 256),
             git_deadline: self.duration(section.git_deadline, "/limits/gitDeadline", default.git_deadline),
             running_stages: count(section.running_stages, default.running_stages),
             requests: count(section.requests, default.requests),
+            saved_bytes: {
+                let default = usize::try_from(default.saved_bytes).unwrap_or(usize::MAX);
+                self.size(section.saved_bytes, "/limits/savedBytes", default, MOST_SAVED_MIB) as u64
+            },
+            saved_files: count(section.saved_files, default.saved_files),
+            saved_for: self.duration(section.saved_for, "/limits/savedFor", default.saved_for),
         }
+    }
+
+    fn network(&mut self, section: &file::NetworkSection) -> Vec<Allowed> {
+        let mut allowed = Vec::new();
+        for (index, text) in section.allow.iter().enumerate() {
+            match text.parse() {
+                Ok(one) => allowed.push(one),
+                Err(error) => self.error(
+                    &format!("/network/allow/{index}"),
+                    Code::ValueNotAllowed,
+                    AllowedError::to_string(&error),
+                    "a host is named without scheme and port",
+                ),
+            }
+        }
+        allowed
     }
 
     fn logging(&mut self, section: file::LoggingSection) -> Logging {

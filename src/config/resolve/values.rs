@@ -35,7 +35,7 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn size(&mut self, word: Option<SizeWord>, pointer: &str, default: usize) -> usize {
+    pub(super) fn size(&mut self, word: Option<SizeWord>, pointer: &str, default: usize, most_mib: usize) -> usize {
         let Some(SizeWord(text)) = word else { return default };
         let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
@@ -46,10 +46,10 @@ impl Work<'_> {
             _ => None,
         };
         let bytes = number.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-        match bytes.filter(|bytes| (1024..=256 * 1024 * 1024).contains(bytes)) {
+        match bytes.filter(|bytes| (1024..=most_mib * 1024 * 1024).contains(bytes)) {
             Some(bytes) => bytes,
             None => {
-                let message = format!("`{text}` is not a size between 1 KiB and 256 MiB");
+                let message = format!("`{text}` is not a size between 1 KiB and {most_mib} MiB");
                 self.error(pointer, Code::ValueNotAllowed, message, "write it like `25MiB`");
                 default
             }

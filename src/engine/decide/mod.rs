@@ -291,7 +291,7 @@ impl Step<'_> {
         }
         let mut stages = vec![stage];
         if let Some(Stop::Halted { stage: cause }) = self.state.stop
-            && self.state.plan.from_there(&stages).contains(&cause)
+            && self.state.plan.and_after(&stages).contains(&cause)
         {
             let canceled = |index: &u32| self.state.stages[*index as usize].status() == Status::Canceled;
             stages.extend(self.state.broken().iter().filter(|index| canceled(index)));

@@ -214,7 +214,7 @@ fn kept_what_was_not_restarted(before: &State, run: &Run) {
         return;
     };
     assert!(before.status.is_complete());
-    let again = run.state.plan.from_there(stages);
+    let again = run.state.plan.and_after(stages);
     for (index, (old, new)) in (0..).zip(before.stages.iter().zip(&run.state.stages)) {
         if again.contains(&index) {
             assert!(new.attempt >= old.attempt, "attempts go on counting");

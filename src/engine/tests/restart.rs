@@ -9,7 +9,7 @@ use super::world::*;
 use crate::engine::decide::Refusal;
 use crate::engine::entry::Entry;
 use crate::engine::{EngineError, Outcome};
-use crate::model::{ExecutionId, ExecutionView, NewExecution, OnFailure, Parent, Pipeline, Status};
+use crate::model::{CauseKind, ExecutionId, ExecutionView, NewExecution, OnFailure, Parent, Pipeline, Status};
 use crate::store::{Append, Created};
 
 fn outputs(run: &Run, id: &str) -> serde_json::Value {
@@ -285,6 +285,7 @@ async fn the_stages_that_failed_because_of_an_execution_are_restarted_with_it() 
             stage: path(stage),
             application: of.pipeline.application.clone(),
             pipeline: of.pipeline.name.clone(),
+            root: CauseKind::Git,
             files: Vec::new(),
         });
         new

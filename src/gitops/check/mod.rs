@@ -7,6 +7,7 @@
 mod application;
 mod artifact;
 mod expressions;
+mod files;
 mod graph;
 mod parameter;
 mod pipeline;

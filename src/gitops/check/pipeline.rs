@@ -8,7 +8,7 @@ use super::expressions::Variables;
 use super::graph::Graph;
 use super::reader::{Field, Fields, Sink};
 use super::stage::{self, Draft};
-use super::{artifact, parameter, spinnaker, trigger};
+use super::{artifact, files, parameter, spinnaker, trigger};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{
     ApplicationName, Concurrency, Dialect, ExpectedArtifact, OnNew, Parameter, Pipeline, PipelineName, Span, Trigger,
@@ -66,6 +66,7 @@ pub(super) fn read<'a>(
         drafts: &drafts,
     };
     variables.check(sink);
+    files::check(&drafts, &graph, sink);
     let (application, name) = (application?, head.name?);
     Some(Pipeline {
         application: application.clone(),

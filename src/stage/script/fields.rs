@@ -10,6 +10,7 @@ use serde_json::{Number, Value};
 
 use crate::model::{Span, humanize};
 use crate::schema::Dynamic;
+use crate::stage::saved::PassFiles;
 
 /// The longest single argument that Linux passes to a program, its final zero included (`MAX_ARG_STRLEN`).
 const MAX_ARGUMENT: usize = 128 * 1024 - 1;
@@ -41,6 +42,13 @@ pub(in crate::stage) struct Fields {
     /// `shared`: in the one checkout that the execution's stages share. `fresh`: in a checkout of its own.
     #[serde(default)]
     pub(super) workspace: Workspace,
+    /// Files for later stages, and from earlier ones. `save`: globs of paths from the root of the checkout
+    /// (`dist/**`), saved when the script has succeeded; each has to match something, and symbolic links are left out.
+    /// `from`: the stages whose saved files are put into the checkout before the script starts, each at its path;
+    /// `parent/<stage>` takes what the pipeline that started this one hands down.
+    #[serde(default)]
+    #[schemars(extend("x-longboat-raw" = true))]
+    pub(super) files: PassFiles,
     /// What becomes of the script if Longboat itself restarts while it runs: `false` lets it run on and takes its
     /// result; `true` says that it may be stopped and run again from the start.
     #[serde(default)]

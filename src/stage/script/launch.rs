@@ -20,8 +20,9 @@ use super::supervisor::{Arguments, CLAIMED, LOST};
 use super::{Answer, Script, Trouble, environment, look, running};
 use crate::diagnostic::pointer_step;
 use crate::engine::{Outcome, StageContext};
+use crate::model::humanize;
 use crate::stage::files::{blocking, log_file};
-use crate::stage::reveal;
+use crate::stage::{reveal, saved};
 use crate::stage::workspace::folder_in;
 
 /// How long a start waits for the script's end. Most commands that do little have ended by then, and their stage needs
@@ -125,8 +126,32 @@ impl Script {
             Workspace::Shared => self.workspaces.shared(info).await?,
             Workspace::Fresh => self.workspaces.fresh(info, attempt.dir()).await?,
         };
+        self.take_files(ctx, fields, &workspace).await?;
         let dir = fields.dir.clone();
         blocking(move || Ok(folder_in(&workspace, dir.as_deref()))).await.map_err(|error| error.to_string())?
+    }
+
+    /// Puts the files that other stages saved into the checkout.
+    async fn take_files(&self, ctx: &StageContext, fields: &Fields, workspace: &Path) -> Result<(), String> {
+        for from in &fields.files.from {
+            let source = saved::source_dir(&self.deps.state_dir, &ctx.execution.info, from)?;
+            let target = workspace.to_owned();
+            let there = blocking(move || saved::restore(&source, &target)).await;
+            match there {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(format!(
+                        "the files of stage `{from}` are not there: it was skipped or failed, or they were removed, \
+                         because they are kept for {} after the end of an execution; restart the stage that saves them",
+                        humanize(self.deps.saved.keep)
+                    ));
+                }
+                Err(error) => {
+                    return Err(format!("the files of stage `{from}` can't be put into the checkout: {error}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn spawn(
@@ -191,7 +216,7 @@ impl Script {
                 self.adopt(ctx, attempt);
                 Ok(running(Some(supervisor)))
             }
-            State::Ended(ended) => super::conclude(attempt, ended).await,
+            State::Ended(ended) => self.finish(ctx, attempt, ended).await,
             State::Gone => self.gone(ctx, attempt).await,
         }
     }

@@ -39,10 +39,12 @@ use serde_json::{Map, Value, json};
 
 use super::StageDeps;
 use super::files::{attempt_dir, blocking};
+use super::saved::{self, Globs, SaveError};
 use super::workspace::Workspaces;
 use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
 use attempt::{Attempt, End, Ended, Process, State};
 pub(super) use fields::Fields;
+use fields::Workspace;
 use launch::Watched;
 
 /// For people.
@@ -116,7 +118,7 @@ impl Script {
     pub(super) fn new(mut deps: StageDeps) -> Self {
         // Scripts and their supervisors have working directories of their own.
         deps.state_dir = std::path::absolute(&deps.state_dir).unwrap_or(deps.state_dir);
-        let workspaces = Workspaces::new(deps.state_dir.clone(), deps.checkouts.clone());
+        let workspaces = Workspaces::new(deps.state_dir.clone(), deps.checkouts.clone(), deps.locks.clone());
         let slots = Arc::new(tokio::sync::Semaphore::new(deps.max_scripts.max(1)));
         Self { deps, workspaces, slots, watched: Watched::default() }
     }
@@ -139,7 +141,7 @@ impl Script {
                 self.adopt(ctx, &attempt);
                 Ok(running(Some(supervisor)))
             }
-            State::Ended(ended) => conclude(&attempt, ended).await,
+            State::Ended(ended) => self.finish(ctx, &attempt, ended).await,
             State::Gone => self.gone(ctx, &attempt).await,
         }
     }
@@ -161,12 +163,44 @@ impl Script {
         ending::end(&attempt, fields.grace()?, &marks(ctx)).await.map_err(unknown)?;
         match look(&attempt).await? {
             // It came to its own end in the meantime.
-            State::Ended(ended) if !ended.cancelled => conclude(&attempt, ended).await,
+            State::Ended(ended) if !ended.cancelled => self.finish(ctx, &attempt, ended).await,
             _ => Ok(Outcome::Restart {
                 reason: "Longboat restarted while the script was running; as the stage is `restartable`, \
                          the script was ended to run again"
                     .to_owned(),
             }),
+        }
+    }
+
+    /// What the end of a command means for its stage; of one that succeeded, its files are saved.
+    async fn finish(&self, ctx: &StageContext, attempt: &Attempt, ended: Ended) -> Answer {
+        let outcome = conclude(attempt, ended).await?;
+        let Outcome::Done { outputs } = outcome else { return Ok(outcome) };
+        let fields = Fields::read(&ctx.fields.clone().into())?;
+        if fields.files.save.is_empty() {
+            return Ok(Outcome::Done { outputs });
+        }
+        let globs = match Globs::parse(&fields.files.save) {
+            Ok(globs) => globs,
+            Err(message) => return Ok(failure(message, Some(0), outputs)),
+        };
+        let info = &ctx.execution.info;
+        let checkout = match fields.workspace {
+            Workspace::Shared => self.workspaces.shared_dir(info.id),
+            Workspace::Fresh => Workspaces::fresh_dir(attempt.dir()),
+        };
+        let target = saved::stage_dir(&self.deps.state_dir, info.id, &ctx.path);
+        let (number, limits) = (ctx.attempt, self.deps.saved.clone());
+        let saved = blocking(move || Ok(saved::save(&checkout, globs, &target, number, &limits))).await;
+        match saved.map_err(|error| error.to_string())? {
+            Ok(saved) => {
+                tracing::debug!(execution = %info.id, stage = %ctx.path, files = saved.files, bytes = saved.bytes, "saved files");
+                Ok(Outcome::Done { outputs })
+            }
+            Err(SaveError::Refused(message)) => Ok(failure(message, Some(0), outputs)),
+            Err(SaveError::Io(error)) => {
+                Ok(failure(format!("the script succeeded, but its files can't be saved: {error}"), Some(0), outputs))
+            }
         }
     }
 
@@ -222,7 +256,7 @@ fn failure(message: String, exit_code: Option<i32>, mut outputs: Map<String, Val
     Outcome::Fail(Failure { message, retryable: true, outputs, on_failure: None })
 }
 
-/// What the end of a command means for its stage.
+/// What the end of a command means, but for its files.
 async fn conclude(attempt: &Attempt, ended: Ended) -> Answer {
     let file = attempt.output();
     let (mut outputs, fault) = blocking(move || Ok(outputs::read(&file))).await.map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 
 use super::Fixture;
 use super::sample::{application, created, finish, pipeline, pipeline_name, quiet_run, repository, run, sha};
-use crate::model::{ExecutionId, ExecutionKey, NewExecution, Parent, StagePath, Status};
+use crate::model::{CauseKind, ExecutionId, ExecutionKey, NewExecution, Parent, StagePath, Status};
 use crate::store::{Created, ExecutionFilter, Store, StoreError};
 
 pub(super) async fn what_was_created_can_be_read(fixture: Fixture) {
@@ -119,6 +119,7 @@ pub(super) async fn children_are_found_by_their_parent(fixture: Fixture) {
             stage: StagePath::parse(stage).expect("a path"),
             application: parent.pipeline.application.clone(),
             pipeline: parent.pipeline.name.clone(),
+            root: CauseKind::Git,
             files: Vec::new(),
         });
         child

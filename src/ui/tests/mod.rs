@@ -72,6 +72,7 @@ fn parents_children_and_restarts_are_linked() {
         stage: other.stages[0].path.clone(),
         application: other.application.clone(),
         pipeline: other.pipeline.clone(),
+        root: CauseKind::Git,
         files: Vec::new(),
     });
     view.trigger.kind = CauseKind::Pipeline;

@@ -156,7 +156,7 @@ async fn a_script_whose_files_are_gone_is_not_run_again() {
     let checkpoint = checkpoint_of(running.clone());
     let_go(&world);
     outputs_of(stage.follow(running).await);
-    forget(world.state.path(), world.execution.info.id).await.expect("forgotten");
+    forget(world.state.path(), world.execution.info.id, &world.deps.locks, async { true }).await.expect("forgotten");
     assert!(!world.workspace().exists());
     let Outcome::Fail(failure) = stage.recover(Some(checkpoint)).await else { panic!("should fail") };
     assert!(failure.message.contains("files are gone"), "{}", failure.message);

@@ -236,7 +236,7 @@ fn stages_are_read_by_their_type() {
       LB0305 /stages/0/stageEnabled/type: `stageEnabled.type` has to be `expression`
       LB0901 /stages/0/restrictExecutionDuringTimeWindow: `restrictExecutionDuringTimeWindow` is not in this version of Longboat (the stage would run at any time of day: wait for approval instead, or take the key out)
     {"refId":"a","type":"script","command":"x","files":{"save":[],"zone":1},"cluster":"x","notifications":[]}
-      warning LB0301 /stages/0/files/zone: `files` has no field `zone` (known here: `save`)
+      warning LB0301 /stages/0/files/zone: `files` has no field `zone` (known here: `save` and `from`)
       warning LB0301 /stages/0/cluster: a `script` stage has no field `cluster`
       warning LB0901 /stages/0/notifications: this version of Longboat doesn't act on `notifications`
     {"id":"a","type":"wait","retry":{"attempts":0,"backof":3,"on":["x"]}}
@@ -393,4 +393,39 @@ fn expressions_name_what_exists_upstream() {
     let spinnaker =
         check_stages(json!([{"refId": "1", "type": "wait", "waitTime": "${ #stage('Build')['context'] }"}]));
     insta::assert_snapshot!(said(&spinnaker), @"LB0501 /stages/0/waitTime: `${ #stage('Build')['context'] }`, character 4: `#` is not expected here; Longboat evaluates CEL, not SpEL");
+}
+
+#[test]
+fn files_are_taken_from_stages_that_have_saved_some_by_then() {
+    let stage = |id: &str, needs: Value, files: Value| json!({"id": id, "type": "script", "command": "x", "needs": needs, "files": files});
+    let saves = |id| stage(id, json!([]), json!({"save": ["dist"]}));
+    let takes = |from: &str, needs: Value| stage("c", needs, json!({"save": [], "from": [from]}));
+    let with =
+        |taking: Value| json!([saves("build"), saves("other"), {"id": "quiet", "type": "wait", "needs": []}, taking]);
+    for good in [takes("build", json!(["build"])), takes("parent/whatever", json!([]))] {
+        assert_eq!(said(&check_stages(with(good))), "nothing");
+    }
+    let between =
+        json!([saves("build"), {"id": "b", "type": "wait", "needs": ["build"]}, takes("build", json!(["b"]))]);
+    assert_eq!(said(&check_stages(between)), "nothing");
+    for (taking, expected) in [
+        (
+            takes("other", json!(["build"])),
+            "`files.from` names `other`, which may not have run by then (add `other` to `needs`)",
+        ),
+        (
+            takes("biuld", json!(["build"])),
+            "`files.from` names `biuld`, and there is no such stage (did you mean `build`?)",
+        ),
+        (
+            takes("c", json!(["build"])),
+            "`files.from` names the stage itself (name a stage before it; its own files are still there in a shared workspace)",
+        ),
+        (
+            takes("quiet", json!(["quiet"])),
+            "`files.from` names `quiet`, which saves no files (add `files: {save: [...]}` to `quiet`)",
+        ),
+    ] {
+        assert_eq!(said(&check_stages(with(taking))), format!("LB0405 /stages/3/files/from/0: {expected}"));
+    }
 }

@@ -39,6 +39,7 @@ struct Variable(String);
 #[allow(dead_code, reason = "only its schema counts")]
 struct Files {
     save: Vec<String>,
+    from: Option<Vec<String>>,
 }
 
 #[derive(JsonSchema)]
