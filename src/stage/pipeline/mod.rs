@@ -50,7 +50,7 @@ id: build
 type: pipeline
 application: base
 pipeline: build
-pipelineParameters: {version: \"${ parameters.version }\"}
+pipelineParameters: {version: \"${ parameters.tag }\"}
 ";
 
 /// The fields of a `pipeline` stage.

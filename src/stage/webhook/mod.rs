@@ -45,7 +45,7 @@ id: scan
 type: webhook
 url: https://scanner.example.com/scans
 customHeaders: {Authorization: \"Bearer ${ secret(\\\"scanner\\\") }\"}
-payload: {image: \"shop:${ parameters.version }\"}
+payload: {image: \"shop:${ parameters.tag }\"}
 waitForCompletion: true
 statusUrlResolution: locationHeader
 statusJsonPath: $.state
