@@ -9,8 +9,8 @@ use super::{Reports, StartError, Started, Submit, check_parameters};
 use crate::clock::Clock;
 use crate::diagnostic::nearest;
 use crate::model::{
-    ApplicationName, Artifact, Artifacts, Cause, CauseKind, CommitSha, Execution, ExecutionId, NewExecution, Parent, Pipeline,
-    RepositoryName, RevisionId,
+    ApplicationName, Artifact, Artifacts, Cause, CauseKind, CommitSha, Execution, ExecutionId, NewExecution, Parent,
+    Pipeline, RepositoryName, RevisionId,
 };
 use crate::store::{Created, Published, Store, StoreError, StoredExecution};
 

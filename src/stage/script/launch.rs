@@ -22,8 +22,8 @@ use crate::diagnostic::pointer_step;
 use crate::engine::{Outcome, StageContext};
 use crate::model::humanize;
 use crate::stage::files::{blocking, log_file};
-use crate::stage::{reveal, saved};
 use crate::stage::workspace::folder_in;
+use crate::stage::{reveal, saved};
 
 /// How long a start waits for the script's end. Most commands that do little have ended by then, and their stage needs
 /// neither a checkpoint nor a signal in the journal.

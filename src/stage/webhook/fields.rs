@@ -150,8 +150,7 @@ pub(super) struct Monitor {
 impl Fields {
     /// Reads and checks the fields, before anything is called.
     pub(super) fn read(fields: &Value) -> Result<Self, String> {
-        let fields = Self::deserialize(fields)
-            .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
+        let fields = Self::deserialize(fields).map_err(|error| format!("the stage's fields can't be used: {error}"))?;
         fields.monitor()?;
         fields.signals_cancellation()?;
         Ok(fields)

@@ -28,10 +28,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::reveal;
 use crate::clock::Timestamp;
 use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
 use crate::outbound::{Client, ClientOptions, OutboundError};
-use super::reveal;
 use crate::secret::{Masker, Secrets};
 use answer::Kept;
 pub(super) use fields::Fields;

@@ -138,12 +138,7 @@ impl Calls<'_> {
     }
 
     /// Asks again later, unless it took too long.
-    async fn again(
-        &self,
-        watching: Watching,
-        trouble: &str,
-        pause: Option<Duration>,
-    ) -> Step {
+    async fn again(&self, watching: Watching, trouble: &str, pause: Option<Duration>) -> Step {
         let ctx = self.ctx;
         let waited = ctx.clock.now().since(watching.since);
         let own_timeout = ctx.stage().is_some_and(|stage| stage.timeout.is_some());

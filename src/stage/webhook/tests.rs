@@ -54,7 +54,9 @@ impl Server {
                         };
                         let of_line = answers.iter().find(|(known, _)| *known == line).map(|(_, answers)| answers);
                         let answer = match of_line {
-                            Some(answers) => answers.get(before).or_else(|| answers.last()).cloned().unwrap_or_default(),
+                            Some(answers) => {
+                                answers.get(before).or_else(|| answers.last()).cloned().unwrap_or_default()
+                            }
                             None => http(404, "", "no such address"),
                         };
                         if answer.is_empty() {
