@@ -52,7 +52,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 impl Connector {
     async fn connect(self, target: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
         let host = target.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = target.port_u16().unwrap_or(if target.scheme_str() == Some("https") { 443 } else { 80 });
+        let usual = if target.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = target.port_u16().unwrap_or(usual);
         let deadline = Instant::now() + self.timeout;
         let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {:?}", self.timeout));
         let addresses = match host.parse::<IpAddr>() {

@@ -153,7 +153,7 @@ pub(super) fn header_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a st
 }
 
 /// The two parts of a repository's name. They are checked, because they become part of an address.
-pub(super) fn parts<'a>(product: Product, repo: &'a str) -> Result<(&'a str, &'a str), ForgeError> {
+pub(super) fn parts(product: Product, repo: &str) -> Result<(&str, &str), ForgeError> {
     let parts = repo.split_once('/').filter(|(_, slug)| !slug.contains('/'));
     parts.filter(|_| RepositoryName::parse(repo).is_ok()).ok_or_else(|| ForgeError {
         kind: ForgeErrorKind::Refused,

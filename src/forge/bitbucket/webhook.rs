@@ -24,8 +24,14 @@ pub(super) struct Head {
     pub(super) event: String,
 }
 
+/// The header in which Bitbucket Cloud numbers deliveries.
+pub(super) const CLOUD_ID: &str = "X-Request-UUID";
+/// The header in which Bitbucket Data Center numbers deliveries.
+pub(super) const DATA_CENTER_ID: &str = "X-Request-Id";
+
 /// Checks the signature, and only then what the headers say. `id` is the header that numbers deliveries: it is there in
-/// each, and tells the two Bitbuckets apart, which share an address and may share a secret.
+/// each, and tells the two Bitbuckets apart, which share an address. A delivery of the other one is none that this
+/// secret was given for.
 pub(super) fn believe(
     secret: Option<&SecretString>,
     headers: &HeaderMap,
@@ -34,6 +40,10 @@ pub(super) fn believe(
 ) -> Result<Head, WebhookError> {
     hook::verify(secret.ok_or(WebhookError::NoSecret)?, headers, SIGNATURE, body)?;
     hook::require_json(headers)?;
+    let other = if id == CLOUD_ID { DATA_CENTER_ID } else { CLOUD_ID };
+    if !headers.contains_key(id) && headers.contains_key(other) {
+        return Err(WebhookError::WrongSignature);
+    }
     let id = hook::word(headers, id)?.ok_or_else(|| hook::missing(&format!("the header {id}")))?;
     let event = hook::word(headers, "x-event-key")?.ok_or_else(|| hook::missing("the header X-Event-Key"))?;
     Ok(Head { id: Some(id), event })

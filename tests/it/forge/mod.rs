@@ -1,5 +1,6 @@
 //! The forges, against fakes that speak real HTTP.
 
+mod bitbucket;
 mod check;
 mod comments;
 mod contract;

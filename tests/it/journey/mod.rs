@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod bad;
+mod bitbucket;
 mod commit;
 mod hostile;
 mod kill;

@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod fake_bitbucket;
 pub mod fake_github;
 pub mod git_http;
 pub mod repo;

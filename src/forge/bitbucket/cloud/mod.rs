@@ -30,8 +30,7 @@ use crate::forge::{
 use crate::model::{CommitSha, CommitStatus, PullRequest, RepositoryName};
 
 /// What reading and writing statuses needs, in the words of Bitbucket's settings.
-const STATUSES: &str =
-    "the scope `repository` (for an API token `read:repository:bitbucket` and `write:repository:bitbucket`)";
+const STATUSES: &str = "the scope `repository` (for an API token `read:repository:bitbucket`)";
 /// What reading and commenting on pull requests needs.
 const PULL_REQUESTS: &str =
     "the scope `pullrequest` (for an API token `read:pullrequest:bitbucket` and `write:pullrequest:bitbucket`)";

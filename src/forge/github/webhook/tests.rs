@@ -1,7 +1,11 @@
 //! Deliveries as GitHub sends them, and as it never would.
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
 use super::*;
 use crate::forge::Push;
+use crate::model::CommitSha;
 use serde_json::{Value, json};
 
 const SECRET: &str = "It's a Secret to Everybody";

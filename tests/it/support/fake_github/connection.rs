@@ -16,17 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 /// Breaks the connection of the request that it came with.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Breaker(Arc<AtomicBool>);
+pub struct Breaker(Arc<AtomicBool>);
 
 impl Breaker {
     /// From now on not a byte is written on the connection; the next attempt closes it.
-    pub(super) fn trip(&self) {
+    pub fn trip(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
 /// Serves until `stop`; connections that are open then are closed at once.
-pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let make = router.into_make_service_with_connect_info::<Breaker>();
     tokio::select! {
         result = axum::serve(Breakable(listener), make) => result.expect("the fake serves"),

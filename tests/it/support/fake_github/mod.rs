@@ -8,7 +8,7 @@
 
 mod answers;
 mod api;
-mod connection;
+pub(super) mod connection;
 pub mod contract;
 mod hooks;
 mod pulls;

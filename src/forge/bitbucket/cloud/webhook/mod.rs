@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::payload::{Account, Hash, PullRequestPart, Repository};
-use crate::forge::bitbucket::webhook::{Told, believe};
+use crate::forge::bitbucket::webhook::{CLOUD_ID, Told, believe};
 use crate::forge::{Delivery, ForgeEvent, PullRequestAction, Push, WebhookError, hook};
 use crate::model::{CommitSha, RepositoryName};
 
@@ -19,7 +19,7 @@ pub(super) fn receive(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Delivery, WebhookError> {
-    let head = believe(secret, headers, "X-Request-UUID", body)?;
+    let head = believe(secret, headers, CLOUD_ID, body)?;
     let events = match head.event.as_str() {
         "repo:push" => pushes(repositories, hook::parse(body)?)?,
         "pullrequest:created" => vec![pull_request(repositories, body, PullRequestAction::Opened, &head.event)?],

@@ -5,12 +5,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::payload::{PullRequestPart, Repository, User};
-use crate::forge::bitbucket::webhook::{SIGNATURE, Told, believe};
+use crate::forge::bitbucket::webhook::{DATA_CENTER_ID, SIGNATURE, Told, believe};
 use crate::forge::{Delivery, ForgeEvent, PullRequestAction, Push, WebhookError, hook};
 use crate::model::{PullRequestState, RepositoryName};
 
-/// The header that numbers deliveries.
-const ID: &str = "X-Request-Id";
 /// The most changes of one push that are read.
 const CHANGES_LIMIT: usize = 1000;
 /// The longest body of a test of the connection: it is `{"test":true}`.
@@ -26,7 +24,7 @@ pub(super) fn receive(
     if is_unsigned_test(secret, headers, body) {
         return Ok(Delivery { id: None, events: vec![ForgeEvent::Ping { complaints: Vec::new() }] });
     }
-    let head = believe(secret, headers, ID, body)?;
+    let head = believe(secret, headers, DATA_CENTER_ID, body)?;
     let pull_request =
         |action| Ok::<_, WebhookError>(told(repositories, hook::parse(body)?)?.event(action, &head.event));
     let events = match head.event.as_str() {

@@ -250,6 +250,9 @@ fn what_is_missing_or_odd_is_malformed_and_never_a_panic() {
     cloud.remove("x-request-id");
     cloud.insert("x-request-uuid", "1".parse().expect("ascii"));
     let error = receive(Some(&SecretString::from(SECRET)), &shops(), &cloud, body).expect_err("the other Bitbucket's");
+    assert_eq!(error, WebhookError::WrongSignature);
+    cloud.remove("x-request-uuid");
+    let error = receive(Some(&SecretString::from(SECRET)), &shops(), &cloud, body).expect_err("nobody's");
     assert_eq!(error.status(), 400);
 }
 
