@@ -1,6 +1,7 @@
 //! The outbox: what waits to be said on forges, in order per commit and context, and per pull request.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use super::chunk::Texts;
 use super::rows::{Row, document};
@@ -147,6 +148,33 @@ impl Store {
                         .await?;
                 }
                 Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Makes rows pending again that were given up: those that rested for `rest`, are not older than `hope`, and are the
+    /// last word of their order key. They keep the count of their tries, so each has one more. Says how many.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn revive_outbox(&self, rest: Duration, hope: Duration) -> Result<u64, StoreError> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+                let now = tx.now.as_millis();
+                let done = sqlx::query(
+                    "UPDATE outbox SET state = 'pending', due_at = $1, ended_at = NULL \
+                     WHERE state = 'failed' AND ended_at <= $2 AND created_at >= $3 AND NOT EXISTS \
+                     (SELECT 1 FROM outbox later WHERE later.order_key = outbox.order_key AND later.id > outbox.id)",
+                )
+                .bind(now)
+                .bind(now.saturating_sub(millis(rest)))
+                .bind(now.saturating_sub(millis(hope)))
+                .execute(&mut tx.connection)
+                .await?;
+                tx.outbox_grew |= done.rows_affected() > 0;
+                Ok(done.rows_affected())
             })
         })
         .await

@@ -22,6 +22,7 @@ mod manual;
 mod matching;
 mod parameters;
 mod pulls;
+mod reconcile;
 mod reports;
 mod repositories;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod start;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -65,6 +67,8 @@ pub struct TriggerOptions {
     pub reports: Reports,
     /// Whether what a repository holds at its first sight counts as pushed.
     pub run_first: bool,
+    /// How often open pull requests, and what was given up, are looked at anew.
+    pub reconcile: Duration,
     /// How many repositories are worked on at the same time; most of that is waiting for servers.
     pub repositories_at_once: usize,
     /// How many commits are rendered and checked at the same time.
@@ -82,6 +86,7 @@ impl Default for TriggerOptions {
         Self {
             reports: Reports::default(),
             run_first: false,
+            reconcile: Duration::from_secs(300),
             repositories_at_once: 32,
             checks_at_once: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             limits: Limits::default(),
@@ -186,7 +191,9 @@ impl Triggers {
         let mut tasks = vec![tokio::spawn(worker::run(shared.clone()))];
         for repository in shared.repositories.iter() {
             tasks.push(tokio::spawn(follow::follow(shared.clone(), repository.clone())));
+            tasks.push(tokio::spawn(reconcile::pull_requests(shared.clone(), repository.clone())));
         }
+        tasks.push(tokio::spawn(reconcile::messages(shared.clone())));
         Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }
 

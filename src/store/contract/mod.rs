@@ -154,5 +154,6 @@ on_every_backend! {
         the_newest_execution_owns_the_context,
         what_is_said_about_files_has_its_own_order,
         the_newest_key_is_known_at_start,
+        a_message_that_was_given_up_gets_another_try_after_a_rest,
     }
 }

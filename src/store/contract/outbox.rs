@@ -146,3 +146,25 @@ pub(super) async fn the_newest_key_is_known_at_start(fixture: Fixture) {
     created(&store, run()).await;
     assert!(due(&store).await.iter().all(|row| row.id.0 <= last), "the context's older row is first");
 }
+
+pub(super) async fn a_message_that_was_given_up_gets_another_try_after_a_rest(fixture: Fixture) {
+    let store = fixture.open().await;
+    let (rest, hope) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+    say_about_files(&store, "longboat/validate", "1 pipeline valid").await;
+    say_about_files(&store, "longboat/other", "1 pipeline valid").await;
+    for row in due(&store).await {
+        store.outbox_failed(row.id, "no permission").await.expect("writes");
+    }
+    assert_eq!(store.revive_outbox(rest, hope).await.expect("writes"), 0, "they rest");
+    fixture.clock.advance(rest);
+    // What has a newer word after it is not worth a try.
+    say_about_files(&store, "longboat/other", "2 pipelines valid").await;
+    assert_eq!(store.revive_outbox(rest, hope).await.expect("writes"), 1);
+    let rows = due(&store).await;
+    assert_eq!(texts(&rows), [("1 pipeline valid", false), ("2 pipelines valid", false)]);
+    for row in rows {
+        store.outbox_failed(row.id, "no permission").await.expect("writes");
+    }
+    fixture.clock.advance(hope);
+    assert_eq!(store.revive_outbox(rest, hope).await.expect("writes"), 0, "nobody waits for them any more");
+}
