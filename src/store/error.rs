@@ -62,6 +62,24 @@ pub enum StoreError {
         /// The system's reason.
         source: Arc<std::io::Error>,
     },
+    /// A database that should be filled holds something already.
+    #[error("the database {database} is not empty: {reason}; import into a new one")]
+    NotEmpty {
+        /// The database: its file, or its address without a password.
+        database: String,
+        /// What it holds.
+        reason: String,
+    },
+    /// A file is not what an export writes.
+    #[error("{path}, line {line}: {reason}; export again, and see that the file is copied whole")]
+    BadExport {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong there.
+        reason: String,
+    },
     /// A later version of Longboat has worked with the database.
     #[error(
         "the database was brought to the tables of a later Longboat (step {step}); run that version, or use another database"

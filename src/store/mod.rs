@@ -50,6 +50,7 @@ mod pull_request;
 mod repository;
 mod rows;
 mod settle;
+mod transfer;
 mod writer;
 
 pub use append::Append;
@@ -63,6 +64,7 @@ pub use outbox::{OutboxEntry, OutboxId};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use repository::{RepositoryNote, RepositoryState};
 pub use settle::{Settled, Settlement};
+pub use transfer::{Moved, Progress, export, import};
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,19 +1,106 @@
 //! Opening a database of either kind: held by this process, with its tables up to date.
 
-use sqlx::AnyPool;
+use std::fmt::Display;
+use std::path::PathBuf;
+
 use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyPool, ConnectOptions as _};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
 use super::ownership::Lock;
-use super::postgres::{self, Link, Server, Session};
+use super::postgres::{self, Identity, Link, Server, Session, session};
 use super::writer::{Bells, Hold};
 use super::{StoreError, StoreOptions, connect};
 
 /// The tables, one text for both databases.
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
-/// An open database.
+/// A database that this process holds, whatever tables it has.
+pub(super) struct Held {
+    /// What people may see of its address.
+    pub(super) database: String,
+    /// For all writes.
+    pub(super) connection: Connection,
+    place: Place,
+}
+
+/// Where the database is, and what keeps other processes out.
+enum Place {
+    File(PathBuf, Lock),
+    Server(Box<Server>, Identity),
+    Memory,
+}
+
+impl Held {
+    /// Takes what the options name.
+    pub(super) async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        if is_server(&options.url) {
+            let server = Server::new(options)?;
+            let Session { connection, identity } = Session::open(&server).await?;
+            let database = server.shown().to_owned();
+            let place = Place::Server(Box::new(server), identity);
+            return Ok(Self { database, connection: Connection::Postgres(connection), place });
+        }
+        let StoreOptions { url, owner, .. } = options.clone();
+        let (file, lock) = tokio::task::spawn_blocking(move || {
+            let file = connect::locate(&url)?;
+            let lock = Lock::acquire(&file, &owner)?;
+            Ok::<_, StoreError>((file, lock))
+        })
+        .await
+        // The task is not cancelled and doesn't panic.
+        .unwrap_or(Err(StoreError::Closed))?;
+        let connection = Connection::Sqlite(connect::writer(&file, options).await?);
+        Ok(Self { database: file.display().to_string(), connection, place: Place::File(file, lock) })
+    }
+
+    /// A database in memory with the tables of a step, as the migrations leave them.
+    pub(super) async fn in_memory(step: i64) -> Result<Connection, StoreError> {
+        let connection = SqliteConnectOptions::new().in_memory(true).disable_statement_logging().connect().await?;
+        let connection = Connection::Sqlite(connection);
+        let mut held = Self { database: "memory".to_owned(), connection, place: Place::Memory };
+        held.bring_to(step).await?;
+        Ok(held.connection)
+    }
+
+    /// The last step that this version knows.
+    pub(super) fn last_step() -> i64 {
+        MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+    }
+
+    /// Brings the tables up to date; the step is that of this version.
+    pub(super) async fn bring_up_to_date(&mut self) -> Result<i64, StoreError> {
+        self.bring_to(Self::last_step()).await
+    }
+
+    /// Brings the tables to a step, if they are behind it; answers with the step at which they are then.
+    pub(super) async fn bring_to(&mut self, step: i64) -> Result<i64, StoreError> {
+        match &mut self.connection {
+            Connection::Sqlite(connection) => MIGRATIONS.run_to(step, connection).await?,
+            Connection::Postgres(connection) => {
+                if let Place::Server(server, _) = &self.place {
+                    session::furnish(connection, server, &MIGRATIONS, step).await?;
+                }
+            }
+        }
+        let reached = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations");
+        Ok(reached.fetch_one(&mut self.connection).await?)
+    }
+
+    /// Lets another process have it.
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// The refusal to put something into a database that holds something.
+    pub(super) fn not_empty(&self, reason: impl Display) -> StoreError {
+        StoreError::NotEmpty { database: self.database.clone(), reason: reason.to_string() }
+    }
+}
+
+/// A database that is ready for a store.
 pub(super) struct Opened {
     /// What people may see of its address.
     pub(super) database: String,
@@ -28,45 +115,28 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens what the options name.
+    /// Opens what the options name, with its tables up to date.
     pub(super) async fn open(options: &StoreOptions, bells: &Bells) -> Result<Self, StoreError> {
-        if is_server(&options.url) { Self::server(options, bells).await } else { Self::file(options).await }
-    }
-
-    async fn file(options: &StoreOptions) -> Result<Self, StoreError> {
-        let StoreOptions { url, owner, .. } = options.clone();
-        let (file, lock) = tokio::task::spawn_blocking(move || {
-            let file = connect::locate(&url)?;
-            let lock = Lock::acquire(&file, &owner)?;
-            Ok::<_, StoreError>((file, lock))
-        })
-        .await
-        // The task is not cancelled and doesn't panic.
-        .unwrap_or(Err(StoreError::Closed))?;
-        let mut connection = connect::writer(&file, options).await?;
-        MIGRATIONS.run(&mut connection).await?;
-        Ok(Self {
-            database: file.display().to_string(),
-            connection: Connection::Sqlite(connection),
-            reads: connect::readers(&file).await?,
-            hold: Hold::File(lock),
-            listener: None,
-        })
-    }
-
-    async fn server(options: &StoreOptions, bells: &Bells) -> Result<Self, StoreError> {
-        let server = Server::new(options)?;
-        let mut session = Session::open(&server).await?;
-        session.furnish(&server, &MIGRATIONS).await?;
-        // Signs this process's notices, so that it doesn't listen to itself.
-        let sender = format!("{:016x}", fastrand::u64(..));
-        Ok(Self {
-            database: server.shown().to_owned(),
-            connection: Connection::Postgres(session.connection),
-            reads: server.readers().await?,
-            listener: Some(postgres::listen(&server, bells.clone(), sender.clone()).await?),
-            hold: Hold::Session(Box::new(Link::new(server, session.identity, sender))),
-        })
+        let mut held = Held::open(options).await?;
+        held.bring_up_to_date().await?;
+        let Held { database, mut connection, place } = held;
+        match (place, &mut connection) {
+            (Place::File(file, lock), _) => {
+                let reads = connect::readers(&file).await?;
+                Ok(Self { database, connection, reads, hold: Hold::File(lock), listener: None })
+            }
+            (Place::Server(server, identity), Connection::Postgres(writer)) => {
+                server.set_limits(writer).await?;
+                // Signs this process's notices, so that it doesn't listen to itself.
+                let sender = format!("{:016x}", fastrand::u64(..));
+                let listener = postgres::listen(&server, bells.clone(), sender.clone()).await?;
+                let reads = server.readers().await?;
+                let hold = Hold::Session(Box::new(Link::new(*server, identity, sender)));
+                Ok(Self { database, connection, reads, hold, listener: Some(listener) })
+            }
+            // No options name these.
+            (Place::Server(..), Connection::Sqlite(_)) | (Place::Memory, _) => Err(StoreError::Closed),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod execution;
 mod opening;
 mod outbox;
 mod pull_request;
-mod sample;
+pub(crate) mod sample;
 pub(crate) mod server;
 mod settle;
 mod writing;

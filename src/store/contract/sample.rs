@@ -10,31 +10,31 @@ use crate::model::{
 };
 use crate::store::{Accepted, Append, Created, InboxId, Publication, RefChange, Seen, Settlement, Source, Store};
 
-pub(super) const MAIN: &str = "refs/heads/main";
+pub(in crate::store) const MAIN: &str = "refs/heads/main";
 
-pub(super) fn repository(name: &str) -> RepositoryName {
+pub(in crate::store) fn repository(name: &str) -> RepositoryName {
     RepositoryName::parse(name).expect("a repository name")
 }
 
-pub(super) fn application(name: &str) -> ApplicationName {
+pub(in crate::store) fn application(name: &str) -> ApplicationName {
     ApplicationName::parse(name).expect("an application name")
 }
 
-pub(super) fn pipeline_name(name: &str) -> PipelineName {
+pub(in crate::store) fn pipeline_name(name: &str) -> PipelineName {
     PipelineName::parse(name).expect("a pipeline name")
 }
 
 /// The commit with that number; 0 is no commit.
-pub(super) fn commit(number: u64) -> Option<CommitSha> {
+pub(in crate::store) fn commit(number: u64) -> Option<CommitSha> {
     (number > 0).then(|| sha(number))
 }
 
-pub(super) fn sha(number: u64) -> CommitSha {
+pub(in crate::store) fn sha(number: u64) -> CommitSha {
     CommitSha::parse(&format!("{number:040x}")).expect("a commit id")
 }
 
 /// A webhook about `main` of `acme/shop`, with a delivery id of its own.
-pub(super) fn webhook(old: u64, new: u64) -> RefChange {
+pub(in crate::store) fn webhook(old: u64, new: u64) -> RefChange {
     static DELIVERY: AtomicU64 = AtomicU64::new(0);
     RefChange {
         repository: repository("acme/shop"),
@@ -51,7 +51,7 @@ pub(super) fn webhook(old: u64, new: u64) -> RefChange {
 }
 
 /// A look at `main` of `acme/shop` that began at `head_seq` and found `new`.
-pub(super) fn look(head_seq: i64, new: u64) -> RefChange {
+pub(in crate::store) fn look(head_seq: i64, new: u64) -> RefChange {
     RefChange {
         old: Seen::Observed { head_seq },
         delivery: None,
@@ -62,19 +62,19 @@ pub(super) fn look(head_seq: i64, new: u64) -> RefChange {
     }
 }
 
-pub(super) fn is_new(accepted: Accepted) -> bool {
+pub(in crate::store) fn is_new(accepted: Accepted) -> bool {
     matches!(accepted, Accepted::New(_))
 }
 
 /// Accepts a change that must be new.
-pub(super) async fn accept_new(store: &Store, change: RefChange) -> InboxId {
+pub(in crate::store) async fn accept_new(store: &Store, change: RefChange) -> InboxId {
     match store.accept(change).await.expect("accepts") {
         Accepted::New(id) => id,
         other => panic!("not new: {other:?}"),
     }
 }
 
-pub(super) fn pipeline(of: &str, name: &str) -> Pipeline {
+pub(in crate::store) fn pipeline(of: &str, name: &str) -> Pipeline {
     let (application, name) = (application(of), pipeline_name(name));
     Pipeline {
         id: pipeline_id(&application, &name),
@@ -93,7 +93,7 @@ pub(super) fn pipeline(of: &str, name: &str) -> Pipeline {
     }
 }
 
-pub(super) fn publication(of: &str, owner: &str, pipelines: &[&str], number: u64) -> Publication {
+pub(in crate::store) fn publication(of: &str, owner: &str, pipelines: &[&str], number: u64) -> Publication {
     Publication {
         application: application(of),
         file_owner: repository(owner),
@@ -104,7 +104,7 @@ pub(super) fn publication(of: &str, owner: &str, pipelines: &[&str], number: u64
 }
 
 /// A settlement of `main` of `acme/shop` with nothing in it.
-pub(super) fn settlement(inbox: Option<InboxId>, number: u64) -> Settlement {
+pub(in crate::store) fn settlement(inbox: Option<InboxId>, number: u64) -> Settlement {
     Settlement {
         inbox,
         also: Vec::new(),
@@ -121,16 +121,16 @@ pub(super) fn settlement(inbox: Option<InboxId>, number: u64) -> Settlement {
     }
 }
 
-pub(super) fn target(context: &str) -> ReportTarget {
+pub(in crate::store) fn target(context: &str) -> ReportTarget {
     ReportTarget { repository: repository("acme/shop"), commit: sha(1), context: context.to_owned() }
 }
 
-pub(super) fn status(context: &str, text: &str) -> CommitStatus {
+pub(in crate::store) fn status(context: &str, text: &str) -> CommitStatus {
     CommitStatus::new(target(context), StatusState::Pending, text, "/")
 }
 
 /// A run of `shop/deploy` at commit 1 that reports to `longboat/shop/deploy`.
-pub(super) fn run() -> NewExecution {
+pub(in crate::store) fn run() -> NewExecution {
     NewExecution {
         id: ExecutionId::generate(),
         pipeline: pipeline("shop", "deploy"),
@@ -146,19 +146,19 @@ pub(super) fn run() -> NewExecution {
     }
 }
 
-pub(super) fn quiet_run() -> NewExecution {
+pub(in crate::store) fn quiet_run() -> NewExecution {
     NewExecution { report: None, ..run() }
 }
 
 /// Creates an execution that must be new.
-pub(super) async fn created(store: &Store, new: NewExecution) -> ExecutionKey {
+pub(in crate::store) async fn created(store: &Store, new: NewExecution) -> ExecutionKey {
     match store.create(new).await.expect("creates") {
         Created::New(key) => key,
         other => panic!("not new: {other:?}"),
     }
 }
 
-pub(super) fn append(key: ExecutionKey, seq: i64, status: Status) -> Append {
+pub(in crate::store) fn append(key: ExecutionKey, seq: i64, status: Status) -> Append {
     let at = Timestamp::from_millis(1_700_000_000_000 + seq);
     Append {
         key,
@@ -175,6 +175,6 @@ pub(super) fn append(key: ExecutionKey, seq: i64, status: Status) -> Append {
 }
 
 /// Ends an execution well.
-pub(super) async fn finish(store: &Store, key: ExecutionKey, seq: i64) {
+pub(in crate::store) async fn finish(store: &Store, key: ExecutionKey, seq: i64) {
     store.append(vec![append(key, seq, Status::Succeeded)]).await.expect("appends");
 }

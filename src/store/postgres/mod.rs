@@ -10,14 +10,14 @@ mod link;
 mod listen;
 #[cfg(test)]
 mod proxy;
-mod session;
+pub(super) mod session;
 #[cfg(test)]
 mod tests;
 
 pub(super) use address::shown;
 pub(super) use link::{Link, answers};
 pub(super) use listen::listen;
-pub(super) use session::Session;
+pub(super) use session::{Identity, Session};
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// A dead client must not hold the database for hours: the server looks after it by itself.
-    pub(super) async fn set_limits(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(in crate::store) async fn set_limits(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         raw_sql(
             "SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
              SET idle_in_transaction_session_timeout = '60s'; \

@@ -69,35 +69,6 @@ impl Session {
                 .await?;
         Ok(Self { connection, identity: Identity { process, started } })
     }
-
-    /// Brings the tables up to date, and adds what PostgreSQL needs besides, whatever tables there are.
-    ///
-    /// Texts sort and compare byte by byte, as on SQLite, whatever language the database was created for. Rows that
-    /// every transition rewrites get room in their page, so that rewriting them touches no index.
-    pub(in crate::store) async fn furnish(&mut self, server: &Server, tables: &Migrator) -> Result<(), StoreError> {
-        // A large table may take its time.
-        raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-            .execute(&mut self.connection)
-            .await?;
-        tables.run(&mut self.connection).await.map_err(|error| not_allowed(server, error))?;
-        raw_sql(
-            "DO $$ DECLARE it record; BEGIN \
-             FOR it IN SELECT c.table_name AS name, \
-                 string_agg(format('ALTER COLUMN %I TYPE TEXT COLLATE \"C\"', c.column_name), ', ') AS changes \
-                 FROM information_schema.columns c JOIN information_schema.tables t \
-                 ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.table_type = 'BASE TABLE' \
-                 WHERE c.table_schema = current_schema() AND c.data_type = 'text' \
-                 AND c.collation_name IS DISTINCT FROM 'C' AND left(c.table_name, 1) <> '_' \
-                 GROUP BY c.table_name \
-             LOOP EXECUTE format('ALTER TABLE %I %s', it.name, it.changes); END LOOP; \
-             IF NOT EXISTS (SELECT 1 FROM pg_class WHERE oid = 'execution'::regclass \
-                 AND reloptions @> ARRAY['fillfactor=70']) \
-             THEN ALTER TABLE execution SET (fillfactor = 70); END IF; END $$",
-        )
-        .execute(&mut self.connection)
-        .await?;
-        server.set_limits(&mut self.connection).await
-    }
 }
 
 /// Says what to do where the user may not make tables, as in the schema `public` of a database of somebody else.
@@ -112,6 +83,40 @@ fn not_allowed(server: &Server, error: MigrateError) -> StoreError {
     }
     let reason = format!("its user may not make tables there: {}", said.message());
     server.refused(reason, server.advise_ownership())
+}
+
+/// Brings the tables to a step of the migrations, and adds what PostgreSQL needs besides, whatever tables there are.
+/// Afterwards nothing bounds how long a statement may take.
+///
+/// Texts sort and compare byte by byte, as on SQLite, whatever language the database was created for. Rows that
+/// every transition rewrites get room in their page, so that rewriting them touches no index.
+pub(in crate::store) async fn furnish(
+    connection: &mut PgConnection,
+    server: &Server,
+    tables: &Migrator,
+    step: i64,
+) -> Result<(), StoreError> {
+    raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+        .execute(&mut *connection)
+        .await?;
+    tables.run_to(step, &mut *connection).await.map_err(|error| not_allowed(server, error))?;
+    raw_sql(
+        "DO $$ DECLARE it record; BEGIN \
+         FOR it IN SELECT c.table_name AS name, \
+             string_agg(format('ALTER COLUMN %I TYPE TEXT COLLATE \"C\"', c.column_name), ', ') AS changes \
+             FROM information_schema.columns c JOIN information_schema.tables t \
+             ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.table_type = 'BASE TABLE' \
+             WHERE c.table_schema = current_schema() AND c.data_type = 'text' \
+             AND c.collation_name IS DISTINCT FROM 'C' AND left(c.table_name, 1) <> '_' \
+             GROUP BY c.table_name \
+         LOOP EXECUTE format('ALTER TABLE %I %s', it.name, it.changes); END LOOP; \
+         IF NOT EXISTS (SELECT 1 FROM pg_class WHERE oid = 'execution'::regclass \
+             AND reloptions @> ARRAY['fillfactor=70']) \
+         THEN ALTER TABLE execution SET (fillfactor = 70); END IF; END $$",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Takes the lock, unless somebody keeps it for longer than one that is just dying.
