@@ -96,9 +96,7 @@ pub(in crate::store) async fn furnish(
     tables: &Migrator,
     step: i64,
 ) -> Result<(), StoreError> {
-    raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-        .execute(&mut *connection)
-        .await?;
+    raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0").execute(&mut *connection).await?;
     tables.run_to(step, &mut *connection).await.map_err(|error| not_allowed(server, error))?;
     raw_sql(
         "DO $$ DECLARE it record; BEGIN \

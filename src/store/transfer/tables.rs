@@ -147,8 +147,7 @@ mod tests {
         let table = |name: &str| Table { name: name.to_owned(), columns: Vec::new(), key: Vec::new() };
         let names = ["application", "info", "pipeline", "revision", "tail"].map(table).to_vec();
         let refers = |from: &str, to: &str| (from.to_owned(), to.to_owned());
-        let references =
-            [refers("application", "tail"), refers("pipeline", "revision"), refers("tail", "tail")];
+        let references = [refers("application", "tail"), refers("pipeline", "revision"), refers("tail", "tail")];
         let sorted: Vec<String> = sorted(names, &references).into_iter().map(|table| table.name).collect();
         assert_eq!(sorted, ["info", "revision", "pipeline", "tail", "application"]);
     }

@@ -9,7 +9,9 @@ use super::tables::tables;
 use super::{Moved, export, import};
 use crate::clock::{Clock, Timestamp};
 use crate::model::{ExecutionKey, Status};
-use crate::store::contract::sample::{accept_new, append, created, finish, publication, quiet_run, run, settlement, webhook};
+use crate::store::contract::sample::{
+    accept_new, append, created, finish, publication, quiet_run, run, settlement, webhook,
+};
 use crate::store::contract::server::with_database;
 use crate::store::open::Held;
 use crate::store::{Settlement, Store, StoreError, StoreOptions};
