@@ -40,6 +40,7 @@ impl Local {
         repository: &RepositoryName,
         bare: &Path,
         pipelines: Vec<Pipeline>,
+        secrets: Secrets,
     ) -> anyhow::Result<Self> {
         let spec = RepositorySpec {
             name: repository.clone(),
@@ -54,7 +55,7 @@ impl Local {
         // The folder goes away with the command, so nothing waits for the disk.
         let store = StoreOptions { durable: false, ..StoreOptions::new(url, "run") };
         let options = CoreOptions {
-            secrets: Secrets::none(),
+            secrets,
             running_stages: RUNNING_STAGES,
             saved: SavedLimits::default(),
             // Whoever runs it here reaches all that this machine does anyhow.

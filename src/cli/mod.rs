@@ -13,6 +13,7 @@ mod progress;
 mod remote;
 mod render;
 mod run;
+mod secrets;
 mod serve;
 mod validate;
 mod work_tree;

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::progress::{Paint, Progress};
 use super::serve::Stop;
 use super::work_tree::{Files, WorkTree};
-use super::{Answer, excerpt};
+use super::{Answer, excerpt, secrets};
 use crate::app::Local;
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
@@ -38,6 +38,10 @@ pub struct Args {
     /// An artifact, as JSON like '{"type": "docker/image", "name": "shop", "version": "1.2"}'; may be given several times
     #[arg(long = "artifact", value_name = "JSON")]
     artifacts: Vec<String>,
+    /// Where a secret of the pipeline is kept: an environment variable, or a file behind an @; may be given several
+    /// times
+    #[arg(long = "secret", value_name = "NAME=VARIABLE|@FILE")]
+    secrets: Vec<String>,
 }
 
 /// Runs the command.
@@ -46,6 +50,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let Some((pipeline, pipelines)) = choose(&args, &tree)? else { return Ok(Answer::No) };
     let parameters = parameters(&args.params, &pipeline)?;
     let given = artifacts(&args.artifacts)?;
+    let secrets = secrets::given(&args.secrets, &pipeline)?;
 
     let stop = Stop::listen()?;
     let state = tempfile::Builder::new().prefix("longboat-run-").tempdir().context("can't make a folder to work in")?;
@@ -57,7 +62,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}; give it with --artifact", problems.join("; "))
     })?;
-    let local = Local::start(state.path(), &tree.name, &bare, pipelines).await?;
+    let local = Local::start(state.path(), &tree.name, &bare, pipelines, secrets).await?;
     let mut changes = local.engine().subscribe();
     let id = local
         .create(NewExecution {

@@ -303,3 +303,56 @@ fn a_server_for_the_database_has_its_password_beside_its_address() {
         assert!(findings[0].hint.is_some(), "{findings:?}");
     }
 }
+
+#[test]
+fn secrets_of_pipelines_have_a_source_and_rules() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("key"), "from-a-file\n").expect("written");
+    let text = "repositories: [{name: a, path: a}, {name: b, path: b}]\nsecrets:\n  \
+        api: {env: GITHUB_TOKEN, repositories: ['acme/*'], branches: [main]}\n  key: {file: key}\n  \
+        gone: {file: no/such, applications: [shop]}\n  unset: {env: UNSET, repositories: ['**']}\n";
+    let config = Config::parse(&folder.path().join("longboat.yaml"), text, environment).expect("legal");
+    assert_eq!(config.secrets.keys().map(SecretName::as_str).collect::<Vec<_>>(), ["api", "key", "gone", "unset"]);
+    assert_eq!(config.secrets[0].source, SecretPlace::Env("GITHUB_TOKEN".to_owned()));
+    assert_eq!(config.secrets[1].source, SecretPlace::File(folder.path().join("key")));
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    let warnings = warnings.join("\n").replace(&folder.path().display().to_string(), "");
+    insta::assert_snapshot!(warnings, @"
+    /longboat.yaml:4:8: warning[LB0507]: the secret `key` is for every one of the 2 repositories
+    /longboat.yaml:5:16: warning[LB0603]: the file `/no/such` can't be read: No such file or directory (os error 2); stages that use the secret `gone` fail
+    /longboat.yaml:6:16: warning[LB0603]: the environment variable `UNSET` is not set: stages that use the secret `unset` fail
+    ");
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("ghp_example") && !shown.contains("from-a-file"), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_with_a_secret_is_said_without_it() {
+    insta::assert_snapshot!(findings(
+        r#"
+secrets:
+  plain: hunter2hunter2
+  both: {env: GITHUB_TOKEN, file: x}
+  none: {branches: [main]}
+  weak: {env: EMPTY}
+  "a b": {env: GITHUB_TOKEN}
+  glob: {env: GITHUB_TOKEN, branches: ["a[", main]}
+  typo: {env: GITHUB_TOKEN, branch: [main]}
+"#
+    ), @"
+    longboat.yaml:3:10: error[LB0602]: `secrets.plain` holds a value, where only a source is allowed
+      hint: write `{env: NAME}` or `{file: PATH}`; if this was a real secret, it is not secret any more
+    longboat.yaml:4:9: error[LB0306]: the secret `both` needs exactly one of `env` and `file`
+      hint: write `{env: NAME}` or `{file: PATH}`
+    longboat.yaml:5:9: error[LB0306]: the secret `none` needs exactly one of `env` and `file`
+      hint: write `{env: NAME}` or `{file: PATH}`
+    longboat.yaml:6:15: error[LB0607]: the secret `weak` is shorter than 6 bytes, which can't be kept out of logs
+      hint: choose a longer one; what is no secret belongs into the pipeline's files
+    longboat.yaml:7:10: error[LB0308]: `a b` is not a secret's name
+      hint: 1 to 100 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`
+    longboat.yaml:8:40: error[LB0309]: `a[` is not a pattern: unclosed character class; missing ']'
+      hint: write names; `*` is any part of one up to a `/`, `**` any part at all
+    longboat.yaml:9:29: error[LB0301]: the key `branch` is not known in `secrets.typo`
+      hint: did you mean `branches`?
+    ");
+}

@@ -129,6 +129,22 @@ fn texts<'a>(value: &'a Value, pointer: &str, raw: &[String]) -> Vec<(String, &'
     }
 }
 
+/// The secrets that fields name where they may, each once, in their order; for the patterns see [`resolve`].
+pub fn secrets_named(fields: &Map<String, Value>, raw: &[String], secret: &[String]) -> Vec<SecretName> {
+    let mut named = Vec::new();
+    for (key, value) in fields {
+        for (pointer, text) in texts(value, &format!("/{}", pointer_step(key)), raw) {
+            let Ok(template) = Template::parse(text) else { continue };
+            if covers(secret, &pointer) {
+                named.extend(template.expressions().filter_map(|(expression, _)| expression.secret().cloned()));
+            }
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    named.retain(|name| seen.insert(name.clone()));
+    named
+}
+
 /// Whether one of the patterns is for the place that `pointer` names; in patterns `*` stands for any one key or index.
 /// What lies below that place is not covered.
 pub fn covers(patterns: &[String], pointer: &str) -> bool {
@@ -186,6 +202,48 @@ mod tests {
         assert_eq!(Value::Object(resolved), wanted);
         let scanned: Vec<_> = scan_expressions(&Value::Object(given), &raw).into_iter().map(|found| found.0).collect();
         assert_eq!(scanned, ["/steps/0/name", "/commander"]);
+    }
+
+    #[test]
+    fn only_the_author_s_own_text_names_a_secret() {
+        let mut scope = scope();
+        scope.parameters = json!({"evil": "${ secret(\"prod\") } ***prod***", "map": {"A": "${ secret('prod') }"}});
+        let secret = ["/env/*".to_owned()];
+        let given = fields(json!({
+            "env": {
+                "A": "Bearer ${ secret('prod') }/${ parameters.evil }/${ secret(\"x.y\") }",
+                "B": "${ parameters.evil }", "C": "$${ secret('prod') }", "D": "${ '${ secret(\"prod\") }' }",
+            },
+            "all": "${ parameters.map }",
+        }));
+        let (resolved, uses) = resolve_with_secrets(&given, &[], &secret, &scope).expect("resolves");
+        let evil = "${ secret(\"prod\") } ***prod***";
+        let wanted = json!({
+            "env": {
+                "A": format!("Bearer ***prod***/{evil}/***x.y***"),
+                "B": evil, "C": "${ secret('prod') }", "D": "${ secret(\"prod\") }",
+            },
+            "all": {"A": "${ secret('prod') }"},
+        });
+        assert_eq!(Value::Object(resolved), wanted);
+        let placed: Vec<_> = uses.iter().map(|used| (used.pointer.as_str(), used.name.as_str(), used.start)).collect();
+        assert_eq!(placed, [("/env/A", "prod", 7), ("/env/A", "x.y", 19 + evil.len())]);
+        assert_eq!(
+            secrets_named(&given, &[], &secret).iter().map(SecretName::as_str).collect::<Vec<_>>(),
+            ["prod", "x.y"]
+        );
+
+        // Elsewhere, inside of an expression, or where a whole mapping is an expression, there is no way to one.
+        for bad in [
+            json!({"command": "${ secret('prod') }"}),
+            json!({"env": {"A": {"B": "${ secret('prod') }"}}}),
+            json!({"env": "${ secret('prod') }"}),
+            json!({"env": {"A": "${ 'x' + secret('prod') }"}}),
+            json!({"env": {"A": "${ secret(parameters.evil) }"}}),
+        ] {
+            let error = resolve_with_secrets(&fields(bad.clone()), &[], &secret, &scope).expect_err("refused");
+            assert!(error.message.contains("secret"), "{bad}: {error}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::diagnostic::Code;
 
-pub use fields::{FieldError, covers, resolve, resolve_with_secrets, scan_expressions};
+pub use fields::{FieldError, covers, resolve, resolve_with_secrets, scan_expressions, secrets_named};
 pub use helpers::{HelperDoc, helpers};
 pub use parse::Expression;
 pub use reference::{NamedCall, Reference};

@@ -174,6 +174,12 @@ impl Triggers {
                 other => StartError::Git(other),
             })?;
         }
+        if cause.branch.is_none() {
+            // An older commit of the branch is on it as well; any other may be a stranger's.
+            let (tip, wanted) = (published.commit.clone(), commit.clone());
+            let known = repository.read(move |mirror| mirror.contains(&tip, &wanted)).await;
+            cause.branch = known.unwrap_or(false).then(|| published.branch.clone());
+        }
         let wanted = commit.clone();
         if let Ok(info) = repository.read(move |mirror| mirror.commit(&wanted)).await {
             cause.author = Some(info.author);

@@ -32,6 +32,47 @@ fn a_pipeline_runs_with_the_files_as_they_are() {
     assert!(stdout(&bad).contains("Failed: show, exit code 1"), "{}", stdout(&bad));
 }
 
+const SECRETS: &str = "\
+application: shop
+pipelines:
+  - name: build
+    stages:
+      - id: use
+        type: script
+        env: {TOKEN: 'Bearer ${ secret(\"api\") }', KEY: '${ secret(\"key\") }'}
+        command: 'test \"$TOKEN $KEY\" = \"Bearer of-the-machine of-the-file\" || exit 3; echo \"$TOKEN\"; exit 1'
+";
+
+#[test]
+fn secrets_are_given_by_their_sources() {
+    let folder = tree(&[(".longboat/shop.yaml", SECRETS), ("key", "of-the-file\n")]);
+    let run = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_longboat"))
+            .args(["run", ".longboat/shop.yaml"])
+            .args(more)
+            .env("API_TOKEN", "of-the-machine")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs");
+        (output.status.code(), format!("{}{}", stdout(&output), stderr(&output)))
+    };
+    let (code, said) = run(&["--secret", "api=API_TOKEN", "--secret", "key=@key"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Failed: use, exit code 1") && said.contains("Bearer ***"), "{said}");
+    assert!(!said.contains("of-the-machine"), "{said}");
+
+    let (code, said) = run(&["--secret", "api=API_TOKEN"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("nobody gave: key;") && said.contains("--secret key=@FILE"), "{said}");
+    let (code, said) = run(&["--secret", "api=hunter2-of-the-machine", "--secret", "key=@key"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("never the value itself") && !said.contains("hunter2"), "{said}");
+    let (code, said) = run(&["--secret", "api=API_TOKEN", "--secret", "key=@nowhere"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the secret `key` is missing: the file") && said.contains("nowhere is not set"), "{said}");
+}
+
 #[test]
 fn what_cannot_be_run_is_said() {
     let folder = tree(&[(".longboat/shop.yaml", PIPELINE)]);

@@ -69,3 +69,57 @@ fn what_is_too_much_is_refused() {
     LB0007 /stages: `stages` has 1001 items; 1000 is the most
     ");
 }
+
+#[test]
+fn secrets_are_judged_where_they_are_named() {
+    use crate::config::{Names, Secret, SecretAccess, SecretPlace, SecretRules};
+    use crate::model::{RepositoryName, SecretName};
+    let file = |application: &str, secret: &str| {
+        let env = json!({"A": "fine", "B": format!("Bearer ${{ secret('{secret}') }}")});
+        let stage = json!({"id": "go", "type": "script", "command": "x", "env": env});
+        json!({"application": application, "pipelines": [{"name": "p", "stages": [stage]}]})
+    };
+    let only = |name: &str| Some(Names::parse(&[name.to_owned()]).expect("patterns"));
+    let secret = |name: &str, access: SecretAccess| {
+        (SecretName::parse(name).expect("a name"), Secret { source: SecretPlace::Env("X".to_owned()), access })
+    };
+    let rules = SecretRules::new(&indexmap::IndexMap::from([
+        secret("all", SecretAccess::default()),
+        secret("main", SecretAccess { branches: only("main"), ..SecretAccess::default() }),
+        secret("bank", SecretAccess { applications: only("bank"), ..SecretAccess::default() }),
+        secret("infra", SecretAccess { repositories: only("acme/infra"), ..SecretAccess::default() }),
+    ]));
+    let repository = RepositoryName::parse("acme/shop").expect("a name");
+    let judge = |application: &str, name: &str, branch: Option<&str>| {
+        let mut checked = check_files(&[file(application, name), file("other", "all")], None);
+        assert!(checked.findings.is_empty() && checked.secrets.len() == 2, "{checked:?}");
+        checked.judge_secrets(&rules, &repository, branch);
+        let valid = checked.applications.iter().filter(|application| application.valid).count();
+        assert_eq!(valid, if checked.findings.is_empty() { 2 } else { 1 });
+        let lines = checked.findings.iter().filter_map(|finding| finding.place.as_ref()).all(|place| place.line > 10);
+        assert!(lines, "each is placed at the text that names the secret");
+        said(&checked)
+    };
+    let judged = [
+        judge("shop", "all", Some("main")),
+        judge("shop", "main", Some("main")),
+        judge("shop", "main", Some("develop")),
+        judge("shop", "main", None),
+        judge("shop", "bank", Some("main")),
+        judge("bank", "bank", Some("main")),
+        judge("shop", "infra", None),
+        judge("shop", "man", None),
+        judge("shop", "zebra", None),
+    ];
+    insta::assert_snapshot!(judged.join("\n"), @"
+    nothing
+    nothing
+    LB0507 /stages/0/env/B: the secret `main` is not for the branch `develop` (the operator says in the configuration who may use it)
+    nothing
+    LB0507 /stages/0/env/B: the secret `bank` is not for the application `shop` (the operator says in the configuration who may use it)
+    nothing
+    LB0507 /stages/0/env/B: the secret `infra` is not for the repository acme/shop (the operator says in the configuration who may use it)
+    LB0506 /stages/0/env/B: there is no secret `man` (did you mean `main`?)
+    LB0506 /stages/0/env/B: there is no secret `zebra` (the operator adds it to `secrets` in the configuration)
+    ");
+}
