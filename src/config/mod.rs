@@ -309,7 +309,8 @@ impl Config {
         let forges = self.forges.values().flat_map(|forge| [&forge.token, &forge.webhook_secret]).flatten();
         let credentials = self.repositories.iter().filter_map(|repository| repository.credentials.as_ref());
         let passwords = credentials.map(|credentials| &credentials.password);
-        self.server.tokens.iter().chain(forges).chain(passwords).cloned().collect()
+        let database = self.database.password.iter();
+        self.server.tokens.iter().chain(forges).chain(passwords).chain(database).cloned().collect()
     }
 
     /// Whether the server can be reached from other machines by itself.
