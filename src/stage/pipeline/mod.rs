@@ -180,12 +180,23 @@ impl SubPipeline {
         Ok(engine::produced(&view))
     }
 
-    /// A child of an earlier attempt that runs (again).
+    /// A child of an earlier attempt that runs (again), or has been restarted and ended well before anybody looked.
     async fn earlier(&self, ctx: &StageContext) -> Result<Option<ExecutionId>, String> {
+        if ctx.attempt == 1 {
+            return Ok(None);
+        }
+        let info = &ctx.execution.info;
+        let own = self.pipelines.view(info.id).await?;
+        // What was restarted before the restart before this one has been taken into account.
+        let before = own.and_then(|own| own.restarts.iter().nth_back(1).map(|restart| restart.time));
+        let before = before.unwrap_or(info.created_at);
         for attempt in (1..ctx.attempt).rev().take(EARLIER as usize) {
             if let Some(child) = self.pipelines.started(&correlation_id(ctx, attempt)).await? {
-                let view = self.pipelines.view(child).await?;
-                return Ok(view.filter(|view| !view.status.is_complete()).map(|_| child));
+                let counts = |view: &ExecutionView| {
+                    let anew = view.restarts.last().is_some_and(|restart| restart.time > before);
+                    !view.status.is_complete() || (anew && view.status == Status::Succeeded)
+                };
+                return Ok(self.pipelines.view(child).await?.filter(counts).map(|_| child));
             }
         }
         Ok(None)
