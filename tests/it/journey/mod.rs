@@ -6,8 +6,10 @@ mod bitbucket;
 mod commit;
 mod hostile;
 mod kill;
+mod pipelines;
 mod secrets;
 mod terminal;
+mod webhooks;
 #[cfg(feature = "otlp")]
 mod traces;
 pub mod world;

@@ -234,3 +234,115 @@ async fn many_scripts_at_once() {
     assert_eq!(runs.len(), 100);
     assert!(started.elapsed() < Duration::from_secs(60), "nobody waited for a periodic look");
 }
+
+#[tokio::test]
+async fn files_go_from_one_fresh_checkout_to_another_and_over_a_restart() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let build = stage(
+        "build",
+        "script",
+        &[],
+        json!({
+            "command": "mkdir -p dist/deep; echo app > dist/app; chmod +x dist/app; echo lib > dist/deep/lib; \
+                        echo no > other; ln -s /etc dist/etc; ls out > /dev/null",
+            "workspace": "fresh",
+            "files": {"save": ["dist"]},
+        }),
+    );
+    let ask = stage("ask", "manualJudgment", &["build"], json!({}));
+    let deploy = stage(
+        "deploy",
+        "script",
+        &["ask"],
+        json!({
+            "command": "test -x dist/app; cat dist/app dist/deep/lib sub/file; test ! -e other; test ! -e dist/etc",
+            "workspace": "fresh",
+            "files": {"from": ["build"]},
+        }),
+    );
+    let id = running.submit(&world, vec![build, ask, deploy]).await;
+    running.until_stage(id, "it asks", |stage| stage.waiting_for.is_some()).await;
+    let running = running.restart(&world).await;
+    let judgment = Judgment { verdict: Verdict::Continue, input: None, by: "ann".into() };
+    running.engine.handle().judge(id, &StagePath::parse("ask").expect("a path"), judgment).await.expect("taken");
+    let view = running.ended(id).await;
+    assert_eq!(view.status, Status::Succeeded, "{:?}", of(&view, "deploy").error);
+    assert_eq!(world.log("deploy"), "app\nlib\nfrom the commit");
+}
+
+#[tokio::test]
+async fn files_that_are_not_there_or_lead_out_fail_the_stage_with_words() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let ignore = |mut stage: Stage| {
+        stage.on_failure = OnFailure::Ignore;
+        stage
+    };
+    let saves = |id: &str, command: &str, glob: &str| {
+        ignore(stage(id, "script", &[], json!({"command": command, "workspace": "fresh", "files": {"save": [glob]}})))
+    };
+    let takes = |from: &str, needs: &str| {
+        let fields = json!({"command": "true", "workspace": "fresh", "files": {"from": [from]}});
+        ignore(stage(&format!("takes-{needs}"), "script", &[needs], fields))
+    };
+    // The commit has `out`, a link to the root of the machine.
+    let stages = vec![
+        saves("nothing", "true", "dist/**"),
+        saves("outside", "true", "out/etc/hostname"),
+        saves("climbs", "true", "../*"),
+        saves("fails", "echo x > a; exit 3", "a"),
+        saves("link", "rm out; mkdir out; echo evil > out/longboat-was-here", "out/*"),
+        takes("fails", "fails"),
+        takes("link", "link"),
+    ];
+    let view = running.ended(running.submit(&world, stages).await).await;
+    let error = |id: &str| of(&view, id).error.clone().unwrap_or_default();
+    assert_eq!(error("nothing"), "`files.save`: `dist/**` matches no file of the checkout");
+    assert!(error("outside").contains("matches no file"), "{}", error("outside"));
+    assert!(error("climbs").contains("without `..`"), "{}", error("climbs"));
+    assert_eq!(error("fails"), "exit code 3");
+    assert!(error("takes-fails").contains("the files of stage `fails` are not there"), "{}", error("takes-fails"));
+    assert_eq!(of(&view, "link").status, Status::Succeeded, "{}", error("link"));
+    assert!(error("takes-link").contains("`out`: the checkout has something else than a folder"), "{}", error("takes-link"));
+    assert!(!std::path::Path::new("/longboat-was-here").exists());
+}
+
+#[tokio::test]
+async fn a_restarted_script_has_a_checkout_its_earlier_log_and_the_files_of_the_stage_before() {
+    let world = World::new();
+    let running = Running::start(&world).await;
+    let marker = world.state.path().join("repaired");
+    let marker = marker.to_str().expect("UTF-8");
+    let build = stage("build", "script", &[], json!({"command": "echo 7 > version", "files": {"save": ["version"]}}));
+    let deploy = stage(
+        "deploy",
+        "script",
+        &["build"],
+        json!({
+            "command": "cat version sub/file; test -e \"$MARKER\" || exit 4",
+            "env": {"MARKER": marker},
+            "files": {"from": ["build"]},
+        }),
+    );
+    let id = running.submit(&world, vec![build, deploy]).await;
+    let view = running.ended(id).await;
+    assert_eq!((view.status, of(&view, "deploy").error.as_deref()), (Status::Terminal, Some("exit code 4")));
+    // As when the execution has ended and its workspace was removed.
+    let is_over = async { true };
+    longboat::stage::forget(world.state.path(), id, &world.deps.locks, is_over).await.expect("forgotten");
+    std::fs::write(marker, "").expect("written");
+    running.engine.handle().restart(id, None, "ann").await.expect("restarts");
+    let view = running.ended(id).await;
+    assert_eq!(view.status, Status::Succeeded, "{:?}", of(&view, "deploy").error);
+    assert_eq!((of(&view, "build").attempt, of(&view, "deploy").attempt), (1, 2));
+    for attempt in [1, 2] {
+        assert_eq!(world.log_of("deploy", attempt), "7\nfrom the commit");
+    }
+    // Once the saved files are gone, it says so.
+    std::fs::remove_dir_all(world.state.path().join("files").join(id.to_string())).expect("removed");
+    let path = StagePath::parse("deploy").expect("a path");
+    running.engine.handle().restart(id, Some(&path), "ann").await.expect("restarts");
+    let error = of(&running.ended(id).await, "deploy").error.clone().unwrap_or_default();
+    assert!(error.contains("kept for 1d after the end") && error.contains("restart the stage that saves"), "{error}");
+}
