@@ -9,7 +9,7 @@ mod kill;
 mod pipelines;
 mod secrets;
 mod terminal;
-mod webhooks;
 #[cfg(feature = "otlp")]
 mod traces;
+mod webhooks;
 pub mod world;

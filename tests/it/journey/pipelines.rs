@@ -105,16 +105,28 @@ async fn a_pipeline_runs_another_hands_files_down_and_takes_outputs_up() {
     assert_eq!(stage(&all, "tell")["outputs"]["at"], "eu/v7/2");
     let outputs = &stage(&all, "deploy")["outputs"];
     assert_eq!((&outputs["executionId"], &outputs["status"]), (&deploy["id"], &json!("SUCCEEDED")));
-    assert_eq!(all["children"], json!([{"id": deploy["id"], "application": "shop", "pipeline": "deploy", "status": "SUCCEEDED", "stage": "deploy"}]));
+    assert_eq!(
+        all["children"],
+        json!([{"id": deploy["id"], "application": "shop", "pipeline": "deploy", "status": "SUCCEEDED", "stage": "deploy"}])
+    );
     let parent = &deploy["trigger"]["parent"];
-    assert_eq!((&parent["execution"], &parent["stage"], &deploy["trigger"]["type"]), (&all["id"], &json!("deploy"), &json!("pipeline")));
-    assert_eq!((deploy["commit"].as_str(), deploy["trigger"]["branch"].as_str()), (Some(commit.as_str()), Some("main")));
+    assert_eq!(
+        (&parent["execution"], &parent["stage"], &deploy["trigger"]["type"]),
+        (&all["id"], &json!("deploy"), &json!("pipeline"))
+    );
+    assert_eq!(
+        (deploy["commit"].as_str(), deploy["trigger"]["branch"].as_str()),
+        (Some(commit.as_str()), Some("main"))
+    );
     let children = server.get(&format!("/api/v1/executions?parent={}", all["id"].as_str().expect("an id"))).await;
     assert_eq!(children["items"][0]["id"], deploy["id"]);
     // The pages of both lead to each other.
     for (from, to) in [(&all, &deploy), (&deploy, &all)] {
         let page = server.get_text(&format!("/executions/{}", from["id"].as_str().expect("an id"))).await;
-        assert!(page.replace("&#x2f;", "/").contains(&format!("href=\"/executions/{}\"", to["id"].as_str().expect("an id"))));
+        assert!(
+            page.replace("&#x2f;", "/")
+                .contains(&format!("href=\"/executions/{}\"", to["id"].as_str().expect("an id")))
+        );
     }
 }
 
@@ -163,7 +175,10 @@ async fn cancelling_a_pipeline_cancels_what_it_runs_and_the_other_way_round() {
     let cancel = format!("/api/v1/executions/{}/cancel", all["id"].as_str().expect("an id"));
     assert_eq!(server.post(&cancel, json!({"reason": "wrong version"})).await.0, 202);
     let (all, child) = (shop.ended(&server, "all").await, shop.ended(&server, "deploy").await);
-    assert_eq!((&all["status"], &child["status"], &child["id"]), (&json!("CANCELED"), &json!("CANCELED"), &deploy["id"]));
+    assert_eq!(
+        (&all["status"], &child["status"], &child["id"]),
+        (&json!("CANCELED"), &json!("CANCELED"), &deploy["id"])
+    );
     assert_eq!(child["canceledBy"], "pipeline shop/all: its stage deploy was cancelled");
 
     // Again, and this time the child is cancelled.
@@ -193,7 +208,11 @@ async fn a_pipeline_starts_its_child_once_however_often_the_server_dies() {
     let server = shop.world.serve();
     shop.world.settled(&commit, "longboat/shop/all").await;
     let all = shop.ended(&server, "all").await;
-    assert_eq!((all["children"].as_array().map(Vec::len), &stage(&all, "deploy")["attempt"]), (Some(1), &json!(1)), "{all:#}");
+    assert_eq!(
+        (all["children"].as_array().map(Vec::len), &stage(&all, "deploy")["attempt"]),
+        (Some(1), &json!(1)),
+        "{all:#}"
+    );
     let shipped = std::fs::read_to_string(shop.marks.join("shipped")).expect("it was shipped");
     assert_eq!(shipped.lines().count(), 1, "shipped once: {shipped}");
 }

@@ -39,7 +39,9 @@ async fn answer(State(ci): State<Arc<Ci>>, request: Request) -> Response {
     ci.asked.lock().expect("lock").push(line.clone());
     match line.as_str() {
         "POST /jobs" => (StatusCode::ACCEPTED, [("location", "/jobs/7")], "{\"id\": 7}").into_response(),
-        "GET /jobs/7" => json!({"state": *ci.state.lock().expect("lock"), "image": "shop:7"}).to_string().into_response(),
+        "GET /jobs/7" => {
+            json!({"state": *ci.state.lock().expect("lock"), "image": "shop:7"}).to_string().into_response()
+        }
         "POST /jobs/7/abort" => StatusCode::NO_CONTENT.into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -101,7 +103,11 @@ async fn a_job_elsewhere_is_started_once_and_followed_over_a_restart() {
     world.until("a look after the restart", || async { (ci.count("GET /jobs/7") > looks).then_some(()) }).await;
     *ci.state.lock().expect("lock") = "done".to_owned();
     let view = ended(&world, &server, &id).await;
-    assert_eq!((&view["status"], &view["stages"][1]["outputs"]["image"]), (&json!("SUCCEEDED"), &json!("shop:7")), "{view:#}");
+    assert_eq!(
+        (&view["status"], &view["stages"][1]["outputs"]["image"]),
+        (&json!("SUCCEEDED"), &json!("shop:7")),
+        "{view:#}"
+    );
     assert_eq!((ci.count("POST /jobs"), ci.count("POST /jobs/7/abort")), (1, 0));
 
     // And once more, this time to be cancelled.

@@ -304,7 +304,11 @@ async fn files_that_are_not_there_or_lead_out_fail_the_stage_with_words() {
     assert_eq!(error("fails"), "exit code 3");
     assert!(error("takes-fails").contains("the files of stage `fails` are not there"), "{}", error("takes-fails"));
     assert_eq!(of(&view, "link").status, Status::Succeeded, "{}", error("link"));
-    assert!(error("takes-link").contains("`out`: the checkout has something else than a folder"), "{}", error("takes-link"));
+    assert!(
+        error("takes-link").contains("`out`: the checkout has something else than a folder"),
+        "{}",
+        error("takes-link")
+    );
     assert!(!std::path::Path::new("/longboat-was-here").exists());
 }
 
