@@ -18,6 +18,7 @@ pub mod model;
 pub mod notify;
 pub mod outbound;
 pub mod process;
+pub mod review;
 pub mod schema;
 pub mod secret;
 pub mod stage;

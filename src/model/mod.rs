@@ -13,6 +13,7 @@ mod pull_request;
 mod report;
 mod secret;
 mod status;
+mod text;
 mod trigger;
 
 pub use artifact::{
@@ -33,4 +34,5 @@ pub use pull_request::{
 pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
 pub use secret::SecretUse;
 pub use status::Status;
+pub use text::{plain_log, shorten};
 pub use trigger::{Cause, CauseKind, GitTrigger, Parent, Trigger};

@@ -11,7 +11,6 @@ mod lists;
 mod login;
 mod one;
 mod render;
-mod text;
 mod view;
 
 use std::sync::Arc;

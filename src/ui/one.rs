@@ -7,11 +7,10 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::text::plain_log;
 use super::view::{ExecutionPage, Links, LogTail};
 use super::{Refusal, UiState, render};
 use crate::engine::LogSource;
-use crate::model::{ExecutionId, ExecutionView, StagePath, StageView};
+use crate::model::{ExecutionId, ExecutionView, StagePath, StageView, plain_log};
 
 /// How much of the end of each log is on the page at once, in bytes; the script fetches what follows.
 const TAIL: u64 = 32 * 1024;

@@ -6,10 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::graph::{self, GraphBox, Line};
-use super::super::text::shorten;
 use super::{CommitLink, Links, Moment, Named, Pill, escape_part, named};
 use crate::clock::Timestamp;
-use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize};
+use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize, shorten};
 
 /// The width of a letter in a box of the picture, about, and of what stands beside the text.
 const LETTER_WIDTH: f32 = 7.4;

@@ -3,12 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::text::shorten;
 use super::{CommitLink, Links, Moment, Pill, escape_part};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::{Parameter, ParameterType, Pipeline, Trigger, humanize};
+use crate::model::{Parameter, ParameterType, Pipeline, Trigger, humanize, shorten};
 use crate::store::{ApplicationSummary, CommitFindings, ExecutionSummary, Published, RepositoryState};
 
 /// One execution of the list.

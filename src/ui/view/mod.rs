@@ -9,13 +9,11 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::model::{CommitSha, RepositoryName};
+use crate::model::{CommitSha, RepositoryName, shorten};
 
 pub(super) use execution::{ExecutionPage, LogTail};
 pub(super) use lists::{ApplicationCard, FilterForm, RepositoryCard, execution_rows, finding_rows};
 pub(super) use status::{Pill, status_choices};
-
-use super::text::shorten;
 
 /// The longest text of a value that a page shows; the API has the whole.
 const MAX_VALUE: usize = 4000;

@@ -2,7 +2,7 @@
 
 /// The text of a log: escape sequences and control characters are left out, and of a line that was
 /// overwritten (`\r`) the last state stays, as on a terminal.
-pub(super) fn plain_log(bytes: &[u8]) -> String {
+pub fn plain_log(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
     let mut line_start = 0;
@@ -50,7 +50,7 @@ fn skip_escape(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 }
 
 /// At most `max` characters, with an ellipsis if something was cut.
-pub(super) fn shorten(text: &str, max: usize) -> String {
+pub fn shorten(text: &str, max: usize) -> String {
     if text.chars().count() <= max {
         return text.to_owned();
     }

@@ -1,0 +1,188 @@
+//! The whole comment: verdict and counts first, then what a person must do, then what is good to know.
+
+use super::Subject;
+use super::findings;
+use super::outcome;
+use crate::model::{Block, ChangeKind, Comment, Line, Mark, Piece, PipelineChange, PullRequestState, Review};
+
+/// The comment.
+pub(super) fn comment(subject: &Subject<'_>) -> Comment {
+    let this = subject.pull_request;
+    let blocks = match this.state {
+        PullRequestState::Open => open(subject),
+        PullRequestState::Closed => closed(subject),
+        PullRequestState::Merged => outcome::merged(subject),
+    };
+    let page = Some(format!("/repositories/{}", this.repository));
+    Comment { repository: this.repository.clone(), pull_request: this.number, blocks, page }
+}
+
+fn open(subject: &Subject<'_>) -> Vec<Block> {
+    let this = subject.pull_request;
+    let Some(review) = subject.review else {
+        return vec![
+            heading(Mark::Pending, "Checking"),
+            Block::Paragraph(vec![Piece::text("The first look at "), Piece::code(this.head.short()), Piece::text(" is under way.")]),
+        ];
+    };
+    let mut blocks = vec![verdict(review)];
+    if review.commit != this.head {
+        blocks.push(Block::Paragraph(vec![
+            Piece::Mark(Mark::Pending),
+            Piece::text(" A newer commit, "),
+            Piece::code(this.head.short()),
+            Piece::text(", is being checked. Until then, this is about "),
+            Piece::code(review.commit.short()),
+            Piece::text("."),
+        ]));
+    }
+    blocks.push(checked(review));
+    blocks.extend(fixed(review));
+    blocks.extend(findings::errors(review));
+    blocks.extend(changes(review));
+    blocks.extend(findings::warnings(review));
+    blocks.push(Block::Paragraph(vec![
+        Piece::text("To check again, comment "),
+        Piece::code("/longboat check"),
+        Piece::text("."),
+    ]));
+    blocks
+}
+
+fn closed(subject: &Subject<'_>) -> Vec<Block> {
+    let mut blocks = vec![
+        heading(Mark::Skipped, "Closed without a merge"),
+        Block::Paragraph(vec![Piece::text("Nothing of it was published, and nothing was run.")]),
+    ];
+    blocks.extend(before_the_end(subject.review, "What the last check found"));
+    blocks
+}
+
+/// What was said while the pull request was open, folded away.
+pub(super) fn before_the_end(review: Option<&Review>, title: &str) -> Option<Block> {
+    let review = review.filter(|review| review.files > 0 || review.errors > 0 || review.trouble.is_some())?;
+    let mut blocks = vec![checked(review)];
+    blocks.extend(findings::errors(review));
+    blocks.extend(changes(review));
+    blocks.extend(findings::warnings(review));
+    Some(Block::Details { summary: vec![Piece::text(format!("{title}: {}", words(review)))], blocks })
+}
+
+/// The first line.
+fn verdict(review: &Review) -> Block {
+    heading(mark(review), &words(review))
+}
+
+fn mark(review: &Review) -> Mark {
+    if review.trouble.is_some() {
+        Mark::Warning
+    } else if review.errors > 0 {
+        Mark::Bad
+    } else if review.warnings > 0 {
+        Mark::Warning
+    } else if review.files == 0 && review.changed == 0 {
+        Mark::Skipped
+    } else {
+        Mark::Good
+    }
+}
+
+/// Verdict and counts.
+fn words(review: &Review) -> String {
+    if review.trouble.is_some() {
+        return "Could not be checked".to_owned();
+    }
+    let mut counts = Vec::new();
+    let verdict = if review.errors > 0 { "Failed" } else { "Good" };
+    if review.errors > 0 {
+        counts.push(count(review.errors, "error"));
+    } else if review.files == 0 && review.changed == 0 {
+        return "No pipeline files".to_owned();
+    }
+    if review.warnings > 0 {
+        counts.push(count(review.warnings, "warning"));
+    }
+    if review.errors == 0 {
+        counts.push(format!("{} valid", count(review.pipelines, "pipeline")));
+    }
+    match (review.changed, review.errors) {
+        (0, 0) => counts.push("none changes".to_owned()),
+        (0, _) => {}
+        (1, _) => counts.push("1 changes".to_owned()),
+        (changed, _) => counts.push(format!("{changed} change")),
+    }
+    format!("{verdict}: {}", counts.join(", "))
+}
+
+/// What was looked at, or why it could not be.
+fn checked(review: &Review) -> Block {
+    if let Some(trouble) = &review.trouble {
+        let mut line = vec![Piece::text("Longboat could not look at "), Piece::code(review.commit.short()), Piece::text(": ")];
+        line.extend(findings::with_code(trouble));
+        return Block::Paragraph(line);
+    }
+    Block::Paragraph(vec![
+        Piece::text("Checked "),
+        Piece::code(review.commit.short()),
+        Piece::text(" as "),
+        Piece::code(&*review.target_branch),
+        Piece::text(" would be after the merge. Nothing of it was run."),
+    ])
+}
+
+/// That errors are gone.
+fn fixed(review: &Review) -> Option<Block> {
+    let gone = review.errors_before.checked_sub(review.errors).filter(|gone| *gone > 0 && review.trouble.is_none())?;
+    let text = match (gone, review.errors) {
+        (1, 0) => "The error of the check before is fixed.".to_owned(),
+        (gone, 0) => format!("All {gone} errors of the check before are fixed."),
+        (gone, _) => format!("{} fewer than at the check before.", count(gone, "error")),
+    };
+    Some(Block::Paragraph(vec![Piece::Mark(Mark::Good), Piece::text(" "), Piece::Strong(text)]))
+}
+
+/// The pipelines that the merge changes.
+fn changes(review: &Review) -> Vec<Block> {
+    if review.trouble.is_some() || review.changed == 0 {
+        let hidden = review.errors > 0 && review.trouble.is_none();
+        let text = "Which pipelines the merge would change can be told once the errors are fixed.";
+        return hidden.then(|| Block::Paragraph(vec![Piece::text(text)])).into_iter().collect();
+    }
+    let mut blocks = vec![Block::Heading { level: 4, line: vec![Piece::text("What the merge changes")] }];
+    blocks.extend(review.changes.iter().map(change));
+    let listed = u32::try_from(review.changes.len()).unwrap_or(u32::MAX);
+    if let Some(more) = review.changed.checked_sub(listed).filter(|more| *more > 0) {
+        blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", count(more, "pipeline")))]));
+    }
+    blocks
+}
+
+fn change(change: &PipelineChange) -> Block {
+    let kind = match change.kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Changed => "changed",
+        ChangeKind::Removed => "removed",
+    };
+    let mut summary: Line = vec![
+        Piece::code(format!("{}/{}", change.application, change.pipeline)),
+        Piece::text(" "),
+        Piece::Strong(kind.to_owned()),
+    ];
+    if change.details.is_empty() {
+        return Block::Paragraph(summary);
+    }
+    let number = u32::try_from(change.details.len()).unwrap_or(u32::MAX);
+    summary.push(Piece::text(format!(": {}", count(number, "difference"))));
+    let details = change.details.iter().map(|detail| findings::with_code(detail)).collect();
+    Block::Details { summary, blocks: vec![Block::List(details)] }
+}
+
+/// A heading with a mark: the first line of a comment.
+pub(super) fn heading(mark: Mark, text: &str) -> Block {
+    Block::Heading { level: 3, line: vec![Piece::Mark(mark), Piece::text(format!(" {text}"))] }
+}
+
+/// `1 error`, `2 errors`.
+pub(super) fn count(number: u32, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
