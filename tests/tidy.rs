@@ -48,6 +48,7 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
         ]),
     ),
     ("trigger", Some(&["engine", "gitops", "forge", "git", "store", "expression", "config", "schema", "telemetry"])),
+    ("review", Some(&["config", "store", "engine", "gitops", "expression"])),
     (
         "api",
         Some(&["engine", "trigger", "gitops", "forge", "provider", "store", "policy", "schema", "config", "telemetry"]),

@@ -5,6 +5,7 @@
 //! running scripts to the next start, and the store closes last.
 
 mod checkouts;
+mod comments;
 mod core;
 mod figures;
 mod folders;
@@ -114,7 +115,9 @@ impl App {
 
         let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };
-        let reporter = Reporter::start(core.store.clone(), clock.clone(), forges.clone(), None, reporting).await?;
+        let composer = Some(comments::composer(&core));
+        let reporter =
+            Reporter::start(core.store.clone(), clock.clone(), forges.clone(), composer, reporting).await?;
 
         let engine = core.engine();
         let deps = TriggerDeps {

@@ -1,9 +1,26 @@
 //! The one comment of a pull request: what it is to say now, brought to the forge.
+//!
+//! There is never a second one. The id of the comment is kept; if it isn't known (there is none yet, or the process
+//! died between writing the comment and keeping its id), the forge is asked for a comment of Longboat's own account
+//! with the marker before one is written. A text that stands there already is not sent again.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::send::{Outcome, Way, record};
-use crate::forge::markdown;
+use crate::forge::{CommentId, Forge, ForgeError, ForgeErrorKind, PostedComment, markdown};
 use crate::model::RepositoryName;
-use crate::store::OutboxEntry;
+use crate::store::{KeptComment, OutboxEntry};
+
+/// Where a comment goes, and its text.
+struct Target<'a> {
+    forge: &'a Arc<dyn Forge>,
+    repo: &'a str,
+    pull_request: u64,
+    marker: &'a str,
+    body: &'a str,
+}
 
 /// Writes the comment, or edits the one that is there.
 pub(super) async fn bring_up_to_date(
@@ -19,18 +36,82 @@ pub(super) async fn bring_up_to_date(
         Ok(None) => return record(store, entry).await,
         Err(reason) => return Outcome::NotComposed(reason),
     };
+    let kept = match store.pull_request(repository, pull_request).await {
+        Ok(stored) => stored.and_then(|stored| stored.comment),
+        Err(error) => return Outcome::NotComposed(error.to_string()),
+    };
     let capabilities = forge.capabilities();
     let marker = markdown::marker(repository, pull_request, capabilities.markup);
     let body = markdown::write(&comment, &capabilities, way.public_url.as_deref(), &marker);
-    let repo = repository.as_str();
-    let written = match forge.find_comment(repo, pull_request, &marker).await {
-        Ok(Some(found)) if found.body == body => Ok(()),
-        Ok(Some(found)) => forge.edit_comment(repo, pull_request, &found.id, &body).await,
-        Ok(None) => forge.post_comment(repo, pull_request, &body).await.map(drop),
-        Err(error) => return Outcome::NotLookedUp(error),
+    let digest = digest(&body);
+    let target = Target { forge, repo: repository.as_str(), pull_request, marker: &marker, body: &body };
+    let id = match &kept {
+        Some(KeptComment { digest: Some(same), .. }) if *same == digest => return record(store, entry).await,
+        Some(KeptComment { id, digest: Some(_) }) => target.edit_or_renew(&CommentId(id.clone())).await,
+        // What stands there may be another text by now, or nothing.
+        Some(KeptComment { digest: None, .. }) | None => target.find_or_post().await,
     };
-    match written {
-        Ok(()) => record(store, entry).await,
-        Err(error) => Outcome::NotTaken(error),
+    match id {
+        Ok(id) => match store.note_comment(repository, pull_request, &id.0, &digest).await {
+            Ok(()) => record(store, entry).await,
+            Err(error) => Outcome::Unrecorded(error),
+        },
+        Err(Trouble::NotLookedUp(error)) => Outcome::NotLookedUp(error),
+        Err(Trouble::NotTaken(error)) => Outcome::NotTaken(error),
+    }
+}
+
+enum Trouble {
+    /// Nothing was sent.
+    NotLookedUp(ForgeError),
+    /// It was sent, and the forge did not take it or did not answer.
+    NotTaken(ForgeError),
+}
+
+impl Target<'_> {
+    /// Edits the known comment; if somebody deleted it, the next one is written.
+    async fn edit_or_renew(&self, id: &CommentId) -> Result<CommentId, Trouble> {
+        match self.edit(id).await {
+            Err(Trouble::NotTaken(error)) if error.kind == ForgeErrorKind::NotFound => self.find_or_post().await,
+            other => other,
+        }
+    }
+
+    async fn find_or_post(&self) -> Result<CommentId, Trouble> {
+        let found = self.forge.find_comment(self.repo, self.pull_request, self.marker).await;
+        match found.map_err(Trouble::NotLookedUp)? {
+            Some(PostedComment { id, body }) if same_text(&body, self.body) => Ok(id),
+            Some(PostedComment { id, .. }) => self.edit(&id).await,
+            None => {
+                let posted = self.forge.post_comment(self.repo, self.pull_request, self.body).await;
+                posted.map_err(Trouble::NotTaken)
+            }
+        }
+    }
+
+    async fn edit(&self, id: &CommentId) -> Result<CommentId, Trouble> {
+        let edited = self.forge.edit_comment(self.repo, self.pull_request, id, self.body).await;
+        edited.map(|()| id.clone()).map_err(Trouble::NotTaken)
+    }
+}
+
+/// Forges change line ends and what is white at the end.
+fn same_text(one: &str, other: &str) -> bool {
+    let lines = |text: &str| text.trim_end().lines().map(str::trim_end).map(str::to_owned).collect::<Vec<_>>();
+    lines(one) == lines(other)
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_only_lost_its_white_space_is_the_same() {
+        assert!(same_text("a \r\nb\r\n", "a\nb"));
+        assert!(!same_text("a\n\nb", "a\nb"));
     }
 }

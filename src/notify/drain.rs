@@ -48,6 +48,8 @@ pub(super) struct Drain {
     not_there: HashSet<OutboxId>,
     /// Rows that this process sent without hearing what became of them.
     lost: HashSet<OutboxId>,
+    /// Until when comments that were just written are left as they are, by order key.
+    fresh: HashMap<String, Timestamp>,
     /// When something that this process put off falls due.
     timers: BTreeSet<Timestamp>,
     /// Until when nothing is started, because the store can't be written.
@@ -80,6 +82,7 @@ impl Drain {
             busy: HashSet::new(),
             not_there: HashSet::new(),
             lost: HashSet::new(),
+            fresh: HashMap::new(),
             timers: BTreeSet::new(),
             held_until: None,
             store,
@@ -136,6 +139,7 @@ impl Drain {
             return Ok(Some(until));
         }
         self.held_until = None;
+        self.fresh.retain(|_, until| *until > now);
         self.timers = self.timers.split_off(&now.plus(Duration::from_millis(1)));
         let mut rounds = 0;
         loop {
@@ -180,7 +184,8 @@ impl Drain {
                 outdated.push(entry.id);
                 continue;
             }
-            if let Some(until) = lane.pause(now) {
+            let rests = lane.pause(now).max(self.fresh.get(&entry.order_key).copied());
+            if let Some(until) = rests {
                 put_off.entry(until).or_default().push(entry.id);
             } else if lane.has_room(&self.options) {
                 self.fly(index, entry);
@@ -301,6 +306,9 @@ impl Drain {
             metrics().message(&lane.stats.name, "sent");
             lane.stats.last_error = None;
         }
+        if matches!(entry.message, Message::Comment { .. }) {
+            self.fresh.insert(flight.order_key.clone(), self.clock.now().plus(self.options.comment_pace));
+        }
         // Nobody has to listen.
         let _ = self.shared.sent.send(entry.message).is_ok();
     }
@@ -331,7 +339,10 @@ impl Drain {
             self.timers.insert(until);
             return self.store.outbox_defer(&[flight.id], until).await;
         }
-        let at = now.plus(wait(tries, &self.options)).max(pause.unwrap_or(now));
+        let mut at = now.plus(wait(tries, &self.options)).max(pause.unwrap_or(now));
+        if error.may_have_arrived && matches!(entry.message, Message::Comment { .. }) {
+            at = at.max(now.plus(self.options.comment_delay));
+        }
         self.timers.insert(at);
         self.store.outbox_retry(flight.id, at, &error.message).await
     }

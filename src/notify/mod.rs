@@ -47,6 +47,10 @@ pub struct ReporterOptions {
     pub longest_wait: Duration,
     /// After how many answers like "not found" or "no permission" a message is given up.
     pub tries: u32,
+    /// The shortest time between two changes of one comment: what happens in between is told by the next one.
+    pub comment_pace: Duration,
+    /// How long a forge that didn't answer may still be writing a comment: not before is it looked for.
+    pub comment_delay: Duration,
     /// How long [`Reporter::shutdown`] waits for requests that are under way.
     pub grace: Duration,
 }
@@ -59,6 +63,8 @@ impl Default for ReporterOptions {
             first_wait: Duration::from_secs(1),
             longest_wait: Duration::from_secs(300),
             tries: 5,
+            comment_pace: Duration::from_secs(5),
+            comment_delay: Duration::from_secs(10),
             grace: Duration::from_secs(5),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::chunk::Texts;
 use super::connection::{Backend, Connection};
+use super::mark::{self, Reported};
 use super::ownership::{Ownership, SHARDS, shard_of};
 use super::rows::check_size;
 use super::writer::{AppendJob, Tx};
@@ -58,14 +59,19 @@ impl Store {
 pub(super) struct Encoded {
     row: Append,
     report: Option<outbox::NewEntry>,
+    /// The commit that it reports on, if its execution ends or begins anew with this row.
+    turned: Option<Reported>,
 }
 
 impl Encoded {
     fn new(mut row: Append) -> Result<Self, StoreError> {
         check_size(|| format!("a journal row of execution {}", row.key.0), &row.body)?;
+        let turns = row.status.is_complete() || row.revives;
+        let target = row.report.as_ref().filter(|_| turns).map(|status| &status.target);
+        let turned = target.map(|target| (target.repository.clone(), target.commit.clone()));
         let report =
             row.report.take().map(|status| outbox::NewEntry::new(Some(row.key), &status.into())).transpose()?;
-        Ok(Self { row, report })
+        Ok(Self { row, report, turned })
     }
 }
 
@@ -91,6 +97,7 @@ pub(super) async fn fence(tx: &mut Tx, ownership: &Ownership, jobs: &mut [Append
 pub(super) async fn insert(tx: &mut Tx, ownership: &Ownership, encoded: &[&Encoded]) -> Result<(), StoreError> {
     let reports: Vec<&outbox::NewEntry> = encoded.iter().filter_map(|encoded| encoded.report.as_ref()).collect();
     outbox::insert(tx, &reports).await?;
+    mark::of_merges(tx, encoded.iter().filter_map(|encoded| encoded.turned.clone()).collect()).await?;
     // Rows of one execution stand together in the journal, and only the last one counts for the summary.
     let mut rows: Vec<&Append> = encoded.iter().map(|encoded| &encoded.row).collect();
     rows.sort_unstable_by_key(|row| (row.key, row.seq));

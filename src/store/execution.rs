@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::ownership::shard_of;
 use super::rows::{Row, document};
 use super::writer::Tx;
-use super::{Store, StoreError, outbox};
+use super::{Store, StoreError, mark, outbox};
 use crate::clock::Timestamp;
 use crate::model::{
     ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, Message, NewExecution,
@@ -359,6 +359,9 @@ pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<Revisio
     insert_info(tx, key, birth, birth.new.revision.or(published)).await?;
     if let Some(message) = &birth.queued {
         outbox::insert(tx, &[&outbox::NewEntry::new(Some(key), message)?]).await?;
+    }
+    if let Some(target) = &birth.new.report {
+        mark::of_merges(tx, vec![(target.repository.clone(), target.commit.clone())]).await?;
     }
     Ok(Created::New(key))
 }

@@ -40,6 +40,7 @@ mod contract;
 mod error;
 mod execution;
 mod inbox;
+mod mark;
 mod notice;
 mod open;
 mod outbox;

@@ -203,6 +203,9 @@ pub(super) async fn keep(tx: &mut Tx, what: &Encoded) -> Result<(), StoreError> 
     .bind(tx.now.as_millis())
     .execute(&mut tx.connection)
     .await?;
+    if this.merge_commit.is_some() {
+        tx.merges = Some(true);
+    }
     Ok(())
 }
 

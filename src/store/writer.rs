@@ -37,6 +37,8 @@ pub(super) struct Tx {
     pub(super) inbox_grew: bool,
     /// To be set by a job that added an outbox row.
     pub(super) outbox_grew: bool,
+    /// Whether a pull request was ever merged, as far as that is known: see `mark`.
+    pub(super) merges: Option<bool>,
     stage: Stage,
     /// PostgreSQL's name for the transaction.
     transaction: Option<String>,
@@ -186,6 +188,7 @@ impl Writer {
             now: clock.now(),
             inbox_grew: false,
             outbox_grew: false,
+            merges: None,
             stage: Stage::Beginning,
             transaction: None,
         };

@@ -69,13 +69,21 @@ impl Triggers {
         self.take_up(repository, number, noticed, delivery, (actor, event)).await
     }
 
-    /// Takes up a comment on a pull request: whoever writes `/longboat check` gets another look at its head.
+    /// Takes up a comment on a pull request: whoever writes `/longboat check` gets another look at its head, and
+    /// whoever edits or deletes Longboat's own comment gets it back.
     ///
     /// # Errors
     /// If it can't be written; then the forge must send it again.
     pub async fn notice_comment(&self, event: CommentEvent, delivery: Option<String>) -> Result<Noticed, StoreError> {
-        let CommentEvent { repository, number, actor, text, created, .. } = event;
-        if !created || !text.as_deref().is_some_and(asks_for_a_check) {
+        let CommentEvent { repository, number, comment, actor, text, created } = event;
+        if !created {
+            let store = self.shared.store.clone();
+            // What was begun is written, even if the forge doesn't wait for the answer.
+            let doubted = tokio::spawn(async move { store.doubt_comment(&repository, number, &comment.0).await }).await;
+            doubted.unwrap_or(Err(StoreError::Closed))?;
+            return Ok(Noticed::NoCommand);
+        }
+        if !text.as_deref().is_some_and(asks_for_a_check) {
             return Ok(Noticed::NoCommand);
         }
         let noticed = NoticedPullRequest { told: None, again: true };
