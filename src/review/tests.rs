@@ -1,0 +1,266 @@
+//! The whole comment in each situation, as GitHub and Bitbucket get it.
+
+use serde_json::Map;
+
+use super::runs::{Failure, Run, Runs};
+use super::{Subject, layout};
+use crate::clock::Timestamp;
+use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
+use crate::forge::{Capabilities, Markup, markdown};
+use crate::model::{
+    ApplicationName, Cause, ChangeKind, CommitSha, ExecutionId, ExecutionView, PipelineChange, PipelineName,
+    PullRequest, PullRequestState, RepositoryName, Review, ReviewFinding, StageId, StageSource, StageView, Status,
+};
+
+const NOON: i64 = 1_700_000_000_000;
+
+fn sha(letter: char) -> CommitSha {
+    CommitSha::parse(&letter.to_string().repeat(40)).expect("legal")
+}
+
+fn pull_request(state: PullRequestState) -> PullRequest {
+    PullRequest {
+        repository: RepositoryName::parse("acme/shop").expect("legal"),
+        number: 7,
+        title: "Ship faster @everyone".to_owned(),
+        state,
+        head: sha('b'),
+        head_branch: "faster".to_owned(),
+        head_repository: Some("acme/shop".to_owned()),
+        fork: false,
+        target_branch: "main".to_owned(),
+        author: Some("ann".to_owned()),
+        merge_commit: (state == PullRequestState::Merged).then(|| sha('c')),
+    }
+}
+
+fn good() -> Review {
+    Review {
+        commit: sha('b'),
+        target_branch: "main".to_owned(),
+        files: 1,
+        pipelines: 3,
+        findings: Vec::new(),
+        errors: 0,
+        warnings: 0,
+        errors_before: 0,
+        changes: vec![
+            change("deploy", ChangeKind::Changed, &["stage `bake`: `command` changed", "stage `smoke` is new"]),
+            change("nightly", ChangeKind::Added, &[]),
+        ],
+        changed: 3,
+        trouble: None,
+    }
+}
+
+fn change(name: &str, kind: ChangeKind, details: &[&str]) -> PipelineChange {
+    PipelineChange {
+        application: ApplicationName::parse("shop").expect("legal"),
+        pipeline: PipelineName::parse(name).expect("legal"),
+        kind,
+        details: details.iter().map(|detail| (*detail).to_owned()).collect(),
+    }
+}
+
+fn bad() -> Review {
+    let unknown = Diagnostic::error(Code::UnknownStageType, "there is no stage type `scirpt`")
+        .at(Place::point(".longboat/deploy.yaml", 14, 11))
+        .hint("did you mean `script`?");
+    let mut missing = Diagnostic::error(Code::MissingKey, "`image` is missing; ask @acme/ops, see #12")
+        .at(Place::point(".longboat/modules/bake.yaml", 3, 1));
+    missing.chain.push(ChainLink {
+        file: ".longboat/deploy.yaml".to_owned(),
+        line: 20,
+        column: 5,
+        module: "bake".to_owned(),
+    });
+    let warning = Diagnostic::warning(Code::NotInThisVersion, "`triggers[1]`: cron triggers are kept and not acted on");
+    let snippet = "12 |   stages:\n13 |     - id: test\n14 |       type: scirpt\n   |             ^^^^^^";
+    Review {
+        pipelines: 1,
+        findings: vec![
+            ReviewFinding { finding: unknown, snippet: Some(snippet.to_owned()) },
+            ReviewFinding { finding: missing, snippet: None },
+            ReviewFinding { finding: warning, snippet: None },
+        ],
+        errors: 3,
+        warnings: 1,
+        changes: Vec::new(),
+        changed: 0,
+        ..good()
+    }
+}
+
+fn stage(name: &str, status: Status, start: i64, end: Option<i64>) -> StageView {
+    let at = |seconds: i64| Timestamp::from_millis(NOON + seconds * 1000);
+    StageView {
+        id: StageId::parse(name).expect("legal"),
+        path: (&StageId::parse(name).expect("legal")).into(),
+        kind: "script".to_owned(),
+        name: name.to_owned(),
+        needs: Vec::new(),
+        status,
+        attempt: 1,
+        start_time: end.map(|_| at(start)),
+        end_time: end.map(at),
+        outputs: Map::new(),
+        error: (status == Status::Terminal).then(|| "exit code 1".to_owned()),
+        waiting_for: None,
+        context: Map::new(),
+        source: StageSource { file: ".longboat/deploy.yaml".to_owned(), line: 9, commit: Some(sha('c')) },
+    }
+}
+
+fn view(name: &str, status: Status, description: &str, stages: Vec<StageView>) -> ExecutionView {
+    ExecutionView {
+        id: ExecutionId(uuid::Uuid::from_u128(7)),
+        application: ApplicationName::parse("shop").expect("legal"),
+        pipeline: PipelineName::parse(name).expect("legal"),
+        status,
+        description: description.to_owned(),
+        repository: None,
+        commit: Some(sha('c')),
+        trigger: Cause::default(),
+        parameters: Map::new(),
+        created_time: Timestamp::from_millis(NOON),
+        start_time: None,
+        end_time: None,
+        canceled_by: None,
+        restarts: Vec::new(),
+        children: Vec::new(),
+        stages,
+    }
+}
+
+fn went_well() -> Run {
+    let stages = vec![
+        stage("test", Status::Succeeded, 0, Some(42)),
+        stage("bake", Status::Succeeded, 42, Some(130)),
+        stage("announce", Status::Skipped, 130, None),
+    ];
+    Run { view: view("deploy", Status::Succeeded, "Succeeded in 2m 10s", stages), failure: None }
+}
+
+fn failed() -> Run {
+    let stages = vec![
+        stage("test", Status::Succeeded, 0, Some(42)),
+        stage("bake", Status::Terminal, 42, Some(45)),
+        stage("announce", Status::NotStarted, 0, None),
+    ];
+    let failure = Failure {
+        stage: "bake".to_owned(),
+        error: Some("exit code 1".to_owned()),
+        lines: vec!["+ docker push registry/shop".to_owned(), "denied: ```access``` @team token=***".to_owned()],
+    };
+    Run { view: view("deploy", Status::Terminal, "Failed: bake, exit code 1", stages), failure: Some(failure) }
+}
+
+fn runs() -> Run {
+    Run { view: view("nightly", Status::Running, "Running: test (1 of 3)", Vec::new()), failure: None }
+}
+
+/// What both kinds of forges get.
+fn written(state: PullRequestState, review: Option<&Review>, told: Option<Vec<Run>>) -> String {
+    let pull_request = pull_request(state);
+    let runs = told.map(|told| Runs { all: told.len(), told });
+    let comment = layout::comment(&Subject { pull_request: &pull_request, review, runs });
+    let write = |limit, markup: Markup| {
+        let forge = Capabilities { comment_limit: limit, markup, ..Capabilities::NONE };
+        let marker = markdown::marker(&pull_request.repository, pull_request.number, markup);
+        markdown::write(&comment, &forge, Some("https://cd.example.com"), &marker)
+    };
+    let github = write(65_536, Markup { folding: true, hidden_text: true });
+    let bitbucket = write(32_768, Markup { folding: false, hidden_text: false });
+    format!("--- GitHub\n{github}\n--- Bitbucket\n{bitbucket}\n")
+}
+
+#[test]
+fn errors_come_first_with_file_line_and_snippet() {
+    insta::assert_snapshot!(written(PullRequestState::Open, Some(&bad()), None));
+}
+
+#[test]
+fn a_good_one_says_what_the_merge_changes() {
+    insta::assert_snapshot!(written(PullRequestState::Open, Some(&good()), None));
+}
+
+#[test]
+fn fixed_errors_are_said() {
+    let fixed = Review { errors_before: 2, changes: Vec::new(), changed: 0, ..good() };
+    let text = written(PullRequestState::Open, Some(&fixed), None);
+    assert!(text.contains("### ✅ Good: 3 pipelines valid, none changes\n"), "{text}");
+    assert!(text.contains("✅ **All 2 errors of the check before are fixed.**\n"), "{text}");
+    let some = Review { errors_before: 5, ..bad() };
+    assert!(written(PullRequestState::Open, Some(&some), None).contains("**2 errors fewer than at the check before.**"));
+    let worse = Review { errors_before: 1, ..bad() };
+    assert!(!written(PullRequestState::Open, Some(&worse), None).contains("the check before"));
+}
+
+#[test]
+fn a_newer_commit_makes_it_stale() {
+    let old = Review { commit: sha('a'), ..good() };
+    let text = written(PullRequestState::Open, Some(&old), None);
+    assert!(text.contains("⏳ A newer commit, `bbbbbbb`, is being checked. Until then, this is about `aaaaaaa`."), "{text}");
+}
+
+#[test]
+fn what_could_not_be_looked_at_says_why() {
+    let trouble = Review {
+        trouble: Some("it takes more than 256 MiB of memory to render `.longboat/deploy.yaml`".to_owned()),
+        ..bad()
+    };
+    insta::assert_snapshot!(written(PullRequestState::Open, Some(&trouble), None));
+}
+
+#[test]
+fn closed_without_a_merge_is_said() {
+    insta::assert_snapshot!(written(PullRequestState::Closed, Some(&bad()), None));
+}
+
+#[test]
+fn a_merge_that_failed_shows_the_last_lines() {
+    insta::assert_snapshot!(written(PullRequestState::Merged, Some(&good()), Some(vec![failed(), runs(), went_well()])));
+}
+
+#[test]
+fn a_merge_that_went_well_is_short() {
+    insta::assert_snapshot!(written(PullRequestState::Merged, None, Some(vec![went_well()])));
+}
+
+#[test]
+fn verdicts_of_merges() {
+    for (told, expected) in [
+        (Vec::new(), "### ⏭️ Merged: no pipeline was triggered\n"),
+        (vec![runs()], "### ⏳ Merged: 1 pipeline not ended yet\n"),
+        (vec![runs(), went_well()], "### ⏳ Merged: 2 pipelines, 1 not ended yet, 1 succeeded\n"),
+        (vec![went_well(), went_well()], "### ✅ Merged: 2 pipelines succeeded\n"),
+        (vec![failed()], "### ❌ Merged: 1 pipeline failed\n"),
+    ] {
+        let text = written(PullRequestState::Merged, Some(&good()), Some(told));
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn many_errors_are_folded_and_counted() {
+    let mut many = bad();
+    let first = many.findings[0].clone();
+    many.findings = vec![first; 30];
+    many.errors = 45;
+    let text = written(PullRequestState::Open, Some(&many), None);
+    assert!(text.contains("<details><summary>20 more errors</summary>"), "{text}");
+    assert!(text.contains("Not listed here: 15 further errors."), "{text}");
+}
+
+#[test]
+fn repositories_without_files_are_left_alone() {
+    let nothing = Review { files: 0, pipelines: 0, changes: Vec::new(), changed: 0, ..good() };
+    let open = pull_request(PullRequestState::Open);
+    let subject = |review, runs| Subject { pull_request: &open, review, runs };
+    assert!(subject(Some(&nothing), None).is_of_no_interest());
+    assert!(subject(None, None).is_of_no_interest());
+    assert!(!subject(Some(&good()), None).is_of_no_interest());
+    assert!(!subject(Some(&Review { trouble: Some("x".to_owned()), ..nothing.clone() }), None).is_of_no_interest());
+    assert!(!subject(Some(&nothing), Some(Runs { all: 1, told: Vec::new() })).is_of_no_interest());
+    assert!(written(PullRequestState::Open, Some(&nothing), None).contains("### ⏭️ No pipeline files\n"));
+}

@@ -7,6 +7,7 @@ mod accept;
 mod append;
 mod backlog;
 mod execution;
+mod mark;
 mod opening;
 mod outbox;
 mod pull_request;
@@ -122,6 +123,11 @@ on_every_backend! {
         entries_known_at_a_look_end_together,
         a_head_s_review_speaks_for_an_untracked_branch,
         pull_requests_hold_up_neither_pushes_nor_each_other,
+    }
+    mark {
+        executions_of_a_merge_commit_mark_its_comment_at_both_ends,
+        a_merge_is_known_to_the_next_process,
+        a_comment_that_somebody_touched_is_doubted,
     }
     execution {
         what_was_created_can_be_read,

@@ -1,5 +1,6 @@
 //! The reporter: from the outbox of a real store to a GitHub behind real HTTP. Time is moved by hand.
 
+mod comments;
 mod faults;
 mod order;
 mod restart;
