@@ -148,7 +148,7 @@ impl Pen<'_> {
             let breaks = match letter {
                 '@' | '#' => true,
                 '!' => next.is_none_or(char::is_numeric),
-                ':' => next.is_none_or(|next| next == '/') || names_emoji(&letters, index),
+                ':' => next == Some('/') || names_emoji(&letters, index),
                 '-' => {
                     before.is_some_and(|before| before.is_ascii_uppercase() || before.is_ascii_digit())
                         && next.is_none_or(char::is_numeric)

@@ -23,7 +23,7 @@ fn merged(number: u64, commit: u64) -> PullRequest {
 
 async fn keep(store: &Store, this: PullRequest) {
     let (git_ref, pull_request) = (pull_request_ref(this.number), Some((this, None)));
-    store.settle(Settlement { git_ref, pull_request, ..settlement(None, 0) }).await.expect("settles");
+    store.settle(Settlement { git_ref, pull_request, ..settlement(None, 1) }).await.expect("settles");
 }
 
 /// The pull requests whose comments are marked, since the last call.
