@@ -116,8 +116,7 @@ impl App {
         let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };
         let composer = Some(comments::composer(&core));
-        let reporter =
-            Reporter::start(core.store.clone(), clock.clone(), forges.clone(), composer, reporting).await?;
+        let reporter = Reporter::start(core.store.clone(), clock.clone(), forges.clone(), composer, reporting).await?;
 
         let engine = core.engine();
         let deps = TriggerDeps {

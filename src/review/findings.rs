@@ -17,7 +17,8 @@ pub(super) fn errors(review: &Review) -> Vec<Block> {
     let mut blocks: Vec<Block> = first.iter().flat_map(|finding| blocks(finding)).collect();
     if !rest.is_empty() {
         let summary = vec![Piece::text(count(to_count(rest.len()), "more error"))];
-        blocks.push(Block::Details { summary, blocks: rest.iter().flat_map(|finding| self::blocks(finding)).collect() });
+        blocks
+            .push(Block::Details { summary, blocks: rest.iter().flat_map(|finding| self::blocks(finding)).collect() });
     }
     if let Some(unlisted) = review.errors.checked_sub(to_count(errors.len())).filter(|more| *more > 0) {
         let text = format!("Not listed here: {}.", count(unlisted, "further error"));

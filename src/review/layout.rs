@@ -22,7 +22,11 @@ fn open(subject: &Subject<'_>) -> Vec<Block> {
     let Some(review) = subject.review else {
         return vec![
             heading(Mark::Pending, "Checking"),
-            Block::Paragraph(vec![Piece::text("The first look at "), Piece::code(this.head.short()), Piece::text(" is under way.")]),
+            Block::Paragraph(vec![
+                Piece::text("The first look at "),
+                Piece::code(this.head.short()),
+                Piece::text(" is under way."),
+            ]),
         ];
     };
     let mut blocks = vec![verdict(review)];
@@ -117,7 +121,8 @@ fn words(review: &Review) -> String {
 /// What was looked at, or why it could not be.
 fn checked(review: &Review) -> Block {
     if let Some(trouble) = &review.trouble {
-        let mut line = vec![Piece::text("Longboat could not look at "), Piece::code(review.commit.short()), Piece::text(": ")];
+        let mut line =
+            vec![Piece::text("Longboat could not look at "), Piece::code(review.commit.short()), Piece::text(": ")];
         line.extend(findings::with_code(trouble));
         return Block::Paragraph(line);
     }

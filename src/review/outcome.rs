@@ -39,7 +39,9 @@ fn verdict(runs: &Runs) -> (Mark, String) {
     let running = with(&|status| urgency(status) == 2);
     let good = with(&|status| urgency(status) == 3);
     let mut counts = Vec::new();
-    for (number, word) in [(failed, "failed"), (cancelled, "cancelled"), (running, "not ended yet"), (good, "succeeded")] {
+    for (number, word) in
+        [(failed, "failed"), (cancelled, "cancelled"), (running, "not ended yet"), (good, "succeeded")]
+    {
         if number > 0 {
             counts.push(format!("{number} {word}"));
         }

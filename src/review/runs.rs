@@ -4,9 +4,7 @@ use std::collections::HashSet;
 
 use super::Reviewer;
 use crate::engine::EngineError;
-use crate::model::{
-    CommitSha, ExecutionId, ExecutionView, RepositoryName, StageView, Status, plain_log, shorten,
-};
+use crate::model::{CommitSha, ExecutionId, ExecutionView, RepositoryName, StageView, Status, plain_log, shorten};
 use crate::store::{ExecutionFilter, ExecutionSummary};
 
 /// How many executions of a commit are looked through.

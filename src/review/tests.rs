@@ -231,7 +231,9 @@ fn fixed_errors_are_said() {
     assert!(text.contains("### ✅ Good: 3 pipelines valid, none changes\n"), "{text}");
     assert!(text.contains("✅ **All 2 errors of the check before are fixed.**\n"), "{text}");
     let some = Review { errors_before: 5, ..bad() };
-    assert!(written(PullRequestState::Open, Some(&some), None).contains("**2 errors fewer than at the check before.**"));
+    assert!(
+        written(PullRequestState::Open, Some(&some), None).contains("**2 errors fewer than at the check before.**")
+    );
     let worse = Review { errors_before: 1, ..bad() };
     assert!(!written(PullRequestState::Open, Some(&worse), None).contains("the check before"));
 }
@@ -240,7 +242,10 @@ fn fixed_errors_are_said() {
 fn a_newer_commit_makes_it_stale() {
     let old = Review { commit: sha('a'), ..good() };
     let text = written(PullRequestState::Open, Some(&old), None);
-    assert!(text.contains("⏳ A newer commit, `bbbbbbb`, is being checked. Until then, this is about `aaaaaaa`."), "{text}");
+    assert!(
+        text.contains("⏳ A newer commit, `bbbbbbb`, is being checked. Until then, this is about `aaaaaaa`."),
+        "{text}"
+    );
 }
 
 #[test]
@@ -293,7 +298,8 @@ fn a_merge_that_failed_shows_the_last_lines() {
 #[test]
 fn a_merge_that_went_well_is_short() {
     let text = written(PullRequestState::Merged, None, Some(vec![went_well()]));
-    let lines = ["### ✅ Merged: 1 pipeline succeeded\n", "| `bake` | ✅ Succeeded | 1m 28s |", "| `announce` | ⏭️ Skipped |"];
+    let lines =
+        ["### ✅ Merged: 1 pipeline succeeded\n", "| `bake` | ✅ Succeeded | 1m 28s |", "| `announce` | ⏭️ Skipped |"];
     in_order(&text, &lines);
     assert!(!text.contains("before the merge"), "{text}");
 }
