@@ -47,7 +47,10 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
             "secret",
         ]),
     ),
-    ("trigger", Some(&["engine", "gitops", "forge", "git", "store", "expression", "config", "schema", "telemetry"])),
+    (
+        "trigger",
+        Some(&["engine", "gitops", "forge", "git", "process", "store", "expression", "config", "schema", "telemetry"]),
+    ),
     ("review", Some(&["config", "store", "engine", "gitops", "expression"])),
     (
         "api",

@@ -45,6 +45,7 @@ impl Local {
         let spec = RepositorySpec {
             name: repository.clone(),
             forge: None,
+            forge_url: None,
             remote: Remote::open_to_all(bare.to_string_lossy()),
             branches: Vec::new(),
             applications: None,

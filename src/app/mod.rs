@@ -88,7 +88,7 @@ impl App {
         let listener = listen(config.server.listen).await?;
         let address = listener.local_addr()?;
 
-        let specs = config.repositories.iter().map(RepositorySpec::from).collect();
+        let specs = RepositorySpec::all(&config);
         let git_options = GitOptions::within(config.limits.git_deadline);
         let repositories = RepositorySet::new(specs, &state_dir.join("mirrors"), &git_options);
         let store = StoreOptions {

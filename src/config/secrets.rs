@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use globset::{GlobBuilder, GlobMatcher};
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::nearest;
 use crate::model::{ApplicationName, RepositoryName, SecretName};
@@ -31,7 +32,7 @@ pub enum SecretPlace {
 }
 
 /// Who may use a secret. What is not said is not restricted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SecretAccess {
     /// The repositories whose pipelines may.
     pub repositories: Option<Names>,
@@ -42,8 +43,22 @@ pub struct SecretAccess {
 }
 
 /// A list of names, as globs: `*` stops at a `/` and `**` doesn't.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Names(Vec<GlobMatcher>);
+
+impl TryFrom<Vec<String>> for Names {
+    type Error = String;
+    fn try_from(patterns: Vec<String>) -> Result<Self, String> {
+        Self::parse(&patterns).map_err(|(_, reason)| reason)
+    }
+}
+
+impl From<Names> for Vec<String> {
+    fn from(names: Names) -> Self {
+        names.0.iter().map(|matcher| matcher.glob().glob().to_owned()).collect()
+    }
+}
 
 impl Names {
     /// Reads the patterns.
@@ -125,7 +140,7 @@ impl SecretRefusal {
 }
 
 /// Which secrets there are and who may use them: all that is known of them but their values.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SecretRules(IndexMap<SecretName, SecretAccess>);
 
 impl SecretRules {

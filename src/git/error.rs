@@ -44,6 +44,14 @@ pub enum GitError {
         /// Git's words.
         detail: String,
     },
+    /// The repository has no such branch, tag or pull request.
+    #[error("{remote} has no `{git_ref}` (any more)")]
+    MissingRef {
+        /// The remote.
+        remote: String,
+        /// The full name of the ref.
+        git_ref: String,
+    },
     /// The server sends callers on to another address, and credentials are not taken there.
     #[error("{remote} has moved: put its new address into the configuration ({detail})")]
     Moved {
@@ -158,6 +166,7 @@ impl GitError {
             | Self::BadRemote { .. }
             | Self::Unsupported { .. }
             | Self::MissingCommit { .. }
+            | Self::MissingRef { .. }
             | Self::BadPath(_)
             | Self::NameNotUtf8(_)
             | Self::SymbolicLink(_)

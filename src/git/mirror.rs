@@ -66,13 +66,13 @@ impl GitOptions {
 ///
 /// The functions that are not `async` read the disk: call them from blocking tasks.
 #[derive(Clone)]
-pub struct Mirror(Arc<Inner>);
+pub struct Mirror(pub(super) Arc<Inner>);
 
-struct Inner {
-    dir: PathBuf,
-    network: Network,
-    options: GitOptions,
-    writing: Mutex<()>,
+pub(super) struct Inner {
+    pub(super) dir: PathBuf,
+    pub(super) network: Network,
+    pub(super) options: GitOptions,
+    pub(super) writing: Mutex<()>,
 }
 
 impl std::fmt::Debug for Mirror {
@@ -273,7 +273,7 @@ impl Mirror {
         self.blocking(move |inner| checkout::checkout(&inner.repository()?, &inner.dir, &commit, &dir)).await
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, GitError> + Send + 'static,
     ) -> Result<T, GitError> {
@@ -282,12 +282,17 @@ impl Mirror {
     }
 }
 
+/// Opens the repository of a mirror as it is.
+pub(super) fn open(dir: &Path) -> Result<Repository, GitError> {
+    let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_DOTGIT;
+    let none: [&Path; 0] = [];
+    Repository::open_ext(dir, flags, none).map_err(GitError::reading(dir))
+}
+
 impl Inner {
     /// Opened for each piece of work: a handle would keep seeing what a later fetch has replaced.
-    fn repository(&self) -> Result<Repository, GitError> {
-        let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_DOTGIT;
-        let none: [&Path; 0] = [];
-        Repository::open_ext(&self.dir, flags, none).map_err(GitError::reading(&self.dir))
+    pub(super) fn repository(&self) -> Result<Repository, GitError> {
+        open(&self.dir)
     }
 
     fn prepare(&self) -> Result<(), GitError> {
@@ -347,7 +352,7 @@ impl Inner {
         }
     }
 
-    fn is_empty(&self) -> Result<bool, GitError> {
+    pub(super) fn is_empty(&self) -> Result<bool, GitError> {
         self.repository()?.is_empty().or_else(|error| match error.code() {
             ErrorCode::NotFound => Ok(true),
             _ => Err(GitError::reading(&self.dir)(error)),
@@ -360,7 +365,7 @@ impl Inner {
     }
 
     /// Removes what killed gits left: lock files, and packs that were never finished.
-    fn remove_locks(&self, older_than: Duration) -> Result<(), GitError> {
+    pub(super) fn remove_locks(&self, older_than: Duration) -> Result<(), GitError> {
         let old = |path: &Path| {
             let changed = fs::symlink_metadata(path).and_then(|meta| meta.modified());
             changed.is_ok_and(|time| SystemTime::now().duration_since(time).unwrap_or_default() >= older_than)

@@ -11,6 +11,7 @@
 
 mod checkout;
 mod error;
+mod head;
 mod history;
 mod mirror;
 mod network;
@@ -20,6 +21,7 @@ mod watch;
 mod work_tree;
 
 pub use error::GitError;
+pub use head::Head;
 pub use history::{Changed, CommitInfo};
 pub use mirror::{GitOptions, Mirror};
 pub use network::RemoteHeads;

@@ -225,6 +225,10 @@ impl Network {
         {
             return GitError::Corrupt { dir: self.dir.clone(), detail };
         }
+        if let Some((_, rest)) = stderr.split_once("couldn't find remote ref ") {
+            let git_ref = rest.lines().next().unwrap_or_default().trim().to_owned();
+            return GitError::MissingRef { remote, git_ref };
+        }
         if says(&[
             "Authentication failed",
             "could not read Username",
@@ -371,6 +375,7 @@ mod tests {
             ("fatal: transport 'https' not allowed", "ProtocolNotAllowed"),
             ("fatal: not a git repository: '/m'", "Corrupt"),
             ("fatal: mismatched algorithms: client sha1; server sha256", "Unsupported"),
+            ("fatal: couldn't find remote ref refs/pull/7/head", "MissingRef"),
             ("fatal: something else", "Failed"),
             ("", "Failed"),
         ] {

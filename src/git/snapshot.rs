@@ -63,6 +63,14 @@ impl Snapshot {
         Ok(Self { repository: Mutex::new(repository), dir: dir.to_owned(), commit: commit.clone(), tree })
     }
 
+    /// The files of a commit in a mirror's folder, for a process that only reads: nothing is made or repaired.
+    ///
+    /// # Errors
+    /// If the mirror doesn't have the commit or can't be read.
+    pub fn open(dir: &Path, commit: &CommitSha) -> Result<Self, GitError> {
+        Self::new(super::mirror::open(dir)?, dir, commit)
+    }
+
     /// The commit.
     pub fn commit(&self) -> &CommitSha {
         &self.commit

@@ -1,8 +1,11 @@
 //! What rendering may use. The template engine's own fuel counts per call and bounds no memory, so these
 //! are counted across everything that one file needs, its modules included.
 
+use serde::{Deserialize, Serialize};
+
 /// Bounds of one render; every one of them ends in a finding, never in a crash.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// The largest file that is read, in bytes.
     pub file_bytes: usize,
@@ -22,6 +25,8 @@ pub struct Limits {
     pub output_bytes: usize,
     /// The most instructions that the templates of one file may run together.
     pub fuel: u64,
+    /// The most files that are rendered at the same time, each on a thread of its own.
+    pub renderers: usize,
     /// The most findings that are kept of one file.
     pub findings: usize,
 }
@@ -38,6 +43,7 @@ impl Default for Limits {
             module_depth: 30,
             output_bytes: 16 * 1024 * 1024,
             fuel: 5_000_000,
+            renderers: 8,
             findings: 200,
         }
     }

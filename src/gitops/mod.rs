@@ -9,6 +9,7 @@ mod commit;
 mod limits;
 mod node;
 mod render;
+mod review;
 mod source;
 mod writer;
 
@@ -16,5 +17,6 @@ pub use check::{Checked, CheckedApplication, SecretMention, check, check_rendere
 pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use render::{Explanation, Rendered, RenderedFile, Request, built_in, explain, render_all, render_file};
+pub use review::{Comparison, Ownership, compare, foreign, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, check_path};
 pub use writer::{YamlError, to_yaml};

@@ -6,12 +6,15 @@
 
 mod command;
 mod identity;
+mod restrict;
 mod tree;
 
 pub use command::{Command, Output, run};
 pub use identity::{is_alive, start_time_of};
+pub use restrict::{Restrictions, restrict};
 pub use tree::{KillSignal, descendants, group_members, kill_group, kill_tree, signal_group};
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why a program gave no answer.
@@ -57,4 +60,10 @@ pub enum ProcessError {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+/// This program, to be started once more; also after its file was replaced by a newer version.
+pub fn own_program() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { running } else { std::env::current_exe().unwrap_or_else(|_| "longboat".into()) }
 }

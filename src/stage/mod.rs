@@ -51,6 +51,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{Outcome, Registry, StageContext, StageHandler};
 use crate::outbound::ClientOptions;
+use crate::process::own_program;
 use crate::schema::{Catalog, stage_type};
 use crate::secret::{Revealed, Secrets};
 
@@ -98,7 +99,7 @@ impl StageDeps {
             secrets: Secrets::none(),
             executions: Arc::new(find_artifact::NoExecutions),
             state_dir,
-            supervisor: script::own_program(),
+            supervisor: own_program(),
             log_limit: 16 * 1024 * 1024,
             max_scripts: 32,
             saved: SavedLimits::default(),

@@ -26,6 +26,12 @@ pub(super) enum WorkError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Forge(#[from] ForgeError),
+    /// The head of a pull request can't be had, which says nothing about the repository that it is for.
+    #[error(transparent)]
+    Head(GitError),
+    /// A pull request is merged, and its forge doesn't say by which commit yet.
+    #[error("the forge doesn't name the commit of the merge yet")]
+    NoMergeCommit,
     /// A bug: rendering or checking panicked.
     #[error("checking the commit's files failed unexpectedly: {0}")]
     Broken(String),
@@ -40,7 +46,12 @@ impl WorkError {
         match self {
             Self::Git(GitError::MissingCommit { .. } | GitError::Corrupt { .. }) => false,
             Self::Git(error) => !matches!(error, GitError::BadPath(_) | GitError::TooLarge { .. }),
-            Self::Store(_) | Self::Forge(_) | Self::Broken(_) | Self::Stopping => false,
+            Self::Store(_)
+            | Self::Forge(_)
+            | Self::Head(_)
+            | Self::NoMergeCommit
+            | Self::Broken(_)
+            | Self::Stopping => false,
         }
     }
 
@@ -64,6 +75,8 @@ pub(super) fn verdict(error: &WorkError, entry: &InboxEntry, now: Timestamp, cha
     let retry = Verdict::Retry(now.plus(pause(entry.attempts, chance)));
     let patient = match error {
         WorkError::Git(GitError::MissingCommit { .. }) => entry.attempts + 1 < MAX_SEARCHES,
+        WorkError::Head(_) => entry.attempts + 1 < MAX_SEARCHES,
+        WorkError::NoMergeCommit => true,
         WorkError::Store(StoreError::TooLarge { .. } | StoreError::Unwritable { .. }) => false,
         // The disk, or the database: nothing can be settled then either.
         WorkError::Store(_) | WorkError::Stopping => true,

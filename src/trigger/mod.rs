@@ -10,6 +10,8 @@
 //! - **The first sight of a repository starts nothing.** What is there when a server first looks is published
 //!   and validated; a new server must not deploy everything anew. With [`TriggerOptions::run_first`] the heads
 //!   of the tracked branches count as pushed, which is what a demonstration wants.
+//! - **Pull requests** are reviewed: their heads are rendered and checked as their target branch would be, in a process
+//!   of their own, and never executed.
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
 mod accept;
@@ -45,6 +47,7 @@ pub use artifacts::{commit_artifact, resolve_given};
 pub use child::{ChildRequest, Children};
 pub use manual::{ManualStart, StartError, Started};
 pub use parameters::{ParameterProblem, check_parameters};
+pub use pulls::child::{EXAMINE, ReviewOptions, main as examine_main};
 pub use reports::Reports;
 pub use repositories::{CheckoutError, Repository, RepositorySet, RepositorySpec};
 
@@ -77,6 +80,8 @@ pub struct TriggerOptions {
     pub limits: Limits,
     /// The operator's variables, the lowest layer of `vars`.
     pub globals: Map<String, Value>,
+    /// How the files of pull requests are looked at.
+    pub reviews: ReviewOptions,
     /// Which secrets there are and who may use them; none, if that isn't known here.
     pub secrets: Option<SecretRules>,
 }
@@ -91,6 +96,7 @@ impl Default for TriggerOptions {
             checks_at_once: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             limits: Limits::default(),
             globals: Map::new(),
+            reviews: ReviewOptions::default(),
             secrets: None,
         }
     }
@@ -158,6 +164,8 @@ struct Shared {
     looks: Semaphore,
     /// Bounds renders.
     checks: Arc<Semaphore>,
+    /// Bounds looks at pull requests.
+    reviews: Semaphore,
     stopping: CancellationToken,
 }
 
@@ -185,6 +193,7 @@ impl Triggers {
             notices: broadcast::channel(256).0,
             looks: Semaphore::new(options.repositories_at_once.max(1)),
             checks: Arc::new(Semaphore::new(options.checks_at_once.max(1))),
+            reviews: Semaphore::new(options.reviews.at_once.max(1)),
             stopping: CancellationToken::new(),
             options,
         });

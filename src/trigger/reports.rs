@@ -1,6 +1,8 @@
 //! What is said on commits about validation, and under which names (FORMAT section 8).
 
-use crate::model::{ApplicationName, CommitSha, CommitStatus, PipelineName, ReportTarget, RepositoryName, StatusState};
+use crate::model::{
+    ApplicationName, CommitSha, CommitStatus, PipelineName, PullRequest, ReportTarget, RepositoryName, StatusState,
+};
 
 /// Names and texts of commit statuses.
 #[derive(Debug, Clone)]
@@ -58,6 +60,13 @@ impl Reports {
     /// The commit was overtaken before it was read.
     pub(super) fn superseded(&self, repository: &RepositoryName, commit: &CommitSha, by: &CommitSha) -> CommitStatus {
         self.say(repository, commit, StatusState::Failure, &format!("Superseded by {}", by.short()))
+    }
+
+    /// What a pull request's review says on its head.
+    pub(super) fn reviewed(&self, pull_request: &PullRequest, state: StatusState, text: &str) -> CommitStatus {
+        let PullRequest { repository, head, number, .. } = pull_request;
+        let page = format!("/repositories/{repository}/pull-requests/{number}");
+        CommitStatus::new(self.validate(repository, head), state, text, page)
     }
 
     /// Longboat itself could not do it.

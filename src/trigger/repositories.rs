@@ -20,6 +20,8 @@ pub struct RepositorySpec {
     pub name: RepositoryName,
     /// The forge that hosts it, by the operator's name for it.
     pub forge: Option<String>,
+    /// The address of that forge; what it names elsewhere is not fetched.
+    pub forge_url: Option<String>,
     /// Where it is fetched from.
     pub remote: Remote,
     /// The branches whose definitions count; empty: the remote's default branch.
@@ -30,8 +32,17 @@ pub struct RepositorySpec {
     pub poll: Duration,
 }
 
-impl From<&config::Repository> for RepositorySpec {
-    fn from(repository: &config::Repository) -> Self {
+impl RepositorySpec {
+    /// All repositories of a configuration.
+    pub fn all(config: &config::Config) -> Vec<Self> {
+        let spec = |repository: &config::Repository| {
+            let forge = repository.forge.as_ref().and_then(|name| config.forges.get(name));
+            Self { forge_url: forge.map(|forge| forge.url.clone()), ..Self::of(repository) }
+        };
+        config.repositories.iter().map(spec).collect()
+    }
+
+    fn of(repository: &config::Repository) -> Self {
         let credentials = repository.credentials.as_ref().map(|credentials| git::Credentials {
             username: credentials.username.clone(),
             password: credentials.password.clone(),
@@ -39,6 +50,7 @@ impl From<&config::Repository> for RepositorySpec {
         Self {
             name: repository.name.clone(),
             forge: repository.forge.clone(),
+            forge_url: None,
             remote: Remote { url: repository.location.to_url(), credentials },
             branches: repository.branches.clone(),
             applications: repository.applications.clone(),

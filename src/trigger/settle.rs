@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::examine::{Examined, examine};
 use super::failure::WorkError;
 use super::matching::RefName;
+use super::pulls::worse_of_pull_requests;
 use super::start::{self, Push};
 use super::{Notice, Repository, Shared};
-use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::gitops::{Checked, CheckedApplication, summarize};
-use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, RepositoryName};
+use crate::diagnostic::Diagnostic;
+use crate::gitops::{Checked, foreign, summarize};
+use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, RepositoryName, StatusState};
 use crate::store::{CommitFindings, InboxEntry, InboxId, Publication, Published, Settled, Settlement};
 
 /// Why a commit is looked into.
@@ -69,8 +70,17 @@ pub(super) async fn branch(
     } else {
         Catalogued::default()
     };
-    let validate = shared.options.reports.checked(repository.name(), commit, summarize(&checked));
-    let mut statuses = if occasion.is_silent() { Vec::new() } else { vec![validate.clone()] };
+    let mut validate = shared.options.reports.checked(repository.name(), commit, summarize(&checked));
+    // The head of an open pull request is spoken of by its review, which was rendered as what it would become.
+    let left_to_review = !tracked && shared.store.has_pull_request_at(repository.name(), commit).await?;
+    if tracked
+        && validate.state == StatusState::Success
+        && let Some(worse) = worse_of_pull_requests(shared, repository, commit).await?
+    {
+        validate = worse;
+    }
+    let silent = occasion.is_silent() || left_to_review;
+    let mut statuses = if silent { Vec::new() } else { vec![validate.clone()] };
     let mut executions = Vec::new();
     if let Occasion::Change(entry) = occasion {
         let Catalogued { publish, withdraw } = &catalogued;
@@ -85,7 +95,7 @@ pub(super) async fn branch(
         withdraw: catalogued.withdraw,
         executions,
         messages: statuses.into_iter().map(Message::from).collect(),
-        findings: Some(findings(repository, branch, commit, &checked)),
+        findings: (!left_to_review).then(|| findings(repository, branch, commit, &checked)),
         has_files: tracked.then_some(checked.files > 0),
         ..empty(repository.name(), occasion.inbox())
     };
@@ -205,7 +215,7 @@ async fn catalogue(
             owners.iter().find(|owner| owner.name == application.name && owner.repository != *repository.name());
         if let Some(owner) = owner {
             if shared.repositories.get(&owner.repository).is_some() {
-                checked.findings.push(foreign(application, &owner.repository));
+                checked.findings.push(foreign(&application.name, &application.file, &owner.repository));
                 application.valid = false;
                 continue;
             }
@@ -235,13 +245,6 @@ async fn catalogue(
         catalogued.withdraw = ours.filter(|owner| !defined(&owner.name)).map(|owner| owner.name.clone()).collect();
     }
     Ok(catalogued)
-}
-
-fn foreign(application: &CheckedApplication, owner: &RepositoryName) -> Diagnostic {
-    let message = format!("the application `{}` belongs to the repository {owner}", application.name);
-    let hint = "choose another name, or remove the application there first";
-    let place = Place::point(&application.file, 1, 1);
-    Diagnostic::error(Code::ForeignApplication, message).at(place).hint(hint)
 }
 
 /// Takes an application from a repository that is not followed any more (it was renamed, say).

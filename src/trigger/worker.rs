@@ -141,6 +141,13 @@ async fn failed(shared: &Arc<Shared>, entry: &InboxEntry, error: WorkError) -> R
             tracing::warn!(repository = %entry.repository, git_ref = entry.git_ref, attempt = entry.attempts + 1, %error, "a push can't be worked off yet");
             shared.store.retry_inbox(entry.id, at, &error.to_string()).await?;
         }
+        Verdict::GiveUp if entry.pull_request.is_some() => {
+            tracing::error!(repository = %entry.repository, git_ref = entry.git_ref, %error, "a pull request is given up");
+            match repository {
+                Some(repository) => pulls::give_up(shared, repository, entry, &error).await?,
+                None => settle::end(shared, entry, None).await?,
+            }
+        }
         Verdict::GiveUp => {
             tracing::error!(repository = %entry.repository, git_ref = entry.git_ref, %error, "a push is given up");
             let status = entry

@@ -63,6 +63,7 @@ impl World {
         let spec = RepositorySpec {
             name: "acme/shop".parse().expect("a name"),
             forge: Some("github".to_owned()),
+            forge_url: None,
             remote: Remote { url: "/nonexistent/acme/shop.git".to_owned(), credentials: None },
             branches: vec!["main".to_owned()],
             applications: None,

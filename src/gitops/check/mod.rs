@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub use secrets::SecretMention;
 pub use summary::summarize;
+pub(super) use summary::summary;
 
 use super::{Rendered, RenderedFile, Request, render_all};
 use crate::diagnostic::{Code, Diagnostic};

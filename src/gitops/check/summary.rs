@@ -8,14 +8,24 @@ use crate::model::{StatusState, clip};
 /// `Failed: 2 errors, deploy.yaml:14 unknown stage type scirpt`, `No pipeline files`.
 pub fn summarize(checked: &Checked) -> (StatusState, String) {
     let errors: Vec<_> = checked.findings.iter().filter(|finding| finding.is_error()).collect();
-    if let Some(first) = errors.first() {
-        let text = format!("Failed: {}, {}", counted(errors.len(), "error"), headline(first));
+    let pipelines = checked.applications.iter().map(|application| application.pipelines.len()).sum();
+    summary(errors.len(), errors.first().copied(), checked.files, pipelines)
+}
+
+/// The state and the text from the number of errors and the first of them, and those of files and pipelines.
+pub(crate) fn summary(
+    errors: usize,
+    first: Option<&Diagnostic>,
+    files: usize,
+    pipelines: usize,
+) -> (StatusState, String) {
+    if let Some(first) = first {
+        let text = format!("Failed: {}, {}", counted(errors, "error"), headline(first));
         return (StatusState::Failure, clip(&text));
     }
-    if checked.files == 0 {
+    if files == 0 {
         return (StatusState::Success, "No pipeline files".to_owned());
     }
-    let pipelines = checked.applications.iter().map(|application| application.pipelines.len()).sum();
     (StatusState::Success, format!("{} valid", counted(pipelines, "pipeline")))
 }
 

@@ -109,8 +109,6 @@ const SETTINGS: &str = "settings";
 /// modules by recursion, and what a template may nest is bounded so that this is enough in a debug build, too. Only
 /// what is used takes memory.
 const STACK: usize = 64 * 1024 * 1024;
-/// The most renderers of one commit.
-const MAX_RENDERERS: usize = 8;
 
 /// The text of a built-in module, by its full name (`std/approve`).
 pub fn built_in(name: &str) -> Option<String> {
@@ -179,7 +177,8 @@ fn render(request: &Request<'_>, paths: &[String]) -> Vec<Outcome> {
     let session = Arc::new(Session::new(request, client.clone()));
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Outcome)>> = Mutex::default();
-    let renderers = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_RENDERERS).min(paths.len());
+    let renderers =
+        thread::available_parallelism().map_or(1, NonZero::get).min(request.limits.renderers.max(1)).min(paths.len());
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);

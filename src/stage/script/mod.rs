@@ -28,7 +28,7 @@ mod outputs;
 pub mod supervisor;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,12 +70,6 @@ const RECONCILE: Duration = Duration::from_secs(60);
 
 /// The pause after a look at a script that told nothing.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// This program, to be used as supervisor; also after its file was replaced by a newer version.
-pub fn own_program() -> PathBuf {
-    let running = PathBuf::from("/proc/self/exe");
-    if running.exists() { running } else { std::env::current_exe().unwrap_or_else(|_| "longboat".into()) }
-}
 
 /// Whether an attempt that has begun is over; `dir` is its folder, which may have been removed by now.
 ///

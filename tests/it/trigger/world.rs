@@ -35,6 +35,7 @@ pub fn follow(name: &str, url: impl Into<String>) -> RepositorySpec {
     RepositorySpec {
         name: repository(name),
         forge: None,
+        forge_url: None,
         remote: Remote::open_to_all(url),
         branches: Vec::new(),
         applications: None,

@@ -1,0 +1,294 @@
+//! What a pull request would do: its head is rendered and checked in the place of its target branch, and its pipelines
+//! are compared with those of the commit that both branches come from.
+//!
+//! The comparison is with the merge base and not with what is published: it tells what the pull request's author did,
+//! whatever happened on the target branch meanwhile. What can't be compared is left out: applications with errors on
+//! either side, and everything that could go away while some file can't be read.
+
+mod compare;
+mod excerpt;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use compare::{Comparison, compare};
+
+use super::{Checked, Request, Source, built_in, check};
+use crate::config::SecretRules;
+use crate::diagnostic::{Code, Diagnostic, Place, Severity};
+use crate::model::{ApplicationName, CommitSha, Pipeline, RepositoryName, Review, ReviewFinding, StatusState};
+use crate::schema::Catalog;
+
+/// The most findings that a review lists.
+const MAX_FINDINGS: usize = 50;
+/// The longest message or hint that is listed, in characters.
+const LONGEST_TEXT: usize = 600;
+/// The most calls of modules that are listed of one finding.
+const MAX_CHAIN: usize = 8;
+
+/// What the operator's configuration and other repositories allow.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ownership {
+    /// The applications that the repository may define; none means any.
+    pub allowed: Option<Vec<ApplicationName>>,
+    /// Those that other repositories have.
+    pub foreign: BTreeMap<ApplicationName, RepositoryName>,
+    /// Which secrets there are and who may use them; none, if that isn't known.
+    pub secrets: Option<SecretRules>,
+    /// Whether the definitions of the target branch count.
+    pub tracked: bool,
+}
+
+impl Ownership {
+    /// Checks the files of a commit, with the applications of others marked as errors.
+    fn check(&self, request: &Request<'_>, catalog: &Catalog) -> Checked {
+        let mut checked = check(request, catalog, self.allowed.as_deref());
+        if let Some(rules) = &self.secrets {
+            checked.judge_secrets(rules, request.repository, self.tracked.then_some(request.branch));
+        }
+        for application in &mut checked.applications {
+            if let Some(owner) = self.foreign.get(&application.name) {
+                application.valid = false;
+                checked.findings.push(foreign(&application.name, &application.file, owner));
+            }
+        }
+        checked
+    }
+}
+
+/// That an application belongs to another repository.
+pub fn foreign(application: &ApplicationName, file: &str, owner: &RepositoryName) -> Diagnostic {
+    let message = format!("the application `{application}` belongs to the repository {owner}");
+    let hint = "choose another name, or remove the application there first";
+    Diagnostic::error(Code::ForeignApplication, message).at(Place::point(file, 1, 1)).hint(hint)
+}
+
+/// Reviews the head of a pull request: `head` is rendered as its target branch, `base` are the files before it.
+pub fn review(
+    commit: &CommitSha,
+    head: &Request<'_>,
+    base: Option<&dyn Source>,
+    catalog: &Catalog,
+    ownership: &Ownership,
+) -> Review {
+    let after = ownership.check(head, catalog);
+    let before = base.map(|source| ownership.check(&Request { source, ..*head }, catalog)).unwrap_or_default();
+    let count = |severity| to_count(after.findings.iter().filter(|finding| finding.severity == severity).count());
+    let Comparison { changes, changed } = changes(&before, &after);
+    let valid = after.applications.iter().filter(|application| application.valid);
+    Review {
+        commit: commit.clone(),
+        target_branch: head.branch.to_owned(),
+        files: to_count(after.files),
+        pipelines: to_count(valid.map(|application| application.pipelines.len()).sum()),
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        findings: findings(&after.findings, head.source),
+        errors_before: 0,
+        changes,
+        changed,
+        trouble: None,
+    }
+}
+
+/// A review of a head that could not be looked at.
+pub fn trouble(commit: &CommitSha, target_branch: &str, why: impl Into<String>) -> Review {
+    Review {
+        commit: commit.clone(),
+        target_branch: target_branch.to_owned(),
+        files: 0,
+        pipelines: 0,
+        findings: Vec::new(),
+        errors: 0,
+        warnings: 0,
+        errors_before: 0,
+        changes: Vec::new(),
+        changed: 0,
+        trouble: Some(why.into()),
+    }
+}
+
+/// The state and the text of the status of a reviewed commit, as [`super::summarize`] puts them.
+pub fn summarize_review(review: &Review) -> (StatusState, String) {
+    if let Some(trouble) = &review.trouble {
+        return (StatusState::Failure, format!("Failed: {trouble}"));
+    }
+    let first = review.findings.first().map(|first| &first.finding).filter(|finding| finding.is_error());
+    check::summary(review.errors as usize, first, review.files as usize, review.pipelines as usize)
+}
+
+fn to_count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Errors first, then by place; each with its lines.
+fn findings(all: &[Diagnostic], source: &dyn Source) -> Vec<ReviewFinding> {
+    let mut ordered: Vec<&Diagnostic> = all.iter().collect();
+    let place = |finding: &Diagnostic| {
+        let place = finding.place.as_ref();
+        (finding.severity, place.map(|place| (place.file.clone(), place.line, place.column)))
+    };
+    ordered.sort_by_cached_key(|finding| place(finding));
+    let mut texts: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let with_lines = |finding: &Diagnostic| {
+        let snippet = finding.place.as_ref().and_then(|place| {
+            let text = texts.entry(place.file.clone()).or_insert_with(|| read(source, &place.file));
+            excerpt::excerpt(text.as_deref()?, place)
+        });
+        ReviewFinding { finding: bounded(finding), snippet }
+    };
+    ordered.into_iter().take(MAX_FINDINGS).map(with_lines).collect()
+}
+
+/// The text of a file of the commit, or of a built-in module.
+fn read(source: &dyn Source, file: &str) -> Option<String> {
+    let bytes = source.read(file).ok().flatten();
+    bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).or_else(|| built_in(file))
+}
+
+fn bounded(finding: &Diagnostic) -> Diagnostic {
+    let mut finding = finding.clone();
+    cut(&mut finding.message);
+    finding.hint.iter_mut().for_each(cut);
+    finding.pointer.iter_mut().for_each(cut);
+    finding.chain.truncate(MAX_CHAIN);
+    finding
+}
+
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// How pipelines change, as far as both sides can be read.
+fn changes(before: &Checked, after: &Checked) -> Comparison {
+    let broken = |checked: &Checked| {
+        let broken = checked.applications.iter().filter(|application| !application.valid);
+        broken.map(|application| application.name.clone()).collect::<BTreeSet<_>>()
+    };
+    let mut left_out = broken(before);
+    left_out.extend(broken(after));
+    if !after.blocked_files.is_empty() {
+        // A file whose application can't be told may be the one that an application has moved to.
+        let there: BTreeSet<_> = after.applications.iter().map(|application| &application.name).collect();
+        let gone = before.applications.iter().filter(|application| !there.contains(&application.name));
+        left_out.extend(gone.map(|application| application.name.clone()));
+    }
+    let pipelines = |checked: &Checked| -> Vec<Pipeline> {
+        let kept = checked.applications.iter().filter(|application| !left_out.contains(&application.name));
+        kept.flat_map(|application| application.pipelines.iter().cloned()).collect()
+    };
+    compare(&pipelines(before), &pipelines(after))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::gitops::{Limits, MemorySource};
+    use crate::model::ChangeKind;
+    use crate::schema::stage_type;
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Wait {
+        wait_time: Option<u64>,
+    }
+
+    fn sha() -> CommitSha {
+        CommitSha::parse(&"a".repeat(40)).expect("a commit")
+    }
+
+    fn looked(before: &[(&str, &str)], after: &[(&str, &str)], ownership: &Ownership) -> Review {
+        let source = |files: &[(&str, &str)]| {
+            MemorySource::new(files.iter().map(|(path, text)| (format!(".longboat/{path}"), *text)))
+        };
+        let (before, after) = (source(before), source(after));
+        let repository = RepositoryName::parse("acme/shop").expect("a name");
+        let (globals, limits) = (Map::from_iter([("region".to_owned(), json!("eu"))]), Limits::default());
+        let head =
+            Request { source: &after, repository: &repository, branch: "main", globals: &globals, limits: &limits };
+        let catalog = Catalog::new(vec![stage_type::<Wait>("wait", "Waits")]);
+        review(&sha(), &head, Some(&before), &catalog, ownership)
+    }
+
+    fn file(application: &str, wait: u32) -> String {
+        format!(
+            "application: {application}\npipelines:\n  - name: deploy\n    stages:\n      - {{id: rest, type: wait, waitTime: {wait}}}\n"
+        )
+    }
+
+    #[test]
+    fn a_changed_pipeline_is_told_and_one_that_moved_is_not() {
+        let (old, new, same) = (file("shop", 1), file("shop", 2), file("base", 1));
+        let moved = format!("# moved down\n\n{same}");
+        let review = looked(
+            &[("a.yaml", &old), ("b.yaml", &same)],
+            &[("a.yaml", &new), ("c.yaml", &moved)],
+            &Ownership::default(),
+        );
+        assert_eq!((review.files, review.pipelines, review.errors, review.changed), (2, 2, 0, 1));
+        assert_eq!(review.changes[0].details, ["stage rest: waitTime changed"]);
+        assert_eq!(summarize_review(&review), (StatusState::Success, "2 pipelines valid".to_owned()));
+    }
+
+    #[test]
+    fn an_error_comes_first_with_its_lines_and_hides_only_its_own_application() {
+        let good = file("base", 1);
+        let bad = file("shop", 2).replace("type: wait", "type: wiat");
+        let old = file("shop", 1);
+        let review = looked(&[("a.yaml", &old)], &[("a.yaml", &bad), ("b.yaml", &good)], &Ownership::default());
+        assert_eq!((review.errors, review.pipelines), (1, 1));
+        let first = &review.findings[0];
+        assert_eq!(first.finding.code, Code::UnknownStageType);
+        let lines = first.snippet.as_deref().expect("has lines");
+        assert!(lines.contains("> 5 |       - {id: rest, type: wiat") && lines.contains("^^^^"), "{lines}");
+        let told: Vec<_> = review.changes.iter().map(|change| (change.application.as_str(), change.kind)).collect();
+        assert_eq!(told, [("base", ChangeKind::Added)]);
+        let (state, text) = summarize_review(&review);
+        assert_eq!(state, StatusState::Failure);
+        assert!(text.starts_with("Failed: 1 error, a.yaml:5 unknown stage type wiat"), "{text}");
+    }
+
+    #[test]
+    fn nothing_counts_as_gone_while_a_file_cannot_be_told() {
+        let (old, broken) = (file("shop", 1), "application: [");
+        let hidden = looked(&[("a.yaml", &old)], &[("a.yaml", broken)], &Ownership::default());
+        assert_eq!((hidden.errors, hidden.changed), (1, 0), "{hidden:?}");
+        let gone = looked(&[("a.yaml", &old)], &[], &Ownership::default());
+        assert_eq!((gone.changes[0].kind, gone.files), (ChangeKind::Removed, 0));
+        assert_eq!(summarize_review(&gone).1, "No pipeline files");
+    }
+
+    #[test]
+    fn the_application_of_another_repository_is_an_error() {
+        let owner = RepositoryName::parse("acme/other").expect("a name");
+        let foreign = BTreeMap::from([(ApplicationName::parse("shop").expect("a name"), owner)]);
+        let review = looked(&[], &[("a.yaml", &file("shop", 1))], &Ownership { foreign, ..Ownership::default() });
+        assert_eq!((review.errors, review.changed, review.pipelines), (1, 0, 0));
+        assert!(review.findings[0].finding.message.contains("belongs to the repository acme/other"));
+    }
+
+    #[test]
+    fn what_is_listed_is_bounded() {
+        let stages: String = (0..300).map(|at| format!("      - {{id: s{at}, type: {}}}\n", "x".repeat(700))).collect();
+        let text = format!("application: shop\npipelines:\n  - name: deploy\n    stages:\n{stages}");
+        let review = looked(&[], &[("a.yaml", &text)], &Ownership::default());
+        assert_eq!(review.findings.len(), 50);
+        assert!(review.errors >= 200, "{}", review.errors);
+        let size = serde_json::to_string(&review).expect("JSON").len();
+        assert!(size < 128 * 1024, "{size}");
+    }
+
+    #[test]
+    fn trouble_says_why_and_nothing_else() {
+        let text = summarize_review(&trouble(&sha(), "main", "the fork is gone"));
+        assert_eq!(text, (StatusState::Failure, "Failed: the fork is gone".to_owned()));
+    }
+}
