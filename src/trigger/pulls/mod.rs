@@ -33,6 +33,9 @@ pub(super) use said::worse_of_pull_requests;
 /// How often a merged pull request is asked for its merge commit, which forges make known a moment later.
 const MERGE_QUESTIONS: u32 = 3;
 
+/// After how many tries without anybody to ask a head that Git doesn't have is taken for an old one.
+const LATE_AFTER: u32 = 3;
+
 /// A pull request that is worked on.
 struct Case<'a> {
     shared: &'a Arc<Shared>,
@@ -208,9 +211,10 @@ impl<'a> Case<'a> {
             // The forge's API can be a moment behind its own webhook.
             (true, _) if disputed.as_ref() == Some(&tip) => tip,
             (true, true) => wanted,
-            // Nobody to ask: the tip is news, unless the server hasn't heard of the push yet.
+            // Nobody to ask: the tip is news, unless the server hasn't heard of the push yet. After some time the
+            // word was late, and not the server.
             (false, true) => tip,
-            (false, false) if last != Some(&tip) => tip,
+            (false, false) if last != Some(&tip) || self.entry.attempts >= LATE_AFTER => tip,
             (_, false) => return Err(WorkError::Head(GitError::MissingCommit { commit: wanted })),
         }))
     }

@@ -39,7 +39,8 @@ pub(super) async fn worst(
         let found = found.filter(|found| found.git_ref == format!("refs/heads/{}", this.head_branch));
         let errors = found.map_or(0, |found| found.findings.iter().filter(|one| Diagnostic::is_error(one)).count());
         if errors > 0 {
-            let text = format!("Failed: {errors} errors on {} itself", this.head_branch);
+            let noun = if errors == 1 { "error" } else { "errors" };
+            let text = format!("Failed: {errors} {noun} on {} itself", this.head_branch);
             return Ok(shared.options.reports.reviewed(this, StatusState::Failure, &text));
         }
     }

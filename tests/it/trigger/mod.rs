@@ -5,6 +5,7 @@ mod branches;
 mod first_sight;
 mod manual;
 mod publish;
+mod pulls;
 mod pushes;
 mod trouble;
 mod world;

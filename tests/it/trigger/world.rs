@@ -27,6 +27,7 @@ pub struct World {
     specs: Vec<RepositorySpec>,
     options: TriggerOptions,
     git: GitOptions,
+    forges: Forges,
     state: tempfile::TempDir,
 }
 
@@ -84,13 +85,18 @@ impl World {
     }
 
     pub async fn with(specs: Vec<RepositorySpec>, options: TriggerOptions, git: GitOptions) -> Self {
+        Self::on(Forges::new(), specs, options, git).await
+    }
+
+    /// A world in which forges can be asked.
+    pub async fn on(forges: Forges, specs: Vec<RepositorySpec>, options: TriggerOptions, git: GitOptions) -> Self {
         let clock = Clock::manual(START);
         let store = Store::temporary(clock.clone()).await.expect("a store");
         let state = tempfile::tempdir().expect("a folder");
         let submitted = Arc::default();
-        let triggers = start(&store, &clock, &submitted, specs.clone(), &options, &git, &state).await;
+        let triggers = start(&store, &clock, &submitted, specs.clone(), &options, &git, &forges, &state).await;
         let notices = triggers.notices();
-        Self { store, clock, triggers, notices, submitted, specs, options, git, state }
+        Self { store, clock, triggers, notices, submitted, specs, options, git, forges, state }
     }
 
     /// Stops the triggers and starts them again on the same store and mirrors.
@@ -101,9 +107,14 @@ impl World {
     pub async fn restart_with(&mut self, specs: Vec<RepositorySpec>) {
         self.triggers.shutdown().await;
         self.specs = specs;
-        let Self { store, clock, submitted, specs, options, git, state, .. } = self;
-        self.triggers = start(store, clock, submitted, specs.clone(), options, git, state).await;
+        let Self { store, clock, submitted, specs, options, git, forges, state, .. } = self;
+        self.triggers = start(store, clock, submitted, specs.clone(), options, git, forges, state).await;
         self.notices = self.triggers.notices();
+    }
+
+    /// The folder of the mirrors.
+    pub fn mirrors(&self) -> &std::path::Path {
+        self.state.path()
     }
 
     /// Waits until a condition holds.
@@ -207,6 +218,7 @@ impl World {
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "the parts of the world")]
 async fn start(
     store: &Store,
     clock: &Clock,
@@ -214,6 +226,7 @@ async fn start(
     specs: Vec<RepositorySpec>,
     options: &TriggerOptions,
     git: &GitOptions,
+    forges: &Forges,
     state: &tempfile::TempDir,
 ) -> Triggers {
     let submitted = submitted.clone();
@@ -226,7 +239,7 @@ async fn start(
         clock: clock.clone(),
         repositories: RepositorySet::new(specs, state.path(), git),
         catalog: Arc::new(stage::catalog()),
-        forges: Forges::new(),
+        forges: forges.clone(),
         submit,
     };
     Triggers::start(deps, options.clone()).await.expect("starts")
