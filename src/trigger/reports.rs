@@ -64,9 +64,8 @@ impl Reports {
 
     /// What a pull request's review says on its head.
     pub(super) fn reviewed(&self, pull_request: &PullRequest, state: StatusState, text: &str) -> CommitStatus {
-        let PullRequest { repository, head, number, .. } = pull_request;
-        let page = format!("/repositories/{repository}/pull-requests/{number}");
-        CommitStatus::new(self.validate(repository, head), state, text, page)
+        let PullRequest { repository, head, .. } = pull_request;
+        self.say(repository, head, state, text)
     }
 
     /// Longboat itself could not do it.
