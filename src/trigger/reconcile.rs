@@ -236,6 +236,7 @@ mod tests {
             let spec = RepositorySpec {
                 name: sample::repository("acme/shop"),
                 forge: Some("hub".to_owned()),
+                forge_url: None,
                 remote: Remote { url: "/nonexistent/shop.git".to_owned(), credentials: None },
                 branches: vec!["main".to_owned()],
                 applications: None,
