@@ -165,6 +165,6 @@ pub(super) async fn a_message_that_was_given_up_gets_another_try_after_a_rest(fi
     for row in rows {
         store.outbox_failed(row.id, "no permission").await.expect("writes");
     }
-    fixture.clock.advance(hope);
+    fixture.clock.advance(hope + rest);
     assert_eq!(store.revive_outbox(rest, hope).await.expect("writes"), 0, "nobody waits for them any more");
 }
