@@ -195,7 +195,7 @@ mod tests {
         }
 
         fn budget(&self) -> Option<Budget> {
-            self.budget.lock().expect("no panic while it is held").clone()
+            *self.budget.lock().expect("no panic while it is held")
         }
 
         async fn post_status(&self, _: &str, _: &CommitStatus, _: Option<&str>) -> Result<(), ForgeError> {
