@@ -65,7 +65,7 @@ impl Pen<'_> {
                 text.push_str(more);
                 continue;
             }
-            out.push_str(&self.text(&std::mem::take(&mut text), context));
+            join(&mut out, &self.text(&std::mem::take(&mut text), context));
             let piece = match piece {
                 Piece::Text(_) => String::new(),
                 Piece::Strong(strong) => self.strong(strong, context),
@@ -73,13 +73,9 @@ impl Pen<'_> {
                 Piece::Link { text, page } => self.link(text, page, context),
                 Piece::Mark(mark) => symbol(*mark).to_owned(),
             };
-            // The end of one and the beginning of the next would be read as one longer mark.
-            if out.ends_with(['`', '*']) && piece.starts_with(['`', '*']) {
-                out.push(JOINER);
-            }
-            out.push_str(&piece);
+            join(&mut out, &piece);
         }
-        out.push_str(&self.text(&text, context));
+        join(&mut out, &self.text(&text, context));
         out
     }
 
@@ -132,11 +128,13 @@ impl Pen<'_> {
         let letters: Vec<char> = text.chars().collect();
         let mut out = String::with_capacity(text.len() + 16);
         let mut hex = 0_usize;
+        let mut in_word = false;
         for (index, &letter) in letters.iter().enumerate() {
             let before = index.checked_sub(1).and_then(|index| letters.get(index)).copied();
             let next = letters.get(index + 1).copied();
-            // A commit is quoted by seven digits or more.
-            hex = if letter.is_ascii_hexdigit() { hex + 1 } else { 0 };
+            // A commit is quoted by seven digits or more that are a word of their own.
+            in_word = letter.is_ascii_alphanumeric() && (in_word || !letter.is_ascii_hexdigit());
+            hex = if letter.is_ascii_hexdigit() && !in_word { hex + 1 } else { 0 };
             if hex == 7 {
                 out.push(JOINER);
                 hex = 1;
@@ -182,6 +180,18 @@ impl Pen<'_> {
             letter => out.push(letter),
         }
     }
+}
+
+/// Adds a piece. The end of one and the beginning of the next would be read as one longer mark, or as the digits of one
+/// commit.
+fn join(out: &mut String, piece: &str) {
+    let mark = |letter: char| matches!(letter, '`' | '*');
+    let digit = |letter: char| letter.is_ascii_hexdigit();
+    let seam = out.chars().next_back().zip(piece.chars().next());
+    if seam.is_some_and(|(end, start)| mark(end) && mark(start) || digit(end) && digit(start)) {
+        out.push(JOINER);
+    }
+    out.push_str(piece);
 }
 
 /// A line that begins no list, definition, heading, quote or rule.

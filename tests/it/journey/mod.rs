@@ -8,6 +8,7 @@ mod hostile;
 mod kill;
 mod pipelines;
 mod secrets;
+mod story;
 mod terminal;
 #[cfg(feature = "otlp")]
 mod traces;
