@@ -46,6 +46,5 @@ async fn snapshot(
         outbox_failed: backlog.outbox_failed,
         forges: forges.collect(),
         repositories: repositories.into_iter().map(|state| (state.name.into(), state.error.is_none())).collect(),
-        frozen: Vec::new(),
     })
 }

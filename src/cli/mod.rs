@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good, 1 the answer is no (findings, a failed run), 2 it could not be done.
 
+mod admin;
 mod completions;
 mod demo;
 mod examples;
@@ -50,6 +51,8 @@ enum Command {
     Executions(executions::Args),
     /// Answer a stage of a server that waits for a person
     Judge(executions::JudgeArgs),
+    /// Move everything that a server keeps from one database to another, by a file
+    Admin(admin::Args),
     /// Print completions for a shell, to be sourced or put where it looks for them
     Completions(completions::Args),
     /// Look at the forges of a configuration
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(run::run(args)),
         Command::Executions(args) => block_on(executions::run(args)),
         Command::Judge(args) => block_on(executions::judge(args)),
+        Command::Admin(args) => block_on(admin::run(args)),
         Command::Completions(args) => completions::run(&args),
         Command::Forge(args) => block_on(forge::run(args)),
     };

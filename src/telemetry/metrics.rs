@@ -248,8 +248,6 @@ pub struct Snapshot {
     pub forges: Vec<ForgeFigures>,
     /// Of each repository, whether it can be reached and its files are readable.
     pub repositories: Vec<(String, bool)>,
-    /// Applications that are frozen; `*` for all.
-    pub frozen: Vec<String>,
 }
 
 /// How a forge stands.
@@ -312,8 +310,6 @@ impl Snapshot {
         registry.register("forge_budget", help, gauges("forge", told));
         let well = gauges("repository", self.repositories.iter().map(|(name, well)| (name.clone(), (*well).into())));
         registry.register("repository_up", "1 if the last look at a repository went well", well);
-        let frozen = gauges("application", self.frozen.iter().map(|name| (name.clone(), 1)));
-        registry.register("frozen", "1 for each application whose deployments are frozen; * for all", frozen);
         let version = gauges("version", [(env!("CARGO_PKG_VERSION").to_owned(), 1)]);
         registry.register("build_info", "The version that runs", version);
     }
@@ -386,7 +382,6 @@ fn one_of_each() -> String {
     all.encode(&Snapshot {
         forges: vec![ForgeFigures { budget: Some(0), ..ForgeFigures::default() }],
         repositories: vec![(String::new(), true)],
-        frozen: vec![String::new()],
         ..Snapshot::default()
     })
 }

@@ -56,7 +56,7 @@ fn the_page_of_stage_types_is_in_step_with_the_types() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "",
     "demo",
     "serve",
@@ -72,6 +72,9 @@ const COMMANDS: [&str; 17] = [
     "executions cancel",
     "executions restart",
     "judge",
+    "admin",
+    "admin export",
+    "admin import",
     "completions",
     "forge check",
 ];
@@ -163,7 +166,7 @@ fn the_page_of_metrics_is_in_step_with_the_program() {
          | name | kind | labels | what it is |\n|---|---|---|---|\n{}\n\
          Worth an alert: `longboat_repository_up == 0` for ten minutes, `longboat_outbox_oldest_seconds > 900`, \
          `longboat_inbox_oldest_seconds > 300`, `longboat_forge_paused == 1` for an hour, a rising \
-         `longboat_messages_total{{result=\"failed\"}}`, `longboat_frozen == 1` for longer than was meant.\n",
+         `longboat_messages_total{{result=\"failed\"}}`.\n",
         longboat::telemetry::documentation()
     );
     in_step("docs/metrics.md", &page);
