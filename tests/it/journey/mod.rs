@@ -1,7 +1,7 @@
 //! The whole journey with the real binary, real Git over HTTP and a GitHub that refuses what GitHub refuses.
 
-mod artifacts;
 mod admin;
+mod artifacts;
 mod bad;
 mod bitbucket;
 mod commit;

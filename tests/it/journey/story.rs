@@ -106,8 +106,7 @@ impl Fake {
         let (title, branch, target) = ("Ship it, and @knock", "ship", "main");
         match self {
             Self::GitHub(fake) => {
-                let of =
-                    fake_github::PullOf { title, from: REPOSITORY, branch, head, target, author: "ann" };
+                let of = fake_github::PullOf { title, from: REPOSITORY, branch, head, target, author: "ann" };
                 fake.open_pull(REPOSITORY, &of)
             }
             Self::Bitbucket(fake) => {

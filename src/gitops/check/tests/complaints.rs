@@ -324,7 +324,8 @@ fn expressions_name_what_exists_upstream() {
         chain(json!({"when": true})),
     ];
     let one = |stages: Value| {
-        let text = stages[1].get("when").or_else(|| stages[1].get("files")).unwrap_or_else(|| &stages[1]["env"]["X"]).clone();
+        let text =
+            stages[1].get("when").or_else(|| stages[1].get("files")).unwrap_or_else(|| &stages[1]["env"]["X"]).clone();
         format!("{text}\n  {}", said(&check_stages(stages)).replace('\n', "\n  "))
     };
     insta::assert_snapshot!(wrong.map(one).join("\n"), @r#"
