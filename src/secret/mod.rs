@@ -1,8 +1,8 @@
 //! Secrets of pipelines: from a name to a value, at the moment of use, and out of everything that is kept.
 //!
 //! A file names a secret as `${ secret("name") }`. Journal, context, API, pages and database only ever hold the
-//! reference that expressions leave in its place ([`SecretUse`]); [`Secrets::reveal`] puts the values in, for whoever
-//! is about to use them, and hands out the [`Masker`] for what comes back.
+//! reference that expressions leave in its place ([`crate::model::SecretUse`]); [`Secrets::reveal`] puts the values in,
+//! for whoever is about to use them, and hands out the [`Masker`] for what comes back.
 //!
 //! - **Who may use what** is decided by the operator's rules ([`crate::config::SecretRules`]), from the execution's
 //!   repository, application and branch, at every single use.

@@ -1,4 +1,4 @@
-//! What Longboat tells its operator: one event a line on standard error, as text or JSON; and figures ([`metrics`]).
+//! What Longboat tells its operator: one event a line on standard error, as text or JSON; and figures ([`metrics()`]).
 
 mod metrics;
 #[cfg(feature = "otlp")]

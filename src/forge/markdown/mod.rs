@@ -1,6 +1,6 @@
 //! Comments in the Markdown that forges take.
 //!
-//! [`write`] is the only way from a [`Comment`] to text: foreign text in it can't become markup, a mention or a link
+//! [`write()`] is the only way from a [`Comment`] to text: foreign text in it can't become markup, a mention or a link
 //! (`inline`), and the result is never longer than the forge takes: first code and tables are shortened (`block`),
 //! then whole blocks are left out from the end, and the text says how many.
 
