@@ -118,7 +118,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::BadCursor { .. } => Self::bad_request(error.to_string()),
             StoreError::Closed => Self::unavailable("Longboat is stopping"),
-            StoreError::Disconnected { .. } | StoreError::Uncertain { .. } => Self::unavailable(error.to_string()),
+            error if error.is_outage() => Self::unavailable(error.to_string()),
             StoreError::TooLarge { .. } => Self::unprocessable("too-large", error.to_string()),
             other => Self::internal(other),
         }

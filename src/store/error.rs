@@ -132,6 +132,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database can't be reached for now: the same may go well in a moment.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Disconnected { .. } | Self::Uncertain { .. } => true,
+            Self::Database(error) => matches!(**error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)),
+            _ => false,
+        }
+    }
+
     /// A value in the database that can't be read.
     pub(super) fn corrupt(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Corrupt { what: what.into(), reason: reason.to_string() }

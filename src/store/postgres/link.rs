@@ -156,6 +156,11 @@ impl Link {
         if pause == PAUSES.1 {
             tracing::warn!(%error, "still no connection to the database");
         }
+        // Whoever wants to write learns that it can be tried again, whatever keeps the server away.
+        let error = match error {
+            error @ StoreError::Disconnected { .. } => error,
+            other => StoreError::Disconnected { reason: other.to_string() },
+        };
         let longer = (pause * 2).min(PAUSES.1);
         self.state = State::Down { next: Instant::now() + pause, pause: longer, error: error.clone() };
         Err(error)

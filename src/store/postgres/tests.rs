@@ -124,6 +124,10 @@ async fn a_server_that_is_away_fails_writes_with_words_and_is_found_again() {
         let error = note(&store, "away").await.expect_err("nobody is there");
         assert!(matches!(error, StoreError::Disconnected { .. }), "{error}");
         assert!(error.to_string().contains("connects again by itself"), "{error}");
+        // Neither is anybody there for the next one, which finds no connection at all.
+        let error = note(&store, "still away").await.expect_err("nobody is there");
+        assert!(matches!(error, StoreError::Disconnected { .. }), "{error}");
+        assert!(error.is_outage());
         proxy.set(Weather::Fair);
         let back = async {
             while note(&store, "back").await.is_err() {

@@ -1,7 +1,11 @@
-//! Everything that a server keeps, moved to another database and back: `longboat admin export` and `import`.
+//! Everything that a server keeps, moved to another database: `longboat admin export` and `import`.
+
+use std::process::Output;
 
 use super::world::World;
 use crate::cli::{longboat, stderr, stdout};
+use crate::support::postgres::with_database;
+use crate::support::server::Server;
 
 const FILE: &str = "\
 application: shop
@@ -11,8 +15,8 @@ pipelines:
     stages: [{id: build, type: script, command: echo built}]
 ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_goes_on_with_another_database() {
+/// A world whose server has run something, and its last commit.
+async fn used() -> (World, Server, String) {
     let world = World::new().await;
     let first = world.push(&[(".longboat/shop.yaml", FILE)], "First").await;
     let server = world.serve();
@@ -20,39 +24,58 @@ async fn a_server_goes_on_with_another_database() {
     let commit = world.push(&[("code", "1")], "Change").await;
     assert_eq!(world.webhook(&server, &first, &commit).await, 202);
     world.finished(&commit, "longboat/shop/deploy").await;
-    let before = server.get("/api/v1/executions").await;
-    let run = |args: &[&str]| {
-        let (folder, args) = (world.folder().to_owned(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
-        tokio::task::spawn_blocking(move || {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            longboat(&folder, &args)
-        })
-    };
+    (world, server, commit)
+}
 
-    // The configuration's secrets are not there, but the database can be named without them.
-    let text = std::fs::read_to_string(world.folder().join("longboat.yaml")).expect("the configuration");
-    let plain = "server: {stateDir: state}\n";
-    std::fs::write(world.folder().join("old.yaml"), plain).expect("written");
-    std::fs::write(world.folder().join("new.yaml"), "server: {stateDir: other}\n").expect("written");
-    let used = run(&["admin", "export", "--config", "old.yaml", "--to", "out.jsonl"]).await.expect("it ends");
-    assert_eq!(used.status.code(), Some(2), "{}", stdout(&used));
-    assert!(stderr(&used).contains("process"), "who has it is named: {}", stderr(&used));
+/// Runs `longboat admin` with a configuration that names a database and nothing else: the server's secrets are not
+/// there, and are not needed.
+async fn admin(world: &World, database: &str, args: &[&str]) -> Output {
+    let folder = world.folder().to_owned();
+    std::fs::write(folder.join("admin.yaml"), format!("database: {{url: '{database}'}}\n")).expect("written");
+    let mut all = vec!["admin".to_owned(), args[0].to_owned(), "--config".to_owned(), "admin.yaml".to_owned()];
+    all.extend(args[1..].iter().map(|arg| (*arg).to_owned()));
+    let run = move || longboat(&folder, &all.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(run).await.expect("it ends")
+}
+
+/// Moves everything from database to database, and shows each time that the server goes on.
+async fn goes_on_with(databases: &[&str]) {
+    let (world, mut server, mut commit) = used().await;
+    let mut old = "sqlite:state/longboat.db".to_owned();
+    for (number, new) in databases.iter().enumerate() {
+        let file = format!("out{number}.jsonl");
+        let used = admin(&world, &old, &["export", "--to", &file]).await;
+        assert_eq!(used.status.code(), Some(2), "{}", stdout(&used));
+        assert!(stderr(&used).contains("process"), "who has it is named: {}", stderr(&used));
+        let before = server.get("/api/v1/executions").await;
+        assert_eq!(before["items"].as_array().map(Vec::len), Some(number + 1), "{before:#}");
+        assert!(server.stop().success());
+
+        let out = admin(&world, &old, &["export", "--to", &file]).await;
+        assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+        let into = admin(&world, new, &["import", "--from", &file]).await;
+        assert_eq!(into.status.code(), Some(0), "{}", stderr(&into));
+        let again = admin(&world, new, &["import", "--from", &file]).await;
+        assert_eq!(again.status.code(), Some(2), "a database that isn't empty is refused: {}", stdout(&again));
+
+        world.keep_in(new);
+        server = world.serve();
+        assert_eq!(server.get("/api/v1/executions").await["items"], before["items"], "on {new}");
+        let next = world.push(&[("code", &format!("on {number}"))], "Another").await;
+        assert_eq!(world.webhook(&server, &commit, &next).await, 202);
+        let deploy = world.finished(&next, "longboat/shop/deploy").await;
+        assert_eq!(deploy.last().map(|status| status.state.as_str()), Some("success"), "{deploy:?}");
+        (commit, old) = (next, (*new).to_owned());
+    }
     assert!(server.stop().success());
+}
 
-    let out = run(&["admin", "export", "--config", "old.yaml", "--to", "out.jsonl"]).await.expect("it ends");
-    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
-    std::fs::create_dir_all(world.folder().join("other")).expect("a folder");
-    let into = run(&["admin", "import", "--config", "new.yaml", "--from", "out.jsonl"]).await.expect("it ends");
-    assert_eq!(into.status.code(), Some(0), "{}", stderr(&into));
-    let again = run(&["admin", "import", "--config", "new.yaml", "--from", "out.jsonl"]).await.expect("it ends");
-    assert_eq!(again.status.code(), Some(2), "a database that isn't empty is refused: {}", stdout(&again));
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_goes_on_with_another_database() {
+    goes_on_with(&["sqlite:other.db"]).await;
+}
 
-    std::fs::write(world.folder().join("longboat.yaml"), text.replace("stateDir: state", "stateDir: other"))
-        .expect("written");
-    let server = world.serve();
-    assert_eq!(server.get("/api/v1/executions").await["items"], before["items"]);
-    let next = world.push(&[("code", "2")], "Another").await;
-    assert_eq!(world.webhook(&server, &commit, &next).await, 202);
-    world.finished(&next, "longboat/shop/deploy").await;
-    assert!(server.stop().success());
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_moves_to_postgresql_and_back() {
+    with_database(|url| async move { goes_on_with(&[&url, "sqlite:back.db"]).await }).await;
 }

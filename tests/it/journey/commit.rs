@@ -17,9 +17,15 @@ pipelines:
         command: test \"$ANSWER\" = 42
 ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_push_shows_pending_and_then_success() {
-    let world = World::new().await;
+on_both_databases! {
+    a_push_shows_pending_and_then_success,
+    a_broken_file_shows_failure_with_file_and_line_and_the_good_revision_stays,
+    without_webhooks_polling_finds_the_push,
+    a_judgment_is_given_through_the_api_and_a_manual_start_checks_its_parameters,
+    a_second_server_on_the_same_state_is_refused,
+}
+
+async fn a_push_shows_pending_and_then_success(world: World) {
     let first = world.push(&[(".longboat/shop.yaml", GOOD)], "First").await;
     let server = world.serve();
     world.settled(&first, "longboat/validate").await;
@@ -66,9 +72,7 @@ async fn a_push_shows_pending_and_then_success() {
     assert!(server.stop().success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broken_file_shows_failure_with_file_and_line_and_the_good_revision_stays() {
-    let world = World::new().await;
+async fn a_broken_file_shows_failure_with_file_and_line_and_the_good_revision_stays(world: World) {
     let first = world.push(&[(".longboat/shop.yaml", GOOD)], "First").await;
     let server = world.serve();
     world.settled(&first, "longboat/validate").await;
@@ -89,9 +93,7 @@ async fn a_broken_file_shows_failure_with_file_and_line_and_the_good_revision_st
     assert!(pipelines.to_string().contains(first.as_str()), "the last good revision stays: {pipelines:#}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_webhooks_polling_finds_the_push() {
-    let world = World::new().await;
+async fn without_webhooks_polling_finds_the_push(world: World) {
     let first = world.push(&[(".longboat/shop.yaml", GOOD)], "First").await;
     let server = world.serve();
     world.settled(&first, "longboat/validate").await;
@@ -101,9 +103,7 @@ async fn without_webhooks_polling_finds_the_push() {
     drop(server);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_judgment_is_given_through_the_api_and_a_manual_start_checks_its_parameters() {
-    let world = World::new().await;
+async fn a_judgment_is_given_through_the_api_and_a_manual_start_checks_its_parameters(world: World) {
     let file = "\
 application: shop
 pipelines:
@@ -148,9 +148,7 @@ pipelines:
     assert!(log.status().is_success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_server_on_the_same_state_is_refused() {
-    let world = World::new().await;
+async fn a_second_server_on_the_same_state_is_refused(world: World) {
     world.push(&[(".longboat/shop.yaml", GOOD)], "First").await;
     let server = world.serve();
     let output = world.serve_and_fail();

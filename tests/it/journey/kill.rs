@@ -40,9 +40,9 @@ command: |
   echo "stage=$LONGBOAT_STAGE" >> "$LONGBOAT_OUTPUT"
 "#;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_kills_lose_nothing_and_repeat_nothing() {
-    let world = World::new().await;
+on_both_databases!(fifty_kills_lose_nothing_and_repeat_nothing);
+
+async fn fifty_kills_lose_nothing_and_repeat_nothing(world: World) {
     let marks = world.folder().join("marks");
     std::fs::create_dir(&marks).expect("a folder");
     let marks_text = marks.to_str().expect("UTF-8");

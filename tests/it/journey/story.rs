@@ -12,6 +12,7 @@ use longboat::clock::Clock;
 use crate::support::fake_bitbucket::{self, FakeBitbucket, Kind};
 use crate::support::fake_github::{self, FakeGitHub, Posted};
 use crate::support::git_http::GitHttp;
+use crate::support::postgres::with_database;
 use crate::support::repo::git_in;
 use crate::support::server::{Server, write_config};
 use crate::support::wait::eventually_async;
@@ -197,7 +198,7 @@ struct Story {
 }
 
 impl Story {
-    async fn begin(fake: Fake) -> Self {
+    async fn begin(fake: Fake, database: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let bare = folder.path().join("served/acme/shop.git");
         std::fs::create_dir_all(&bare).expect("a folder");
@@ -210,9 +211,10 @@ impl Story {
             "server: {{listen: '127.0.0.1:0', publicUrl: 'https://cd.example.com', stateDir: state}}\n\
              forges:\n  forge: {{{}, token: {{env: TEST_TOKEN}}, webhookSecret: {{env: TEST_SECRET}}}}\n\
              repositories:\n  - {{name: {REPOSITORY}, forge: forge, url: '{}', branches: [main], poll: 1h}}\n\
-             secrets: {{shop: {{env: SHOP_TOKEN, repositories: [{REPOSITORY}]}}}}\n",
+             secrets: {{shop: {{env: SHOP_TOKEN, repositories: [{REPOSITORY}]}}}}\n{}",
             fake.config(),
             git.url("acme/shop.git"),
+            database.map(|url| format!("database: {{url: '{url}'}}\n")).unwrap_or_default(),
         );
         let config = write_config(folder.path(), &config);
         Self { folder, fake, _git: git, config, told: String::new(), names: Vec::new() }
@@ -297,8 +299,8 @@ fn indent(text: &str) -> String {
     text.lines().map(|line| format!("    {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-async fn tell(fake: Fake) -> String {
-    let mut story = Story::begin(fake).await;
+async fn tell(fake: Fake, database: Option<&str>) -> String {
+    let mut story = Story::begin(fake, database).await;
     let first = story.push("main", BEFORE, "first");
     let environment = [("TEST_TOKEN", story.fake.token()), ("TEST_SECRET", HOOK), ("SHOP_TOKEN", TOKEN_OF_THE_SHOP)];
     let server = Server::start(&story.config, &environment);
@@ -352,17 +354,27 @@ fn check(name: &str, told: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_github() {
     let fake = FakeGitHub::start(Clock::system()).await;
-    check("story_on_github", &tell(Fake::GitHub(fake)).await);
+    check("story_on_github", &tell(Fake::GitHub(fake), None).await);
+}
+
+/// The same words, whatever the server keeps them in.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_github_with_postgres() {
+    with_database(|url| async move {
+        let fake = FakeGitHub::start(Clock::system()).await;
+        check("story_on_github", &tell(Fake::GitHub(fake), Some(&url)).await);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_bitbucket_cloud() {
     let fake = FakeBitbucket::start(Kind::Cloud, Clock::system()).await;
-    check("story_on_bitbucket_cloud", &tell(Fake::Bitbucket(fake)).await);
+    check("story_on_bitbucket_cloud", &tell(Fake::Bitbucket(fake), None).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_bitbucket_data_center() {
     let fake = FakeBitbucket::start(Kind::DataCenter, Clock::system()).await;
-    check("story_on_bitbucket_data_center", &tell(Fake::Bitbucket(fake)).await);
+    check("story_on_bitbucket_data_center", &tell(Fake::Bitbucket(fake), None).await);
 }

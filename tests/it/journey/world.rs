@@ -29,6 +29,8 @@ pub struct World {
     pub github: FakeGitHub,
     git: GitHttp,
     config: PathBuf,
+    /// The configuration without its database.
+    text: String,
 }
 
 impl World {
@@ -57,8 +59,20 @@ impl World {
             api = github.url(),
             url = served.url("acme/shop.git"),
         );
-        let config = write_config(folder.path(), &config);
-        Self { folder, github, git: served, config }
+        let path = write_config(folder.path(), &config);
+        Self { folder, github, git: served, config: path, text: config }
+    }
+
+    /// A world with an empty repository, whose server keeps everything in the database that the URL names.
+    pub async fn kept_in(database: &str) -> Self {
+        let world = Self::new().await;
+        world.keep_in(database);
+        world
+    }
+
+    /// From the next start on, the server keeps everything in another database.
+    pub fn keep_in(&self, database: &str) {
+        write_config(self.folder(), &format!("{}database: {{url: '{database}'}}\n", self.text));
     }
 
     /// The folder of everything.
@@ -101,6 +115,13 @@ impl World {
     /// Starts the server.
     pub fn serve(&self) -> Server {
         self.serve_with(&[])
+    }
+
+    /// Starts a server with another configuration, of which this world's is the model.
+    pub fn serve_otherwise(&self, name: &str, change: impl FnOnce(String) -> String) -> Server {
+        let path = self.folder().join(name);
+        std::fs::write(&path, change(self.text.clone())).expect("the configuration is written");
+        Server::start(&path, &[("TEST_TOKEN", TOKEN), ("TEST_SECRET", SECRET)])
     }
 
     /// Starts the server with more in its environment.

@@ -3,6 +3,7 @@
 pub mod fake_bitbucket;
 pub mod fake_github;
 pub mod git_http;
+pub mod postgres;
 pub mod repo;
 pub mod server;
 pub mod wait;

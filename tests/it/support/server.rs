@@ -14,6 +14,8 @@ pub struct Server {
     /// Its address, like `http://127.0.0.1:41234`.
     pub url: String,
     log: Arc<Mutex<String>>,
+    /// Reads standard error into `log`, to its end.
+    lines: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -30,7 +32,7 @@ impl Server {
             .expect("the binary starts");
         let log = Arc::new(Mutex::new(String::new()));
         let errors = child.stderr.take().expect("stderr is piped");
-        std::thread::spawn({
+        let lines = std::thread::spawn({
             let log = Arc::clone(&log);
             move || {
                 for line in BufReader::new(errors).lines().map_while(Result::ok) {
@@ -53,7 +55,7 @@ impl Server {
             let mut rest = Vec::new();
             drop(out.read_to_end(&mut rest));
         });
-        Self { child, url, log }
+        Self { child, url, log, lines: Some(lines) }
     }
 
     /// What it has written to standard error.
@@ -76,6 +78,16 @@ impl Server {
     pub fn stop(mut self) -> ExitStatus {
         signal(self.child.id(), "TERM");
         eventually(Duration::from_secs(30), "the server stops", || self.child.try_wait().expect("a child's state"))
+    }
+
+    /// Waits until it has ended by itself: its exit code, and all that it wrote to standard error.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let status = eventually(Duration::from_secs(60), "the server ends by itself", || {
+            self.child.try_wait().expect("a child's state")
+        });
+        let lines = self.lines.take().expect("it is read once");
+        lines.join().expect("standard error can be read");
+        (status.code(), self.log())
     }
 
     /// GETs a text.
