@@ -11,14 +11,17 @@
 //! of one expression (`x ~ x`, `|replace`) can make a text as large as memory, because the engine has no bound for it.
 //! Files of strangers are therefore to be rendered in a process of their own, with a limit on memory and time.
 
+mod arguments;
 mod budget;
 mod call;
+mod data;
 mod engine;
 mod expression;
 mod fault;
 mod file;
 mod frame;
 mod head;
+mod header;
 mod module;
 mod origin;
 mod prepass;

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use rust_embed::RustEmbed;
 
-use super::budget::Budget;
 use super::fault::Fault;
 use super::file::File;
+use super::header::{Header, split};
 use super::template::Template;
-use super::yaml;
-use super::yaml::{Input, Places};
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::gitops::{Limits, Node, NodeValue, Origin};
+use crate::gitops::Limits;
 
 /// The modules that ship inside the program.
 #[derive(RustEmbed)]
@@ -56,28 +54,6 @@ pub(super) struct Module {
     pub(super) header: Option<Header>,
     /// Its body.
     pub(super) template: Arc<Template>,
-}
-
-/// A module's header.
-#[derive(Debug)]
-pub(super) struct Header {
-    /// The parameters, in the author's order.
-    pub(super) parameters: Vec<Parameter>,
-}
-
-/// A parameter of a module.
-#[derive(Debug)]
-pub(super) struct Parameter {
-    /// Its name.
-    pub(super) name: Arc<str>,
-    /// Whether a call must give it, if it has no default.
-    pub(super) required: bool,
-    /// What it is if a call doesn't give it.
-    pub(super) default: Option<Arc<Node>>,
-    /// For people.
-    pub(super) description: Option<String>,
-    /// Where it is declared.
-    pub(super) origin: Origin,
 }
 
 /// Looks a name up. `files` are the repository's files below [`FOLDER`].
@@ -187,138 +163,11 @@ pub(super) fn load(found: &Found, bytes: Vec<u8>, limits: &Limits) -> Result<Mod
                         .hint("put a line `---` behind the header, and the body behind that"),
                 ]
             })?;
-            (Some(read_header(&file, parts.header, limits)?), body)
+            (Some(Header::read(&file, parts.header, limits)?), body)
         }
     };
     let template = Arc::new(Template::new(file, body, &[])?);
     Ok(Module { name: found.name.clone(), file: found.file.clone(), home: found.home, header, template })
-}
-
-/// Where the parts of a module's file are.
-struct Parts {
-    header: std::ops::Range<usize>,
-    body: Option<usize>,
-}
-
-/// Finds the header: a first document whose first key is `module`, up to a line `---`.
-fn split(text: &str) -> Option<Parts> {
-    let mut at = 0;
-    let mut start = None;
-    for line in text.split_inclusive('\n') {
-        let content = line.trim_end();
-        let separator = content == "---" || content.starts_with("--- ");
-        match start {
-            None if content.is_empty() || content.starts_with('#') || content == "---" => {}
-            None if content.split(':').next().is_some_and(is_module_key) => start = Some(at),
-            None => return None,
-            Some(header) if separator => {
-                return Some(Parts {
-                    header: header..at,
-                    body: Some(at + if content == "---" { line.len() } else { 4 }),
-                });
-            }
-            Some(_) => {}
-        }
-        at += line.len();
-    }
-    start.map(|header| Parts { header: header..text.len(), body: None })
-}
-
-fn is_module_key(text: &str) -> bool {
-    matches!(text.trim_start_matches('{').trim().trim_matches(['"', '\'']), "module")
-}
-
-const HEADER_KEYS: [&str; 3] = ["description", "yields", "parameters"];
-const PARAMETER_KEYS: [&str; 9] =
-    ["type", "required", "default", "description", "pattern", "min", "max", "options", "deprecated"];
-
-fn read_header(file: &Arc<File>, range: std::ops::Range<usize>, limits: &Limits) -> Result<Header, Vec<Diagnostic>> {
-    let root = read_data(file, range, limits)?;
-    let mut findings = Vec::new();
-    let mut refuse = |origin: &Origin, message: String, hint: Option<String>| {
-        let mut finding = Diagnostic::error(Code::ModuleHeader, message);
-        finding.hint = hint;
-        findings.push(origin.locate(finding));
-    };
-    let known = |key: &str, keys: &[&'static str]| {
-        nearest(key, keys.iter().copied()).map(|near| format!("did you mean `{near}`?"))
-    };
-    for (key, _) in root.as_map().unwrap_or_default() {
-        if &*key.name != "module" {
-            let hint = "the header holds `module` alone; the body stands behind the line `---`";
-            refuse(&key.origin, format!("`{}` can't stand in a module's header", key.name), Some(hint.to_owned()));
-        }
-    }
-    let mut parameters = Vec::new();
-    let module = root.get("module");
-    for (key, node) in module.and_then(Node::as_map).unwrap_or_default() {
-        match (&*key.name, &node.value) {
-            ("description" | "yields", NodeValue::String(_)) | ("parameters", NodeValue::Null) => {}
-            ("parameters", NodeValue::Map(declared)) => {
-                for (key, node) in declared {
-                    for (field, _) in node.as_map().unwrap_or_default() {
-                        if !PARAMETER_KEYS.contains(&&*field.name) {
-                            let message = format!("a parameter has no `{}`", field.name);
-                            refuse(&field.origin, message, known(&field.name, &PARAMETER_KEYS));
-                        }
-                    }
-                    if node.as_map().is_none() && !node.is_null() {
-                        let message = format!("the parameter `{}` is {}, not a mapping", key.name, node.kind());
-                        let hint = format!("write `{}: {{type: string}}`", key.name);
-                        refuse(&node.origin, message, Some(hint));
-                    }
-                    parameters.push(parameter(key.name.clone(), &key.origin, node));
-                }
-            }
-            (name, _) if HEADER_KEYS.contains(&name) => {
-                let wanted = if name == "parameters" { "a mapping of parameters" } else { "text" };
-                refuse(&node.origin, format!("`{name}` is {}; it should be {wanted}", node.kind()), None);
-            }
-            (name, _) => {
-                refuse(&key.origin, format!("a module's header has no `{name}`"), known(name, &HEADER_KEYS));
-            }
-        }
-    }
-    if let Some(node) = module.filter(|node| node.as_map().is_none() && !node.is_null()) {
-        refuse(&node.origin, format!("`module` is {}; it should be a mapping", node.kind()), None);
-    }
-    if findings.is_empty() { Ok(Header { parameters }) } else { Err(findings) }
-}
-
-fn parameter(name: Arc<str>, origin: &Origin, node: &Arc<Node>) -> Parameter {
-    let field = |key: &str| node.entry(key).map(|(_, node)| node.clone());
-    Parameter {
-        name,
-        required: matches!(field("required").map(|node| node.value.clone()), Some(NodeValue::Bool(true))),
-        default: field("default"),
-        description: field("description").and_then(|node| node.as_str().map(str::to_owned)),
-        origin: origin.clone(),
-    }
-}
-
-/// Reads a stretch of a file that is data: no templates, no modules.
-pub(super) fn read_data(
-    file: &Arc<File>,
-    range: std::ops::Range<usize>,
-    limits: &Limits,
-) -> Result<Arc<Node>, Vec<Diagnostic>> {
-    let template = Template::plain(file.clone(), range.start);
-    let budget = Budget::new(limits);
-    let input = Input {
-        text: &file.text[range.clone()],
-        file,
-        base: range.start,
-        places: Places::Plain,
-        template: &template,
-        frame: None,
-        origin: file.origin(0, 0),
-        budget: &budget,
-    };
-    let read = yaml::read(&input);
-    match read.root {
-        Some(root) if read.findings.is_empty() => Ok(root),
-        _ => Err(read.findings),
-    }
 }
 
 #[cfg(test)]
@@ -351,43 +200,5 @@ mod tests {
             assert!(fault.hint.as_deref().unwrap_or_default().contains(hint), "{name}: {fault:?}");
         }
         assert!(find("x", Home::BuiltIn, &[format!("{FOLDER}/x.yaml")]).is_err());
-    }
-
-    fn loaded(text: &str) -> Result<Module, Vec<Diagnostic>> {
-        let found = Found { name: "m".into(), file: "m.yaml".into(), home: Home::Repository };
-        load(&found, text.as_bytes().to_vec(), &Limits::default())
-    }
-
-    #[test]
-    fn headers_are_split_off_and_read() {
-        let text = "# about\nmodule:\n  yields: stage\n  parameters:\n    image: {type: string, required: true}\n    n: {default: 2}\n---\ntype: {{ image }}\n";
-        let module = loaded(text).expect("good");
-        let header = module.header.expect("has a header");
-        assert_eq!(header.parameters.len(), 2);
-        assert!(header.parameters[0].required);
-        assert_eq!(header.parameters[1].default.as_ref().map(|node| node.to_json()), Some(2.into()));
-        assert_eq!(module.template.base, text.find("type: {{").expect("body"));
-        assert!(loaded("type: wait\nmodule: x\n").expect("good").header.is_none());
-        assert!(loaded("{\"module\": {}}\n---\n{}").expect("good").header.is_some());
-    }
-
-    #[test]
-    fn a_wrong_header_says_where() {
-        for (text, line, message) in [
-            ("module: {}\n", 1, "not followed by a body"),
-            ("module: {parametres: {}}\n---\n", 1, "no `parametres`"),
-            ("module:\n  parameters:\n    a: {requird: true}\n---\n", 3, "no `requird`"),
-            ("module:\n  parameters: [a]\n---\n", 2, "a mapping of parameters"),
-            ("module: text\n---\n", 1, "should be a mapping"),
-            ("module: {}\nother: 1\n---\n", 2, "`other` can't stand"),
-            ("module: {\n---\n", 1, "YAML"),
-        ] {
-            let findings = loaded(text).expect_err(text);
-            let finding = &findings[0];
-            assert!(finding.message.contains(message), "{text}: {finding}");
-            if message != "YAML" {
-                assert_eq!(finding.place.as_ref().map(|place| place.line), Some(line), "{text}");
-            }
-        }
     }
 }

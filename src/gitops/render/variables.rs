@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
+use super::data::read_data;
 use super::file::File;
 use super::head::Head;
-use super::module::{ENDINGS, read_data};
+use super::module::ENDINGS;
 use super::session::{Session, lock};
 use super::value::from_json;
 use crate::diagnostic::{Code, Diagnostic, Place};
