@@ -11,11 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::gitops::{Limits, Node};
 
 /// Reads a stretch of a file that is data: no templates, no modules.
-pub(super) fn read_data(
-    file: &Arc<File>,
-    range: Range<usize>,
-    limits: &Limits,
-) -> Result<Arc<Node>, Vec<Diagnostic>> {
+pub(super) fn read_data(file: &Arc<File>, range: Range<usize>, limits: &Limits) -> Result<Arc<Node>, Vec<Diagnostic>> {
     let template = Template::plain(file.clone(), range.start);
     let budget = Budget::new(limits);
     let input = Input {
