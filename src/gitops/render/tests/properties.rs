@@ -13,7 +13,7 @@ use crate::gitops::render::scan::Scan;
 use crate::gitops::render::session::{Session, connect};
 use crate::gitops::render::template::Template;
 use crate::gitops::render::variables::Variables;
-use crate::gitops::render::{module, scalar};
+use crate::gitops::render::{data, scalar};
 use crate::gitops::{NodeValue, to_yaml};
 
 /// Texts that mean something to YAML, to templates, or to nobody.
@@ -115,7 +115,7 @@ proptest! {
         let file = Arc::new(File::new("x", text.clone().into_bytes(), &Limits::default()).map_err(|findings| {
             TestCaseError::fail(format!("{text}\n{findings:?}"))
         })?);
-        let read = module::read_data(&file, 0..file.text.len(), &Limits::default());
+        let read = data::read_data(&file, 0..file.text.len(), &Limits::default());
         let read = read.map_err(|findings| TestCaseError::fail(format!("{text}\n{findings:?}")))?;
         prop_assert_eq!(format!("{:?}", bare(&read)), format!("{:?}", bare(&node)), "{}", text);
     }
@@ -384,7 +384,7 @@ fn both(text: &str) -> Result<(String, String), TestCaseError> {
     let (files, limits, globals) = (MemorySource::default(), Limits::default(), Map::new());
     let session = Arc::new(Session::new(&request(&files, &repository, &limits, &globals), client));
     let template = Template::new(file.clone(), 0, &[]).map_err(|findings| fail(format!("{findings:?}")))?;
-    let nothing = module::read_data(&file, 0..0, &limits).expect("nothing");
+    let nothing = data::read_data(&file, 0..0, &limits).expect("nothing");
     let frame =
         Frame::of_file(Arc::new(Work::new(session.clone())), Arc::new(template), Variables::everywhere(nothing));
     let frame = Arc::new(frame);
