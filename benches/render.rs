@@ -80,8 +80,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let source = source();
     let repository = RepositoryName::parse("acme/services")?;
     let (limits, globals) = (Limits::default(), Map::new());
-    let request =
-        Request { source: &source, repository: &repository, branch: "main", globals: &globals, limits: &limits };
+    let request = Request {
+        source: &source,
+        repository: &repository,
+        branch: "main",
+        globals: &globals,
+        limits: &limits,
+        library: None,
+    };
     let catalog = stage::catalog();
 
     let rendered = render_all(&request);

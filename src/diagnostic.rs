@@ -82,6 +82,13 @@ codes! {
     ModuleLimit = "LB0204", "A file calls more modules, or nests them deeper, than Longboat handles";
     ModuleRepository = "LB0205", "A module repository is not configured";
     ModuleHeader = "LB0206", "A module's header is not valid";
+    ModuleRepositoryUnread = "LB0221", "A module repository can't be read";
+    ModuleReference = "LB0222", "A module repository has no such tag, branch, commit or version";
+    AmbiguousReference = "LB0223", "A reference names a tag and a branch of a module repository";
+    ModuleMoved = "LB0224", "A module is read at another commit than before";
+    MovedTag = "LB0225", "A tag of a module repository was moved";
+    ModuleNameTaken = "LB0226", "A folder of modules has the name of a module repository";
+    ModuleProposal = "LB0227", "A repository's settings propose a module repository that the server doesn't have";
     UnknownKey = "LB0301", "A key is not known here";
     WrongType = "LB0302", "A value has the wrong type";
     MissingKey = "LB0303", "A required key is missing";
@@ -198,6 +205,11 @@ impl Diagnostic {
     /// A warning without place or hint yet.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, message)
+    }
+
+    /// Something worth knowing, without place or hint yet.
+    pub fn info(code: Code, message: impl Into<String>) -> Self {
+        Self::new(Severity::Info, code, message)
     }
 
     fn new(severity: Severity, code: Code, message: impl Into<String>) -> Self {

@@ -92,6 +92,7 @@ impl<'a> Files<'a> {
             branch: self.branch,
             globals: &self.globals,
             limits: &self.limits,
+            library: None,
         }
     }
 

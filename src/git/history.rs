@@ -11,6 +11,8 @@ use crate::model::CommitSha;
 
 /// The most paths that [`Changed`] lists.
 const MAX_PATHS: usize = 20_000;
+/// The most commits that are looked through for those that begin with some digits.
+const MAX_WALK: usize = 500_000;
 /// The longest author or first line that is kept, in characters.
 const MAX_TEXT: usize = 500;
 
@@ -54,6 +56,40 @@ pub(super) fn info(repository: &Repository, dir: &Path, commit: &CommitSha) -> R
 fn text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.trim().chars().filter(|letter| !letter.is_control()).take(MAX_TEXT).collect()
+}
+
+/// The commits in the histories of `heads` whose ids begin with `digits`, two at most: more than one is as good as none.
+/// What a mirror has beside those histories, heads of pull requests above all, doesn't count.
+///
+/// # Errors
+/// If the mirror can't be read, or the histories are longer than half a million commits.
+pub fn commits_beginning_with<'a>(
+    dir: &Path,
+    digits: &str,
+    heads: impl IntoIterator<Item = &'a CommitSha>,
+) -> Result<Vec<CommitSha>, GitError> {
+    let repository = super::mirror::open(dir)?;
+    let failed = GitError::reading(dir);
+    let mut walk = repository.revwalk().map_err(&failed)?;
+    for head in heads {
+        if let Ok(id) = Oid::from_str(head.as_str()) {
+            walk.push(id).map_err(&failed)?;
+        }
+    }
+    let mut found = Vec::new();
+    for (number, id) in walk.enumerate() {
+        if number == MAX_WALK {
+            return Err(GitError::TooMany { what: "the history".to_owned(), max: MAX_WALK });
+        }
+        let id = id.map_err(&failed)?.to_string();
+        if id.starts_with(digits) {
+            found.extend(CommitSha::parse(&id));
+            if found.len() == 2 {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Whether `later` contains `earlier`; a commit contains itself.

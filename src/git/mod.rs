@@ -22,7 +22,7 @@ mod work_tree;
 
 pub use error::GitError;
 pub use head::Head;
-pub use history::{Changed, CommitInfo};
+pub use history::{Changed, CommitInfo, commits_beginning_with};
 pub use mirror::{GitOptions, Mirror};
 pub use network::RemoteHeads;
 pub use remote::{Credentials, Remote};

@@ -6,6 +6,7 @@
 
 mod check;
 mod commit;
+mod library;
 mod limits;
 mod node;
 mod render;
@@ -13,10 +14,17 @@ mod review;
 mod source;
 mod writer;
 
-pub use check::{Checked, CheckedApplication, SecretMention, check, check_rendered, summarize};
+pub use check::{Checked, CheckedApplication, FileUses, SecretMention, check, check_rendered, summarize};
+pub use library::{
+    Commits, Library, LibraryError, MemoryCommits, ModuleMirror, Pinned, Refs, Resolved, Shelf, ShelfState, Stock,
+    resolve,
+};
 pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position};
-pub use render::{Explanation, Rendered, RenderedFile, Request, built_in, explain, render_all, render_file};
+pub use render::{
+    Explanation, ProposedModules, Rendered, RenderedFile, Request, Settings, built_in, explain,
+    is_module_repository_name, module_folder, render_all, render_file, settings,
+};
 pub use review::{Comparison, Ownership, compare, foreign, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, check_path};
 pub use writer::{YamlError, to_yaml};

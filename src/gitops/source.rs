@@ -52,7 +52,7 @@ pub enum SourceError {
 
 /// The files of one commit or folder. Reading twice gives the same bytes, as far as the source can hold that.
 pub trait Source: Send + Sync {
-    /// All files below a folder, sorted by path; empty if there is no such folder.
+    /// All files below a folder, sorted by path; empty if there is no such folder. The empty path is the whole.
     ///
     /// # Errors
     /// If the folder can't be read or holds too many files.
@@ -101,6 +101,10 @@ impl MemorySource {
 
 impl Source for MemorySource {
     fn list(&self, dir: &str) -> Result<Vec<SourceFile>, SourceError> {
+        if dir.is_empty() {
+            let all = self.0.iter().map(|(path, bytes)| SourceFile { path: path.clone(), size: bytes.len() as u64 });
+            return Ok(all.collect());
+        }
         check_path(dir)?;
         let prefix = format!("{dir}/");
         let below = self.0.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
@@ -149,7 +153,7 @@ impl FolderSource {
             let entry = entry.map_err(|error| unreadable(dir, &error))?;
             // A name that isn't UTF-8 can't be written in a pipeline file either.
             let Ok(name) = entry.file_name().into_string() else { continue };
-            let path = format!("{dir}/{name}");
+            let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
             let meta = fs::symlink_metadata(entry.path()).map_err(|error| unreadable(&path, &error))?;
             if meta.is_dir() {
                 if depth < MAX_DEPTH {
@@ -169,7 +173,9 @@ impl FolderSource {
 impl Source for FolderSource {
     fn list(&self, dir: &str) -> Result<Vec<SourceFile>, SourceError> {
         let mut found = Vec::new();
-        if let Some((full, meta)) = self.resolve(dir)?
+        if dir.is_empty() {
+            self.walk("", &self.root, 0, &mut found)?;
+        } else if let Some((full, meta)) = self.resolve(dir)?
             && meta.is_dir()
         {
             self.walk(dir, &full, 0, &mut found)?;
@@ -220,6 +226,7 @@ mod tests {
     fn a_map_lists_what_is_below_a_folder() {
         let source = MemorySource::new([("a/x", "1"), ("a/b/y", "2"), ("ab", "3"), ("b", "4")]);
         assert_eq!(listed(&source, "a"), ["a/b/y", "a/x"]);
+        assert_eq!(listed(&source, ""), ["a/b/y", "a/x", "ab", "b"]);
         assert_eq!(source.read("ab").expect("read"), Some(b"3".to_vec()));
         assert_eq!(source.read("no").expect("read"), None);
         assert!(source.read("a/../b").is_err());
@@ -239,6 +246,7 @@ mod tests {
         let source = FolderSource::new(path("work"));
         assert_eq!(listed(&source, "a"), ["a/deep/y.yaml", "a/link.yaml", "a/x.yaml"]);
         assert_eq!(listed(&source, "nothing"), [""; 0]);
+        assert_eq!(listed(&source, ""), ["a/deep/y.yaml", "a/link.yaml", "a/x.yaml", "other", "out"]);
         assert_eq!(source.read("a/x.yaml").expect("read"), Some(b"x: 1".to_vec()));
         assert_eq!(source.read("a/no.yaml").expect("read"), None);
         assert_eq!(source.read("a/x.yaml/z").expect("read"), None);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApplicationName, CommitSha, PipelineName, RepositoryName};
+use super::{ApplicationName, CommitSha, Pins, PipelineName, RepositoryName};
 use crate::diagnostic::Diagnostic;
 
 /// A pull request as its forge has it.
@@ -100,6 +100,9 @@ pub struct Review {
     pub changes: Vec<PipelineChange>,
     /// How many would change, those that `changes` has no room for included.
     pub changed: u32,
+    /// What the references to module repositories meant.
+    #[serde(default, skip_serializing_if = "Pins::is_empty")]
+    pub pins: Pins,
     /// Why the head could not be looked at, in words; then nothing else here counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

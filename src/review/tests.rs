@@ -8,8 +8,9 @@ use crate::clock::Timestamp;
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::forge::{Capabilities, Markup, markdown};
 use crate::model::{
-    ApplicationName, Artifacts, Cause, ChangeKind, CommitSha, ExecutionId, ExecutionView, PipelineChange, PipelineName,
-    PullRequest, PullRequestState, RepositoryName, Review, ReviewFinding, StageId, StageSource, StageView, Status,
+    ApplicationName, Artifacts, Cause, ChangeKind, CommitSha, ExecutionId, ExecutionView, Pins, PipelineChange,
+    PipelineName, PullRequest, PullRequestState, RepositoryName, Review, ReviewFinding, StageId, StageSource,
+    StageView, Status,
 };
 
 const NOON: i64 = 1_700_000_000_000;
@@ -49,6 +50,7 @@ fn good() -> Review {
             change("nightly", ChangeKind::Added, &[]),
         ],
         changed: 3,
+        pins: Pins::default(),
         trouble: None,
     }
 }
@@ -87,6 +89,7 @@ fn bad() -> Review {
         warnings: 1,
         changes: Vec::new(),
         changed: 0,
+        pins: Pins::default(),
         ..good()
     }
 }

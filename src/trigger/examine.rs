@@ -55,6 +55,7 @@ fn read(
         branch,
         globals: &shared.options.globals,
         limits: &shared.options.limits,
+        library: None,
     };
     let started = Instant::now();
     let checked = check(&request, &shared.catalog, repository.spec.applications.as_deref());

@@ -105,6 +105,7 @@ pub(super) async fn branch(
         repository.note_published(branch, checked.files > 0);
     }
     if !occasion.is_silent() {
+        let modules = checked.module_names();
         let notice = Notice {
             repository: repository.name().clone(),
             branch: branch.to_owned(),
@@ -114,7 +115,7 @@ pub(super) async fn branch(
             author: info.author,
             validate,
             findings: checked.findings,
-            modules: checked.modules,
+            modules,
             executions: settled.executions,
         };
         let _nobody_listens = shared.notices.send(notice);

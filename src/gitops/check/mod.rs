@@ -28,7 +28,7 @@ pub(super) use summary::summary;
 
 use super::{Rendered, RenderedFile, Request, render_all};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{ApplicationName, Pipeline};
+use crate::model::{ApplicationName, FileUse, ModuleUse, Pins, Pipeline};
 use crate::schema::Catalog;
 
 /// What a commit's application files mean.
@@ -38,8 +38,10 @@ pub struct Checked {
     pub applications: Vec<CheckedApplication>,
     /// Everything that was found, warnings included, sorted by file and line.
     pub findings: Vec<Diagnostic>,
-    /// The modules that were used, by full name, sorted.
-    pub modules: Vec<String>,
+    /// What each application file used beside itself, in the order of the files.
+    pub uses: Vec<FileUses>,
+    /// What the references to module repositories meant.
+    pub pins: Pins,
     /// How many application files there are.
     pub files: usize,
     /// Files whose application can't be told. What they defined before stays as it is.
@@ -53,6 +55,23 @@ impl Checked {
     pub fn is_valid(&self) -> bool {
         !self.findings.iter().any(Diagnostic::is_error)
     }
+
+    /// The modules that were used, by full name, sorted, each once.
+    pub fn module_names(&self) -> Vec<String> {
+        let modules = self.uses.iter().flat_map(|uses| &uses.modules);
+        modules.map(|used| used.module.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// What an application file used beside itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileUses {
+    /// The application file.
+    pub file: String,
+    /// The modules.
+    pub modules: Vec<ModuleUse>,
+    /// Variable files, and what `file(...)` read.
+    pub files: Vec<FileUse>,
 }
 
 /// One application of a commit.
@@ -68,6 +87,8 @@ pub struct CheckedApplication {
     pub pipelines: Vec<Pipeline>,
     /// Whether all of its files are right, so that it can be published.
     pub valid: bool,
+    /// What the references of its files to module repositories meant.
+    pub pins: Pins,
 }
 
 /// Renders and checks a whole commit. `ownership` are the applications that the repository may define; none
@@ -79,14 +100,14 @@ pub fn check(request: &Request<'_>, catalog: &Catalog, ownership: Option<&[Appli
 /// Checks what was rendered.
 pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&[ApplicationName]>) -> Checked {
     let mut checked = Checked { files: rendered.files.len(), findings: rendered.findings, ..Checked::default() };
-    let mut modules = BTreeSet::new();
     let mut applications: BTreeMap<ApplicationName, CheckedApplication> = BTreeMap::new();
     for file in rendered.files {
-        modules.extend(file.modules.iter().cloned());
         let outcome = application::read(&file, catalog, ownership);
         let valid = !file.findings.iter().chain(&outcome.findings).any(Diagnostic::is_error);
         checked.secrets.extend(outcome.secrets);
-        let RenderedFile { path, findings, .. } = file;
+        let RenderedFile { path, findings, modules, files, pins, .. } = file;
+        checked.pins.extend(&pins);
+        checked.uses.push(FileUses { file: path.clone(), modules, files });
         checked.findings.extend(findings);
         checked.findings.extend(outcome.findings);
         let Some(name) = outcome.application else {
@@ -99,7 +120,9 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
             files: Vec::new(),
             pipelines: Vec::new(),
             valid: true,
+            pins: Pins::default(),
         });
+        application.pins.extend(&pins);
         application.valid &= valid;
         application.files.push(path);
         application.pipelines.extend(outcome.pipelines);
@@ -110,7 +133,6 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
         checked.findings.extend(twice);
     }
     checked.applications = applications.into_values().collect();
-    checked.modules = modules.into_iter().collect();
     checked.findings = in_order(checked.findings);
     checked
 }

@@ -8,11 +8,13 @@ use minijinja::{Error, ErrorKind, State};
 use super::arguments::check_arguments;
 use super::fault::{Fault, Stopped};
 use super::frame::{Argument, Frame};
+use super::lookup::Home;
 use super::value::{check_text, to_value};
 use super::yaml::{Input, Places};
 use super::{engine, fault, origin, reserved, yaml};
-use crate::diagnostic::{ChainLink, Code, Diagnostic};
+use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::gitops::{Node, Origin, Position};
+use crate::model::{CommitSha, Pin};
 
 /// What stands in for the result of a module that failed. Everything it is asked for is itself, so that one error
 /// doesn't lead to others; the document is not used.
@@ -89,12 +91,21 @@ pub(super) fn invoke(
         frame.report(finding);
         frame.work.failed().map(|()| None)
     };
-    let found = match frame.work.session.find_module(name, frame.home) {
+    let found = match frame.work.session.find_module(name, &frame.home) {
         Ok(found) => found,
         Err(fault) => return refuse(site.locate(fault.finding())),
     };
-    frame.work.uses(&found.name);
     let place = site.place();
+    // The application file's own call: that is the line which its author can change.
+    frame.work.uses(&found, || match frame.chain.first() {
+        Some(first) => Place::point(&*first.file, first.line, first.column),
+        None => place.clone(),
+    });
+    if let Home::Library(opened) = &found.home
+        && let Some(branch) = &opened.pinned.also_branch
+    {
+        frame.report(site.locate(ambiguous(&opened.pinned.pin, branch)));
+    }
     let link = ChainLink { file: place.file, line: place.line, column: place.column, module: found.name.clone() };
     let limits = frame.work.budget.limits();
     if frame.chain.iter().any(|link| link.module == found.name) {
@@ -123,7 +134,7 @@ pub(super) fn invoke(
     let inner = Arc::new(frame.of_call(&module, link, arguments, position));
     let result = match &inner.template.marked {
         None => run(&inner, None)?,
-        Some(_) => match frame.work.session.template(&module.file) {
+        Some(_) => match frame.work.session.template(&module.key) {
             Ok(compiled) => run(&inner, Some(&compiled))?,
             Err(error) => {
                 inner.work.report(fault::syntax(&inner.template, &error, None).chain(inner.chain.to_vec()));
@@ -135,6 +146,17 @@ pub(super) fn invoke(
         frame.work.failed()?;
     }
     Ok(result)
+}
+
+/// That a reference names two things.
+fn ambiguous(pin: &Pin, branch: &CommitSha) -> Diagnostic {
+    let (name, repository) = (pin.tag().unwrap_or_default(), &pin.repository);
+    let message = format!(
+        "`{name}` is a tag and a branch of the module repository `{repository}`; the tag ({}) is taken",
+        pin.commit.short()
+    );
+    let hint = format!("rename one of them; the branch is at {}", branch.short());
+    Diagnostic::warning(Code::AmbiguousReference, message).hint(hint)
 }
 
 /// A chain of names for a message; a long one without its middle.
@@ -208,7 +230,8 @@ pub(super) fn file(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, E
     let Some(path) = engine::defined(state, path)?.to_str() else {
         return Err(Fault::new(Code::UnreadablePath, "the path of `file` has to be text").into());
     };
-    let text = frame.work.session.file_text(&path)?;
+    let text = frame.work.session.file_text(&path, &frame.home)?;
+    frame.work.reads(&path, &frame.home);
     check_text(&text)?;
     if let Err(fault) = frame.work.budget.output(text.len()) {
         frame.work.stop();

@@ -1,6 +1,6 @@
 //! What a template sees while it is rendered, and what it is rendered for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,20 +8,33 @@ use minijinja::value::{Object, ObjectRepr, Value};
 
 use super::budget::Budget;
 use super::fault::{Fault, Stopped};
-use super::module::{Home, Module};
+use super::lookup::{Found, Home};
+use super::module::Module;
 use super::prepass::VARS;
 use super::session::{Session, lock};
 use super::template::Template;
 use super::value::to_value;
 use super::variables::Variables;
-use crate::diagnostic::{ChainLink, Diagnostic};
+use crate::diagnostic::{ChainLink, Diagnostic, Place};
 use crate::gitops::{Node, Origin, Position};
+use crate::model::{FileUse, ModuleUse, Pins};
 
 /// The name under which a template's functions find the frame. No template can write it.
 pub(super) const FRAME: &str = "\u{1}frame";
 
 /// The most modules of a file that may fail before the file is given up: each may have used a full tank of fuel.
 const MAX_FAILURES: usize = 20;
+
+/// What an application file used beside itself.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    /// The modules, by what tells them apart in this render.
+    pub(super) modules: BTreeMap<String, ModuleUse>,
+    /// Variable files, and what `file(...)` read.
+    pub(super) files: BTreeSet<FileUse>,
+    /// The commits of the module repositories.
+    pub(super) pins: Pins,
+}
 
 /// The render of one application file.
 #[derive(Debug)]
@@ -31,7 +44,7 @@ pub(super) struct Work {
     /// What the file may use.
     pub(super) budget: Budget,
     findings: Mutex<Vec<Diagnostic>>,
-    modules: Mutex<BTreeSet<String>>,
+    uses: Mutex<Uses>,
     failures: AtomicUsize,
     stopped: AtomicBool,
 }
@@ -44,7 +57,7 @@ impl Work {
             session,
             budget,
             findings: Mutex::default(),
-            modules: Mutex::default(),
+            uses: Mutex::default(),
             failures: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         }
@@ -83,20 +96,41 @@ impl Work {
         self.failures.load(Ordering::Relaxed) > 0 || self.check().is_err()
     }
 
-    /// Notes that a module is used.
-    pub(super) fn uses(&self, module: &str) {
-        let mut modules = lock(&self.modules);
-        if !modules.contains(module) {
-            modules.insert(module.to_owned());
+    /// Notes that a module is used, by a call in the application file.
+    pub(super) fn uses(&self, found: &Found, call: impl FnOnce() -> Place) {
+        let mut uses = lock(&self.uses);
+        let key = || match &found.home {
+            // One module may be named by two references that mean the same commit.
+            Home::Library(opened) => format!("{} {}", found.name, opened.pinned.pin.commit),
+            Home::Repository | Home::BuiltIn => found.name.clone(),
+        };
+        if let Home::Library(opened) = &found.home {
+            uses.pins.add(&opened.pinned.pin);
+        }
+        let key = key();
+        if !uses.modules.contains_key(&key) {
+            uses.modules.insert(key, found.used_at(call()));
         }
     }
 
-    /// What was found, in the order of the files' lines, and the modules used.
-    pub(super) fn results(&self) -> (Vec<Diagnostic>, Vec<String>) {
+    /// Notes that a file of the repository is read, or one of the module repository that `home` is.
+    pub(super) fn reads(&self, path: &str, home: &Home) {
+        let (repository, commit) = match home {
+            Home::Library(opened) => {
+                let pin = &opened.pinned.pin;
+                (Some(pin.repository.clone()), Some(pin.commit.clone()))
+            }
+            Home::Repository | Home::BuiltIn => (None, None),
+        };
+        lock(&self.uses).files.insert(FileUse { repository, commit, path: path.to_owned() });
+    }
+
+    /// What was found, in the order of the files' lines, and what was used.
+    pub(super) fn results(&self) -> (Vec<Diagnostic>, Uses) {
         let mut findings = std::mem::take(&mut *lock(&self.findings));
         findings
             .sort_by_key(|finding| finding.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
-        (findings, lock(&self.modules).iter().cloned().collect())
+        (findings, std::mem::take(&mut *lock(&self.uses)))
     }
 }
 
@@ -145,7 +179,7 @@ impl Frame {
             work: self.work.clone(),
             template: module.template.clone(),
             chain: self.chain.iter().cloned().chain([link]).collect(),
-            home: module.home,
+            home: module.home.clone(),
             variables: Variables::everywhere(self.variables.at(position).clone()),
             arguments,
         }

@@ -5,7 +5,7 @@
 //! 2. [`scan`] and [`prepass`]: the template is rewritten so that each tag and each line can be recognised.
 //! 3. [`engine`]: the template runs; its formatter keeps every value and prints a placeholder ([`reserved`]).
 //! 4. [`yaml`]: the text is parsed once, and values take the place of their placeholders.
-//! 5. [`call`] and [`module`]: `module(...)` and `use:` go through 2 to 4 for the module, and place its tree.
+//! 5. [`call`], [`lookup`] and [`module`]: `module(...)` and `use:` go through 2 to 4 for the module, and place its tree.
 //!
 //! What a template uses is bounded ([`Limits`], counted in [`budget`]), with one exception: a string operation inside
 //! of one expression (`x ~ x`, `|replace`) can make a text as large as memory, because the engine has no bound for it.
@@ -22,6 +22,7 @@ mod file;
 mod frame;
 mod head;
 mod header;
+mod lookup;
 mod module;
 mod origin;
 mod prepass;
@@ -29,6 +30,7 @@ mod reserved;
 pub(super) mod scalar;
 mod scan;
 mod session;
+mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -45,14 +47,15 @@ use std::thread;
 use serde_json::{Map, Value};
 
 use self::file::File;
-use self::frame::{Frame, Work};
+use self::frame::{Frame, Uses, Work};
+use self::lookup::Home;
 use self::session::{Session, connect, lock};
 use self::template::Template;
 use self::variables::{Trouble, Variables};
 use super::node::steps;
-use super::{Limits, Node, NodeValue, Source};
+use super::{Library, Limits, Node, NodeValue, Source};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
-use crate::model::RepositoryName;
+use crate::model::{FileUse, ModuleUse, Pins, RepositoryName};
 
 /// What to render: a source of files, and what templates see besides.
 #[derive(Clone, Copy)]
@@ -67,6 +70,8 @@ pub struct Request<'a> {
     pub globals: &'a Map<String, Value>,
     /// What it may use.
     pub limits: &'a Limits,
+    /// The module repositories; without them, names with an `@` lead nowhere.
+    pub library: Option<&'a dyn Library>,
 }
 
 /// All application files of a commit.
@@ -87,8 +92,25 @@ pub struct RenderedFile {
     pub root: Option<Arc<Node>>,
     /// What was found while rendering. The same finding stands once, with the first of the calls that lead to it.
     pub findings: Vec<Diagnostic>,
-    /// The modules that it used, by full name, sorted.
-    pub modules: Vec<String>,
+    /// The modules that it used, itself or through others, by full name.
+    pub modules: Vec<ModuleUse>,
+    /// The variable files that it sees and the files that `file(...)` read, sorted.
+    pub files: Vec<FileUse>,
+    /// What the references to module repositories meant.
+    pub pins: Pins,
+}
+
+impl RenderedFile {
+    fn failed(path: &str, findings: Vec<Diagnostic>) -> Self {
+        Self {
+            path: path.to_owned(),
+            root: None,
+            findings,
+            modules: Vec::new(),
+            files: Vec::new(),
+            pins: Pins::default(),
+        }
+    }
 }
 
 /// Where a value came from, for `longboat explain`.
@@ -104,6 +126,8 @@ pub struct Explanation {
     pub through: Vec<Place>,
 }
 
+pub use self::settings::{ProposedModules, Settings, is_module_repository_name, module_folder, settings};
+
 /// Where application files and everything that belongs to them are.
 const FOLDER: &str = ".longboat";
 /// The file in [`FOLDER`] that is no application's.
@@ -115,7 +139,7 @@ const STACK: usize = 64 * 1024 * 1024;
 
 /// The text of a built-in module, by its full name (`std/approve`).
 pub fn built_in(name: &str) -> Option<String> {
-    module::built_in_bytes(name).and_then(|bytes| String::from_utf8(bytes).ok())
+    lookup::built_in_bytes(name).and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
 /// Renders every application file of the commit: `.longboat/*.{yaml,yml,json}`, except `settings.*`.
@@ -137,6 +161,8 @@ pub fn render_all(request: &Request<'_>) -> Rendered {
         findings.push(Diagnostic::error(Code::FileTooLarge, message).at(Place::point(FOLDER, 1, 1)));
         paths.truncate(request.limits.files);
     }
+    findings.extend(taken_names(request));
+    findings.extend(settings::proposals(request));
     let mut files = Vec::with_capacity(paths.len());
     for outcome in render(request, &paths) {
         for finding in outcome.shared.iter() {
@@ -147,6 +173,19 @@ pub fn render_all(request: &Request<'_>) -> Rendered {
         files.push(outcome.file);
     }
     Rendered { files, findings }
+}
+
+/// Folders of modules whose names are those of module repositories.
+fn taken_names(request: &Request<'_>) -> Vec<Diagnostic> {
+    let names = request.library.map(Library::names).unwrap_or_default();
+    // What can't be listed is reported where a module is called.
+    let files = if names.is_empty() { Vec::new() } else { request.source.list(lookup::FOLDER).unwrap_or_default() };
+    let first = |name: &String| {
+        let prefix = format!("{}/{name}/", lookup::FOLDER);
+        let file = files.iter().find(|file| file.path.starts_with(&prefix))?;
+        Some(session::taken(name).finding().at(Place::point(&*file.path, 1, 1)))
+    };
+    names.iter().filter_map(first).collect()
 }
 
 /// Renders one application file. What is wrong with variables that files share is among its findings.
@@ -165,7 +204,7 @@ pub fn render_file(request: &Request<'_>, path: &str) -> RenderedFile {
 fn is_application(path: &str) -> bool {
     let Some(name) = path.strip_prefix(FOLDER).and_then(|rest| rest.strip_prefix('/')) else { return false };
     let Some((word, ending)) = name.rsplit_once('.') else { return false };
-    !name.contains('/') && !name.starts_with('.') && module::ENDINGS.contains(&ending) && word != SETTINGS
+    !name.contains('/') && !name.starts_with('.') && lookup::ENDINGS.contains(&ending) && word != SETTINGS
 }
 
 /// A rendered file, and what is wrong with what it shares with others.
@@ -206,7 +245,7 @@ fn render(request: &Request<'_>, paths: &[String]) -> Vec<Outcome> {
             let _ =
                 thread::Builder::new().name("render".to_owned()).stack_size(STACK).spawn_scoped(scope, body).is_ok();
         }
-        server.serve(request.source, started);
+        server.serve(request.source, request.library, started);
     });
     let mut done = std::mem::take(&mut *lock(&done));
     done.sort_by_key(|(at, _)| *at);
@@ -226,13 +265,13 @@ fn render(request: &Request<'_>, paths: &[String]) -> Vec<Outcome> {
 
 fn broken(path: &str, message: &str) -> RenderedFile {
     let finding = Diagnostic::error(Code::TemplateFailed, message).at(Place::point(path, 1, 1));
-    RenderedFile { path: path.to_owned(), root: None, findings: vec![finding], modules: Vec::new() }
+    RenderedFile::failed(path, vec![finding])
 }
 
 /// Renders one file, on a renderer's thread.
 fn file(session: &Arc<Session>, path: &str) -> Outcome {
     let fail = |findings: Vec<Diagnostic>, shared: Arc<[Diagnostic]>| Outcome {
-        file: RenderedFile { path: path.to_owned(), root: None, findings, modules: Vec::new() },
+        file: RenderedFile::failed(path, findings),
         shared,
     };
     let unreadable = |message: String| {
@@ -259,14 +298,16 @@ fn file(session: &Arc<Session>, path: &str) -> Outcome {
         Err(findings) => return fail(findings, Arc::new([])),
     };
     let work = Arc::new(Work::new(session.clone()));
+    variables.files.iter().for_each(|file| work.reads(file, &Home::Repository));
     let frame = Arc::new(Frame::of_file(work.clone(), template, variables));
     let root = document(session, &frame, path);
     if let Some(root) = &root {
         frame.variables.verify(session, root).into_iter().for_each(|finding| work.report(finding));
     }
-    let (findings, modules) = work.results();
+    let (findings, Uses { modules, files, pins }) = work.results();
     let root = root.filter(|_| !work.has_failed());
-    Outcome { file: RenderedFile { path: path.to_owned(), root, findings, modules }, shared: Arc::new([]) }
+    let (modules, files) = (modules.into_values().collect(), files.into_iter().collect());
+    Outcome { file: RenderedFile { path: path.to_owned(), root, findings, modules, files, pins }, shared: Arc::new([]) }
 }
 
 fn document(session: &Session, frame: &Arc<Frame>, path: &str) -> Option<Arc<Node>> {

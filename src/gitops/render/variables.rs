@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::data::read_data;
 use super::file::File;
 use super::head::Head;
-use super::module::ENDINGS;
+use super::lookup::ENDINGS;
 use super::session::{Session, lock};
 use super::value::from_json;
 use crate::diagnostic::{Code, Diagnostic, Place};
@@ -85,6 +85,8 @@ pub(super) struct Variables {
     pub(super) common: Arc<Node>,
     /// What the pipelines of an environment see, and where they stand.
     pub(super) regions: Vec<Region>,
+    /// The variable files that had a part in it.
+    pub(super) files: Vec<String>,
     /// The file's own, which is what the document's `vars` must be.
     own: Option<Arc<Node>>,
 }
@@ -107,25 +109,29 @@ impl Variables {
     pub(super) fn new(session: &Session, file: &Arc<File>) -> Result<Self, Trouble> {
         let head = Head::new(&file.text);
         let shared = |word: &str| session.layers.file(session, word).map_err(Trouble::Shared);
+        let mut files = Vec::new();
         let mut common = session.layers.operator.clone();
         for word in ["default", &format!("branch/{}", session.branch)] {
-            common = overlay(&common, shared(word)?);
+            let layer = shared(word)?;
+            files.extend(layer.iter().map(|layer| layer.origin.place().file));
+            common = overlay(&common, layer);
         }
         let own = own(file, &head, session).map_err(Trouble::Own)?;
         let mut regions = Vec::new();
         for (range, environment) in head.environments {
             if let Some(layer) = shared(&environment)? {
+                files.push(layer.origin.place().file);
                 let vars = overlay(&overlay(&common, Some(layer)), own.clone());
                 let positions = file.position(range.start)..file.position(range.end);
                 regions.push(Region { range, positions, environment, vars });
             }
         }
-        Ok(Self { common: overlay(&common, own.clone()), regions, own })
+        Ok(Self { common: overlay(&common, own.clone()), regions, files, own })
     }
 
     /// Variables that a module was called with: the same everywhere in it.
     pub(super) fn everywhere(vars: Arc<Node>) -> Self {
-        Self { common: vars, regions: Vec::new(), own: None }
+        Self { common: vars, regions: Vec::new(), files: Vec::new(), own: None }
     }
 
     /// What is seen at a position of the file.

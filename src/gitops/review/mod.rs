@@ -17,7 +17,7 @@ pub use compare::{Comparison, compare};
 use super::{Checked, Request, Source, built_in, check};
 use crate::config::SecretRules;
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
-use crate::model::{ApplicationName, CommitSha, Pipeline, RepositoryName, Review, ReviewFinding, StatusState};
+use crate::model::{ApplicationName, CommitSha, Pins, Pipeline, RepositoryName, Review, ReviewFinding, StatusState};
 use crate::schema::Catalog;
 
 /// The most findings that a review lists.
@@ -85,10 +85,11 @@ pub fn review(
         pipelines: to_count(valid.map(|application| application.pipelines.len()).sum()),
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
-        findings: findings(&after.findings, head.source),
+        findings: findings(&after.findings, head),
         errors_before: 0,
         changes,
         changed,
+        pins: after.pins,
         trouble: None,
     }
 }
@@ -106,6 +107,7 @@ pub fn trouble(commit: &CommitSha, target_branch: &str, why: impl Into<String>) 
         errors_before: 0,
         changes: Vec::new(),
         changed: 0,
+        pins: Pins::default(),
         trouble: Some(why.into()),
     }
 }
@@ -124,7 +126,7 @@ fn to_count(number: usize) -> u32 {
 }
 
 /// Errors first, then by place; each with its lines.
-fn findings(all: &[Diagnostic], source: &dyn Source) -> Vec<ReviewFinding> {
+fn findings(all: &[Diagnostic], head: &Request<'_>) -> Vec<ReviewFinding> {
     let mut ordered: Vec<&Diagnostic> = all.iter().collect();
     let place = |finding: &Diagnostic| {
         let place = finding.place.as_ref();
@@ -134,7 +136,7 @@ fn findings(all: &[Diagnostic], source: &dyn Source) -> Vec<ReviewFinding> {
     let mut texts: BTreeMap<String, Option<String>> = BTreeMap::new();
     let with_lines = |finding: &Diagnostic| {
         let snippet = finding.place.as_ref().and_then(|place| {
-            let text = texts.entry(place.file.clone()).or_insert_with(|| read(source, &place.file));
+            let text = texts.entry(place.file.clone()).or_insert_with(|| read(head, &place.file));
             excerpt::excerpt(text.as_deref()?, place)
         });
         ReviewFinding { finding: bounded(finding), snippet }
@@ -142,10 +144,11 @@ fn findings(all: &[Diagnostic], source: &dyn Source) -> Vec<ReviewFinding> {
     ordered.into_iter().take(MAX_FINDINGS).map(with_lines).collect()
 }
 
-/// The text of a file of the commit, or of a built-in module.
-fn read(source: &dyn Source, file: &str) -> Option<String> {
-    let bytes = source.read(file).ok().flatten();
-    bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).or_else(|| built_in(file))
+/// The text of a file of the commit, of a built-in module, or of one of a module repository.
+fn read(head: &Request<'_>, file: &str) -> Option<String> {
+    let bytes = head.source.read(file).ok().flatten();
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    text.or_else(|| built_in(file)).or_else(|| head.library?.text(file))
 }
 
 fn bounded(finding: &Diagnostic) -> Diagnostic {
@@ -212,8 +215,14 @@ mod tests {
         let (before, after) = (source(before), source(after));
         let repository = RepositoryName::parse("acme/shop").expect("a name");
         let (globals, limits) = (Map::from_iter([("region".to_owned(), json!("eu"))]), Limits::default());
-        let head =
-            Request { source: &after, repository: &repository, branch: "main", globals: &globals, limits: &limits };
+        let head = Request {
+            source: &after,
+            repository: &repository,
+            branch: "main",
+            globals: &globals,
+            limits: &limits,
+            library: None,
+        };
         let catalog = Catalog::new(vec![stage_type::<Wait>("wait", "Waits")]);
         review(&sha(), &head, Some(&before), &catalog, ownership)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Fixture;
 use super::sample::{accept_new, is_new, repository, settlement, sha, status, webhook};
-use crate::model::{PullRequest, PullRequestState, Review, pull_request_ref};
+use crate::model::{Pins, PullRequest, PullRequestState, Review, pull_request_ref};
 use crate::store::{
     Accepted, InboxId, KeptComment, NoticedPullRequest, PullRequestNotice, RefChange, Seen, Settlement, Source, Store,
 };
@@ -50,6 +50,7 @@ fn review(head: u64, errors: u32) -> Review {
         errors_before: 0,
         changes: Vec::new(),
         changed: 0,
+        pins: Pins::default(),
         trouble: None,
     }
 }

@@ -175,6 +175,7 @@ fn look(job: &Job, catalog: &Catalog) -> Answer {
             branch: &job.branch,
             globals: &job.globals,
             limits: &limits,
+            library: None,
         };
         let base = base.as_ref().map(|base| base as &dyn Source);
         Ok(review(&job.head, &request, base, catalog, &job.ownership))

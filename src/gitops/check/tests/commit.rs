@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::diagnostic::Place;
 
 #[test]
 fn applications_are_owned_and_whole() {
@@ -40,12 +41,21 @@ fn a_file_that_was_not_rendered_is_blocked_and_keeps_its_findings() {
         path: ".longboat/x.yaml".to_owned(),
         root: None,
         findings: vec![finding.clone()],
-        modules: vec!["std/x".to_owned()],
+        modules: vec![ModuleUse {
+            module: "std/x".to_owned(),
+            reference: None,
+            repository: Some("std".to_owned()),
+            commit: None,
+            file: "std/x".to_owned(),
+            call: Place::point(".longboat/a.yaml", 1, 1),
+        }],
+        files: Vec::new(),
+        pins: Pins::default(),
     };
     let checked = check_rendered(Rendered { files: vec![file], findings: Vec::new() }, &catalog(), None);
     assert_eq!(checked.blocked_files, [".longboat/x.yaml"]);
     assert_eq!(checked.findings, [finding]);
-    assert_eq!((checked.files, checked.modules), (1, vec!["std/x".to_owned()]));
+    assert_eq!((checked.files, checked.module_names()), (1, vec!["std/x".to_owned()]));
 }
 
 #[test]

@@ -82,7 +82,14 @@ fn tree(value: &Value, line: &mut u32) -> Arc<Node> {
 
 fn rendered(path: &str, document: &Value) -> RenderedFile {
     let root = Some(tree(document, &mut 0));
-    RenderedFile { path: path.to_owned(), root, findings: Vec::new(), modules: Vec::new() }
+    RenderedFile {
+        path: path.to_owned(),
+        root,
+        findings: Vec::new(),
+        modules: Vec::new(),
+        files: Vec::new(),
+        pins: Pins::default(),
+    }
 }
 
 fn check_files(documents: &[Value], ownership: Option<&[ApplicationName]>) -> Checked {

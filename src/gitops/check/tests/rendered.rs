@@ -10,8 +10,14 @@ fn check_sources(files: &[(&str, &str)]) -> Checked {
     let source = MemorySource::new(files.iter().map(|(path, text)| (format!(".longboat/{path}"), *text)));
     let repository = RepositoryName::parse("acme/shop").expect("a name");
     let (globals, limits) = (Map::new(), Limits::default());
-    let request =
-        Request { source: &source, repository: &repository, branch: "main", globals: &globals, limits: &limits };
+    let request = Request {
+        source: &source,
+        repository: &repository,
+        branch: "main",
+        globals: &globals,
+        limits: &limits,
+        library: None,
+    };
     check(&request, &catalog(), None)
 }
 

@@ -110,11 +110,12 @@ fn parameter(name: Arc<str>, origin: &Origin, node: &Arc<Node>) -> Parameter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::module::{Found, Home, Module, load};
+    use super::super::lookup::Found;
+    use super::super::module::{Module, load};
     use super::*;
 
     fn loaded(text: &str) -> Result<Module, Vec<Diagnostic>> {
-        let found = Found { name: "m".into(), file: "m.yaml".into(), home: Home::Repository };
+        let found = Found::in_repository("m", "m.yaml");
         load(&found, text.as_bytes().to_vec(), &Limits::default())
     }
 

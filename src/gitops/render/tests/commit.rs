@@ -28,7 +28,7 @@ fn application_files_are_those_directly_in_the_folder() {
     assert_eq!(rendered.findings, []);
     let broken: Vec<bool> = rendered.files.iter().map(|file| file.root.is_none()).collect();
     assert_eq!(broken, [false, false, true]);
-    assert_eq!(rendered.files[1].modules, ["m"]);
+    assert_eq!(rendered.files[1].modules[0].module, "m");
     assert!(render_all(&request(&MemorySource::default(), &repository, &limits, &globals)).files.is_empty());
 }
 
@@ -84,8 +84,14 @@ impl Source for Broken {
 #[test]
 fn a_source_that_fails_ends_in_findings() {
     let (repository, limits, globals) = (repository(), Limits::default(), Map::new());
-    let request =
-        Request { source: &Broken, repository: &repository, branch: "main", globals: &globals, limits: &limits };
+    let request = Request {
+        source: &Broken,
+        repository: &repository,
+        branch: "main",
+        globals: &globals,
+        limits: &limits,
+        library: None,
+    };
     let rendered = render_all(&request);
     let found: Vec<(Code, String)> =
         rendered.files.iter().flat_map(|file| &file.findings).map(|finding| (finding.code, at(finding))).collect();

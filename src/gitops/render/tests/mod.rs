@@ -1,6 +1,7 @@
 //! The renderer from outside: files in, trees and findings out.
 
 mod commit;
+mod library;
 mod limits;
 mod modules;
 mod origins;
@@ -48,7 +49,7 @@ fn request<'a>(
     limits: &'a Limits,
     globals: &'a Map<String, Value>,
 ) -> Request<'a> {
-    Request { source, repository, branch: "feature/x", globals, limits }
+    Request { source, repository, branch: "feature/x", globals, limits, library: None }
 }
 
 /// The document of a render that has nothing to complain about.

@@ -40,7 +40,8 @@ one:
     });
     assert_eq!(good(&[("a", text), ("m/notify", NOTIFY)]).to_json(), expected);
     let file = render(&[("a", text), ("m/notify", NOTIFY)]);
-    assert_eq!(file.modules, ["notify"]);
+    assert_eq!(file.modules.iter().map(|used| &*used.module).collect::<Vec<_>>(), ["notify"]);
+    assert_eq!((file.modules[0].file.as_str(), file.modules[0].call.line), (".longboat/modules/notify.yaml", 2));
 }
 
 #[test]
