@@ -94,29 +94,19 @@ impl Triggers {
         &self,
         repository: RepositoryName,
         number: u64,
-        mut noticed: NoticedPullRequest,
+        noticed: NoticedPullRequest,
         delivery: Option<String>,
         (actor, event): (Option<String>, String),
     ) -> Result<Noticed, StoreError> {
         let Some(repository) = self.shared.repositories.get(&repository) else {
             return Ok(Noticed::NotFollowed(repository));
         };
-        if let Some(told) = &mut noticed.told
-            && let Some((end, _)) = told.title.char_indices().nth(LONGEST_TITLE)
-        {
-            told.title.truncate(end);
-        }
-        let head = noticed.told.as_ref().filter(|told| told.state == PullRequestState::Open).map(|told| &told.head);
-        let known = head.filter(|_| repository.known().has_files == Some(true));
         let notice = PullRequestNotice {
-            repository: repository.name().clone(),
-            number,
-            checking: known.map(|head| self.shared.options.reports.checking(repository.name(), head)),
-            noticed,
             delivery,
             source: Source::Webhook,
             actor,
             event: Some(event),
+            ..self.shared.notice_of(repository, number, noticed)
         };
         let store = self.shared.store.clone();
         let accepted = tokio::spawn(async move { store.notice_pull_request(notice).await }).await;
@@ -143,6 +133,33 @@ impl Shared {
         RefName::of(git_ref)?.branch()?;
         let commit = commit.filter(|_| repository.known().has_files == Some(true))?;
         Some(self.options.reports.checking(repository.name(), commit))
+    }
+
+    /// What is written down of a pull request that was noticed by looking; a webhook adds its own. An open head waits
+    /// for its review from now on, and says so, in repositories that are known to have files.
+    pub(super) fn notice_of(
+        &self,
+        repository: &Repository,
+        number: u64,
+        mut noticed: NoticedPullRequest,
+    ) -> PullRequestNotice {
+        if let Some(told) = &mut noticed.told
+            && let Some((end, _)) = told.title.char_indices().nth(LONGEST_TITLE)
+        {
+            told.title.truncate(end);
+        }
+        let head = noticed.told.as_ref().filter(|told| told.state == PullRequestState::Open).map(|told| &told.head);
+        let known = head.filter(|_| repository.known().has_files == Some(true));
+        PullRequestNotice {
+            repository: repository.name().clone(),
+            number,
+            checking: known.map(|head| self.options.reports.checking(repository.name(), head)),
+            noticed,
+            delivery: None,
+            source: Source::Poll,
+            actor: None,
+            event: None,
+        }
     }
 }
 

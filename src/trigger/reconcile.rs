@@ -15,8 +15,8 @@ use std::time::Duration;
 use super::failure::{WorkError, pause, spread};
 use super::{Repository, Shared};
 use crate::forge::{Forge, ForgeError, Listing, Validator};
-use crate::model::{PullRequest, PullRequestState};
-use crate::store::{Accepted, NoticedPullRequest, PullRequestNotice, Source, StoreError};
+use crate::model::PullRequest;
+use crate::store::{Accepted, NoticedPullRequest, PullRequestNotice, StoreError};
 use crate::telemetry::metrics;
 
 /// One look in this many is in full.
@@ -118,18 +118,9 @@ async fn notice(
     number: u64,
     told: Option<PullRequest>,
 ) -> Result<(), StoreError> {
-    let head = told.as_ref().filter(|told| told.state == PullRequestState::Open).map(|told| &told.head);
-    let known = head.filter(|_| repository.known().has_files == Some(true));
-    let notice = PullRequestNotice {
-        repository: repository.name().clone(),
-        number,
-        checking: known.map(|head| shared.options.reports.checking(repository.name(), head)),
-        noticed: NoticedPullRequest { told, again: false },
-        delivery: None,
-        source: Source::Poll,
-        actor: None,
-        event: Some("reconcile".to_owned()),
-    };
+    let noticed = NoticedPullRequest { told, again: false };
+    let notice =
+        PullRequestNotice { event: Some("reconcile".to_owned()), ..shared.notice_of(repository, number, noticed) };
     if matches!(shared.store.notice_pull_request(notice).await?, Accepted::New(_)) {
         metrics().reconciled(forge.name(), "pull request");
         tracing::info!(repository = %repository.name(), number, "a pull request was found that no event had told of");
@@ -171,7 +162,7 @@ mod tests {
     use crate::clock::{Clock, Timestamp};
     use crate::forge::{Budget, Capabilities, Forges, PostedStatus};
     use crate::git::{GitOptions, Remote};
-    use crate::model::{CommitSha, CommitStatus, RepositoryName};
+    use crate::model::{CommitSha, CommitStatus, PullRequestState, RepositoryName};
     use crate::schema::Catalog;
     use crate::store::{Settlement, Store};
 
