@@ -82,7 +82,12 @@ impl Lane {
 pub(super) fn wait(failures: u32, options: &ReporterOptions) -> Duration {
     let doubled = options.first_wait.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20)));
     let longest = options.longest_wait.max(options.first_wait);
-    doubled.min(longest).mul_f64(0.8 + 0.4 * fastrand::f64()).min(longest)
+    about(doubled.min(longest)).min(longest)
+}
+
+/// A span up to a fifth longer or shorter.
+pub(super) fn about(span: Duration) -> Duration {
+    span.mul_f64(0.8 + 0.4 * fastrand::f64())
 }
 
 #[cfg(test)]

@@ -12,10 +12,12 @@
 //! - What a comment says is put together by a [`Composer`] when it is sent; `comment` brings it to the pull request.
 //! - How a forge fares is in `lane`: several failures in a row, or its own word, make a pause in which
 //!   nothing goes there. Other forges don't notice.
+//! - What was given up gets another try now and then for a day (`revive`).
 
 mod comment;
 mod drain;
 mod lane;
+mod revive;
 mod send;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +53,8 @@ pub struct ReporterOptions {
     pub comment_pace: Duration,
     /// How long a forge that didn't answer may still be writing a comment: not before is it looked for.
     pub comment_delay: Duration,
+    /// How often it is looked for messages that were given up and have rested.
+    pub revive: Duration,
     /// How long [`Reporter::shutdown`] waits for requests that are under way.
     pub grace: Duration,
 }
@@ -65,6 +69,7 @@ impl Default for ReporterOptions {
             tries: 5,
             comment_pace: Duration::from_secs(5),
             comment_delay: Duration::from_secs(10),
+            revive: Duration::from_secs(300),
             grace: Duration::from_secs(5),
         }
     }
@@ -111,7 +116,7 @@ pub struct ForgeStats {
 pub struct Reporter {
     store: Store,
     stop: DropGuard,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
     shared: Arc<Shared>,
 }
 
@@ -147,9 +152,10 @@ impl Reporter {
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared { forges: Mutex::default(), sent: broadcast::Sender::new(LISTENER_BUFFER) });
         let stop = CancellationToken::new();
+        let reviver = revive::Reviver::new(store.clone(), clock.clone(), forges.clone(), options.revive);
         let drain = drain::Drain::new(store.clone(), clock, forges, composer, options, Arc::clone(&shared)).await?;
-        let task = tokio::spawn(drain.run(stop.clone()));
-        Ok(Self { store, stop: stop.drop_guard(), task, shared })
+        let tasks = [tokio::spawn(drain.run(stop.clone())), tokio::spawn(reviver.run(stop.clone()))];
+        Ok(Self { store, stop: stop.drop_guard(), tasks, shared })
     }
 
     /// How it goes.
@@ -177,8 +183,10 @@ impl Reporter {
     /// the forge by the next process.
     pub async fn shutdown(self) {
         drop(self.stop);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the reporter ended badly");
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the reporter ended badly");
+            }
         }
     }
 }

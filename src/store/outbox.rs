@@ -10,6 +10,9 @@ use super::{Store, StoreError, chunk};
 use crate::clock::Timestamp;
 use crate::model::{ExecutionKey, Message};
 
+/// How many rows that were given up are made pending again at once.
+const MOST_REVIVED: i64 = 1000;
+
 /// The key of an outbox row; rows of one `order_key` are sent in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutboxId(pub i64);
@@ -154,27 +157,31 @@ impl Store {
     }
 
     /// Makes rows pending again that were given up: those that rested for `rest`, are not older than `hope`, and are the
-    /// last word of their order key. They keep the count of their tries, so each has one more. Says how many.
+    /// last word of their order key, the oldest first, 1000 at most. They keep the count of their tries, so each has one
+    /// more. Yields what they say.
     ///
     /// # Errors
     /// If it can't be written.
-    pub async fn revive_outbox(&self, rest: Duration, hope: Duration) -> Result<u64, StoreError> {
+    pub async fn revive_outbox(&self, rest: Duration, hope: Duration) -> Result<Vec<Message>, StoreError> {
         self.write(move |tx| {
             Box::pin(async move {
                 let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
                 let now = tx.now.as_millis();
-                let done = sqlx::query(
-                    "UPDATE outbox SET state = 'pending', due_at = $1, ended_at = NULL \
-                     WHERE state = 'failed' AND ended_at <= $2 AND created_at >= $3 AND NOT EXISTS \
-                     (SELECT 1 FROM outbox later WHERE later.order_key = outbox.order_key AND later.id > outbox.id)",
+                let rows = sqlx::query(
+                    "UPDATE outbox SET state = 'pending', due_at = $1, ended_at = NULL WHERE id IN \
+                     (SELECT id FROM outbox given WHERE state = 'failed' AND ended_at <= $2 AND created_at >= $3 \
+                     AND NOT EXISTS (SELECT 1 FROM outbox later \
+                     WHERE later.order_key = given.order_key AND later.id > given.id) ORDER BY id LIMIT $4) \
+                     RETURNING document",
                 )
                 .bind(now)
                 .bind(now.saturating_sub(millis(rest)))
                 .bind(now.saturating_sub(millis(hope)))
-                .execute(&mut tx.connection)
+                .bind(MOST_REVIVED)
+                .fetch_all(&mut tx.connection)
                 .await?;
-                tx.outbox_grew |= done.rows_affected() > 0;
-                Ok(done.rows_affected())
+                tx.outbox_grew |= !rows.is_empty();
+                rows.iter().map(|row| Row::of("outbox", row).json("document")).collect()
             })
         })
         .await

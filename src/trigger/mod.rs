@@ -70,7 +70,7 @@ pub struct TriggerOptions {
     pub reports: Reports,
     /// Whether what a repository holds at its first sight counts as pushed.
     pub run_first: bool,
-    /// How often open pull requests, and what was given up, are looked at anew.
+    /// How often open pull requests are looked at anew.
     pub reconcile: Duration,
     /// How many repositories are worked on at the same time; most of that is waiting for servers.
     pub repositories_at_once: usize,
@@ -202,7 +202,6 @@ impl Triggers {
             tasks.push(tokio::spawn(follow::follow(shared.clone(), repository.clone())));
             tasks.push(tokio::spawn(reconcile::pull_requests(shared.clone(), repository.clone())));
         }
-        tasks.push(tokio::spawn(reconcile::messages(shared.clone())));
         Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }
 

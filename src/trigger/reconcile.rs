@@ -2,8 +2,7 @@
 //!
 //! Heads of branches are compared by `follow`. Here it is open pull requests: those that the forge has and the store
 //! doesn't, or has otherwise, are noticed as if a webhook had told; those that the store has open and the forge doesn't
-//! list are asked for one by one. And messages that were given up, a status left pending with them, get another try now
-//! and then for a day.
+//! list are asked for one by one. (Messages that were given up get another try in `notify`.)
 //!
 //! It is cheap: a look is conditional where the forge allows it (an answer "unchanged" costs it nothing), it waits
 //! while little is left of the forge's allowance, failures make the pauses longer, and every so often it asks for
@@ -25,10 +24,6 @@ const LOOKS_PER_FULL: u32 = 12;
 const SOON: Duration = Duration::from_secs(5);
 /// The share of a forge's allowance that is left to what people wait for: below it, nothing is asked here.
 const RESERVE: u64 = 5;
-/// How long a message that was given up rests before it is tried again.
-const REST: Duration = Duration::from_secs(3600);
-/// For how long messages that were given up are tried again.
-const HOPE: Duration = Duration::from_secs(24 * 3600);
 /// How many pull requests that are gone from the list are asked for in one look.
 const MOST_GONE: usize = 50;
 
@@ -126,27 +121,6 @@ async fn notice(
         tracing::info!(repository = %repository.name(), number, "a pull request was found that no event had told of");
     }
     Ok(())
-}
-
-/// Gives messages that were given up another try, until told to stop.
-pub(super) async fn messages(shared: Arc<Shared>) {
-    loop {
-        tokio::select! {
-            () = shared.stopping.cancelled() => return,
-            () = shared.clock.sleep(spread(shared.options.reconcile, fastrand::f64())) => {}
-        }
-        match shared.store.revive_outbox(REST, HOPE).await {
-            Ok(0) => {}
-            Ok(revived) => {
-                tracing::info!(revived, "statuses and comments that were given up are tried again");
-                for _ in 0..revived {
-                    metrics().reconciled("", "message");
-                }
-            }
-            Err(StoreError::Closed | StoreError::Fenced) => return,
-            Err(error) => tracing::error!(%error, "messages that were given up can't be looked at"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use longboat::forge::github::{GitHub, GitHubOptions};
 use longboat::forge::{Forge, Forges};
 use longboat::model::StatusState::{Pending, Success};
 use longboat::notify::ReporterOptions;
+use longboat::telemetry::{Snapshot, metrics};
 use secrecy::SecretString;
 
 use super::{DEPLOY, SECOND, SHOP, World, deploy, forge_stats, name, sha, status_of, until, waiting};
@@ -160,6 +161,27 @@ async fn what_is_refused_is_given_up_and_the_next_goes_on() {
 
     world.say(vec![status_of(SHOP, &sha(2), DEPLOY, Success, "Succeeded in 1s")]).await;
     world.fake.newest_is(&sha(2), DEPLOY, "success Succeeded in 1s").await;
+    reporter.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_tried_again_after_a_rest_and_counted_for_its_forge() {
+    let world = World::new().await;
+    let reporter = world.reporter().await;
+    let unknown = format!("e{}", &sha(1)[1..]);
+    world.say(vec![status_of(SHOP, &unknown, DEPLOY, Success, "Succeeded in 1s")]).await;
+    world.drain(&reporter).await;
+    assert_eq!(forge_stats(&reporter, "github").await.failed, 1);
+    world.fake.know_commits(SHOP, |_| true);
+    let began = world.clock.now();
+    let arrived = async || forge_stats(&reporter, "github").await.sent == 1;
+    world.pass_time_until(10 * SECOND, "it arrived", arrived).await;
+    assert_eq!(world.fake.texts(&unknown, DEPLOY), ["success Succeeded in 1s"]);
+    let rested = world.clock.now().since(began).as_secs();
+    assert!((3500..4100).contains(&rested), "an hour, and what is left until the next look: {rested}");
+    let figures = metrics().encode(&Snapshot::default());
+    let count = "longboat_reconciler_findings_total{forge=\"github\",kind=\"message\"} 1";
+    assert!(figures.contains(count), "{figures}");
     reporter.shutdown().await;
 }
 
