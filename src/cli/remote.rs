@@ -128,16 +128,3 @@ fn read<T: DeserializeOwned>(answer: &Answer, base: &str) -> anyhow::Result<T> {
         format!("{base} answers with something that this version doesn't understand; are both the same?")
     })
 }
-
-/// Text as a part of a path or of a query.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}

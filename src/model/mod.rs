@@ -8,6 +8,7 @@ mod comment;
 mod duration;
 mod execution;
 mod id;
+mod percent;
 mod pin;
 mod pipeline;
 mod pull_request;
@@ -27,6 +28,7 @@ pub use id::{
     ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId,
     SecretName, StageId, StagePath, pipeline_id,
 };
+pub use percent::{percent_encode, percent_encode_part};
 pub use pin::{FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
 pub use pull_request::{

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{ExecutionId, StagePath};
+use crate::model::{ExecutionId, StagePath, percent_encode};
 
 /// The longest file name made from a stage's path. File systems take 255 bytes; an attempt's number and an
 /// extension are added.
@@ -35,14 +35,7 @@ pub(super) fn log_file(state_dir: &Path, execution: ExecutionId, path: &StagePat
 /// A stage's path as one file name that can neither climb nor hide: everything but letters, digits, `_` and `-`
 /// is percent-encoded. A name that would be too long ends in a hash instead, after a `~`, which no other name has.
 pub(super) fn file_name(path: &StagePath) -> String {
-    let mut name = String::new();
-    for byte in path.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
-            name.push(char::from(byte));
-        } else {
-            let _ = write!(name, "%{byte:02X}");
-        }
-    }
+    let mut name = percent_encode(path.as_str(), "_-");
     if name.len() > MAX_NAME {
         let hash = hex::encode(Sha256::digest(path.as_str()));
         name.truncate(MAX_NAME - 33);

@@ -1,6 +1,5 @@
 //! Finding and opening the database file.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use sqlx::{AnyPool, ConnectOptions, Executor, SqliteConnection};
 
 use super::postgres::shown;
 use super::{StoreError, StoreOptions};
+use crate::model::percent_encode;
 
 /// Readers. Reads are short; more connections than this only compete for the same cores.
 const READERS: u32 = 4;
@@ -78,15 +78,8 @@ pub(super) async fn readers(file: &Path) -> Result<AnyPool, StoreError> {
 
 fn connect_options(file: &Path) -> Result<AnyConnectOptions, StoreError> {
     sqlx::any::install_default_drivers();
-    let mut url = String::from("sqlite://");
-    for byte in file.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => url.push(char::from(*byte)),
-            // Writing to a String can't fail.
-            other => _ = write!(url, "%{other:02X}"),
-        }
-    }
-    url.push_str("?mode=rwc");
+    let path = percent_encode(file.as_os_str().as_encoded_bytes(), "/-_.");
+    let url = format!("sqlite://{path}?mode=rwc");
     Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
 }
 

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::view::{
-    ApplicationCard, FilterForm, Links, RepositoryCard, escape_part, execution_rows, finding_rows, status_choices,
+    ApplicationCard, FilterForm, Links, RepositoryCard, execution_rows, finding_rows, status_choices,
 };
 use super::{Refusal, UiState, render};
-use crate::model::{CommitSha, RepositoryName, Status};
+use crate::model::{CommitSha, RepositoryName, Status, percent_encode_part};
 use crate::store::ExecutionFilter;
 
 /// Executions on one page.
@@ -158,7 +158,7 @@ pub(super) async fn repository(
         "card": card,
         "asked": commit.as_ref().map(CommitSha::short),
         "found": found.map(|found| finding_rows(&found, Links(&state.config))),
-        "executions": format!("/?repository={}", escape_part(name.as_str())),
+        "executions": format!("/?repository={}", percent_encode_part(name.as_str())),
         "here": "repositories",
         "signed_in": state.signs_in(),
     });

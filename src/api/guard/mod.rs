@@ -25,6 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::problem::{PROBLEM_JSON, Problem};
 use crate::clock::Clock;
 use crate::config::{Access, Config, SESSION_COOKIE};
+use crate::model::percent_encode;
 use crate::telemetry::metrics;
 
 /// How long a request may take until its answer begins; its body must have come by then.
@@ -188,7 +189,7 @@ impl Rules {
                 .is_some_and(|value| value.contains("text/html"));
         Err(if wants_page {
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            Refusal::SignIn(format!("{LOGIN}?next={}", escape(target)))
+            Refusal::SignIn(format!("{LOGIN}?next={}", percent_encode(target, "-_./")))
         } else {
             Problem::unauthorized("send a configured token as `Authorization: Bearer ...`").into()
         })
@@ -222,18 +223,6 @@ fn session(headers: &HeaderMap) -> Option<&str> {
 fn is_user_name(text: &str) -> bool {
     (1..=40).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// Counts answers by the part of the server that they come from.

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Which, view};
 use crate::cli::Answer;
-use crate::cli::remote::{ServerArgs, escape};
-use crate::model::{ExecutionView, Status};
+use crate::cli::remote::ServerArgs;
+use crate::model::{ExecutionView, Status, percent_encode_part};
 
 /// Answer a stage of a server that waits for a person
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub(super) async fn run(args: JudgeArgs) -> anyhow::Result<Answer> {
     if let Some(input) = args.input {
         body["input"] = json!(input);
     }
-    let path = format!("/executions/{}/stages/{}/judge", escape(&id), escape(&stage));
+    let path = format!("/executions/{}/stages/{}/judge", percent_encode_part(&id), percent_encode_part(&stage));
     let view: ExecutionView = api.post(&path, &body).await?;
     eprintln!("{stage}: {verdict}; {}", view.description);
     Ok(Answer::Yes)

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::Format;
-use crate::cli::remote::{Api, escape};
+use crate::cli::remote::Api;
 use crate::cli::{Answer, print};
+use crate::model::percent_encode_part;
 
 /// List executions, the newest first
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub(super) async fn run(api: &Api, args: &Args) -> anyhow::Result<Answer> {
         ("commit", &args.commit),
     ] {
         if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", escape(value)));
+            path.push_str(&format!("&{name}={}", percent_encode_part(value)));
         }
     }
     let page: Value = api.get(&path).await?;

@@ -8,7 +8,8 @@ use http::Method;
 
 use super::{Which, interesting, view};
 use crate::cli::Answer;
-use crate::cli::remote::{Api, escape};
+use crate::cli::remote::Api;
+use crate::model::percent_encode_part;
 use crate::clock::Clock;
 
 /// How often the server is asked for more.
@@ -50,7 +51,7 @@ pub(super) async fn run(api: &Api, args: &Args) -> anyhow::Result<Answer> {
     let clock = Clock::system();
     let mut offset = 0_u64;
     loop {
-        let mut path = format!("/executions/{}/stages/{}/log?offset={offset}&max={PART}", escape(&id), escape(&stage));
+        let mut path = format!("/executions/{}/stages/{}/log?offset={offset}&max={PART}", percent_encode_part(&id), percent_encode_part(&stage));
         if let Some(attempt) = args.attempt {
             path.push_str(&format!("&attempt={attempt}"));
         }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 pub use judge::JudgeArgs;
 
-use super::remote::{Api, ServerArgs, escape};
+use super::remote::{Api, ServerArgs};
 use super::{Answer, print};
 use crate::clock::Clock;
-use crate::model::{ExecutionView, StageView, Status, humanize};
+use crate::model::{ExecutionView, StageView, Status, humanize, percent_encode_part};
 
 /// See and steer the executions of a server
 #[derive(Debug, clap::Args)]
@@ -117,13 +117,13 @@ impl Which {
 }
 
 async fn view(api: &Api, id: &str) -> anyhow::Result<ExecutionView> {
-    api.get(&format!("/executions/{}", escape(id))).await
+    api.get(&format!("/executions/{}", percent_encode_part(id))).await
 }
 
 async fn show(api: &Api, which: &Which, format: Format) -> anyhow::Result<Answer> {
     let id = which.find(api).await?;
     if format == Format::Json {
-        let document: Value = api.get(&format!("/executions/{}", escape(&id))).await?;
+        let document: Value = api.get(&format!("/executions/{}", percent_encode_part(&id))).await?;
         print(&format!("{document:#}\n"))?;
         return Ok(Answer::Yes);
     }
@@ -159,7 +159,7 @@ fn describe(view: &ExecutionView) -> String {
 async fn cancel(api: &Api, which: &Which, reason: Option<&str>) -> anyhow::Result<Answer> {
     let id = which.find(api).await?;
     let body = reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
-    let view: ExecutionView = api.post(&format!("/executions/{}/cancel", escape(&id)), &body).await?;
+    let view: ExecutionView = api.post(&format!("/executions/{}/cancel", percent_encode_part(&id)), &body).await?;
     eprintln!("{}", if view.status.is_complete() { view.description } else { "cancelling".to_owned() });
     Ok(Answer::Yes)
 }
@@ -167,7 +167,7 @@ async fn cancel(api: &Api, which: &Which, reason: Option<&str>) -> anyhow::Resul
 async fn restart(api: &Api, which: &Which, stage: Option<&str>) -> anyhow::Result<Answer> {
     let id = which.find(api).await?;
     let body = stage.map_or_else(|| json!({}), |stage| json!({ "stage": stage }));
-    let view: ExecutionView = api.post(&format!("/executions/{}/restart", escape(&id)), &body).await?;
+    let view: ExecutionView = api.post(&format!("/executions/{}/restart", percent_encode_part(&id)), &body).await?;
     eprintln!("{}", view.description);
     Ok(Answer::Yes)
 }

@@ -167,19 +167,6 @@ pub(super) fn parts(product: Product, repo: &str) -> Result<(&str, &str), ForgeE
     })
 }
 
-/// A text as part of a query.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 fn check_base(base: &str) -> Result<(), String> {
     let uri: Uri = base.parse().map_err(|error| format!("apiUrl `{base}` is no address: {error}"))?;
     let sane = matches!(uri.scheme_str(), Some("http" | "https"))
@@ -250,10 +237,5 @@ mod tests {
         }
         let error = parts(Product::DataCenter, "x").expect_err("refused").message;
         assert_eq!(error, "`x` is no repository on Bitbucket Data Center: its name has to be PROJECT/repository");
-    }
-
-    #[test]
-    fn a_query_holds_any_text() {
-        assert_eq!(escaped("longboat/shop/a b&c=ä"), "longboat%2Fshop%2Fa%20b%26c%3D%C3%A4");
     }
 }

@@ -5,7 +5,7 @@
 //! escaped: there an invisible word joiner (U+2060) stands between the two characters that would make it one.
 //! Characters that change how other text reads (line breaks, controls, changes of direction) are replaced.
 
-use crate::model::{Line, Mark, Piece};
+use crate::model::{Line, Mark, Piece, percent_encode};
 
 /// Takes no room, breaks no line, and is part of no name.
 pub(super) const JOINER: char = '\u{2060}';
@@ -53,7 +53,7 @@ impl Pen<'_> {
     /// The absolute address of a page.
     pub(super) fn url(&self, page: &str) -> Option<String> {
         let public = self.public_url?.trim_end_matches('/');
-        Some(percent_encoded(&format!("{public}/{}", page.trim_start_matches('/'))))
+        Some(percent_encode(format!("{public}/{}", page.trim_start_matches('/')), IN_ADDRESS))
     }
 
     fn pieces(&self, line: &Line, context: Context) -> String {
@@ -265,18 +265,8 @@ fn entities(text: &str) -> String {
     out
 }
 
-/// An address in which nothing stands that could end it.
-fn percent_encoded(url: &str) -> String {
-    let mut out = String::with_capacity(url.len());
-    for byte in url.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:/?#@!&'+,;=%".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
+/// What stays as it is in an address: nothing that could end it.
+const IN_ADDRESS: &str = "-._~:/?#@!&'+,;=%";
 
 fn symbol(mark: Mark) -> &'static str {
     match mark {

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::graph::{self, GraphBox, Line};
-use super::{CommitLink, Links, Moment, Named, Pill, escape_part, named};
+use super::{CommitLink, Links, Moment, Named, Pill, named};
 use crate::clock::Timestamp;
-use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize, shorten};
+use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize, percent_encode_part, shorten};
 
 /// The width of a letter in a box of the picture, about, and of what stands beside the text.
 const LETTER_WIDTH: f32 = 7.4;
@@ -181,8 +181,8 @@ impl ExecutionPage {
             pipeline: view.pipeline.to_string(),
             list: format!(
                 "/?application={}&pipeline={}",
-                escape_part(view.application.as_str()),
-                escape_part(view.pipeline.as_str())
+                percent_encode_part(view.application.as_str()),
+                percent_encode_part(view.pipeline.as_str())
             ),
             pill: Pill::of_execution(view.status, waiting && !view.status.is_complete()),
             complete: view.status.is_complete(),
@@ -234,7 +234,7 @@ impl StageCard {
         now: Timestamp,
         tail: &impl Fn(&StageView) -> LogTail,
     ) -> Self {
-        let page = format!("/executions/{}/stages/{}", view.id, escape_part(stage.path.as_str()));
+        let page = format!("/executions/{}/stages/{}", view.id, percent_encode_part(stage.path.as_str()));
         let base = format!("/api/v1{page}");
         let has_log = stage.kind == "script" && stage.attempt > 0;
         let failed = matches!(stage.status, Status::Terminal | Status::FailedContinue | Status::Stopped);
@@ -302,7 +302,7 @@ fn is_waiting(stage: &StageView) -> bool {
 }
 
 fn anchor(stage: &StageView) -> String {
-    format!("stage-{}", escape_part(stage.path.as_str()))
+    format!("stage-{}", percent_encode_part(stage.path.as_str()))
 }
 
 fn text_of(fields: &serde_json::Map<String, Value>, key: &str) -> Option<String> {

@@ -3,11 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CommitLink, Links, Moment, Pill, escape_part};
+use super::{CommitLink, Links, Moment, Pill};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::{Parameter, ParameterType, Pipeline, Trigger, humanize, shorten};
+use crate::model::{Parameter, ParameterType, Pipeline, Trigger, humanize, percent_encode_part, shorten};
 use crate::store::{ApplicationSummary, CommitFindings, ExecutionSummary, Published, RepositoryState};
 
 /// One execution of the list.
@@ -83,7 +83,7 @@ impl FilterForm {
             ("cursor", cursor),
         ];
         let set = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-        let parts: Vec<String> = set.map(|(name, value)| format!("{name}={}", escape_part(value))).collect();
+        let parts: Vec<String> = set.map(|(name, value)| format!("{name}={}", percent_encode_part(value))).collect();
         if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
     }
 }
@@ -128,7 +128,7 @@ struct ParameterField {
 
 impl ApplicationCard {
     pub(in crate::ui) fn new(summary: &ApplicationSummary, pipelines: &[Published], links: Links<'_>) -> Self {
-        let application = escape_part(summary.name.as_str());
+        let application = percent_encode_part(summary.name.as_str());
         Self {
             name: summary.name.to_string(),
             list: format!("/?application={application}"),
@@ -149,7 +149,7 @@ impl ApplicationCard {
 impl PipelineCard {
     fn new(published: &Published, index: usize, links: Links<'_>) -> Self {
         let Pipeline { application, name, description, parameters, triggers, stages, source, .. } = &published.pipeline;
-        let (application, escaped) = (escape_part(application.as_str()), escape_part(name.as_str()));
+        let (application, escaped) = (percent_encode_part(application.as_str()), percent_encode_part(name.as_str()));
         let repository = Some(&published.repository);
         Self {
             name: name.to_string(),

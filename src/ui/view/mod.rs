@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::model::{CommitSha, RepositoryName, shorten};
+use crate::model::{CommitSha, RepositoryName, percent_encode, shorten};
 
 pub(super) use execution::{ExecutionPage, LogTail};
 pub(super) use lists::{ApplicationCard, FilterForm, RepositoryCard, execution_rows, finding_rows};
@@ -82,22 +82,9 @@ impl Links<'_> {
             return None;
         }
         let page = self.repository(repository?)?;
-        let escaped: String = file.bytes().map(|byte| escape(byte, b"/-_.")).collect();
+        let escaped = percent_encode(file, "/-_.");
         Some(format!("{page}/blob/{}/{escaped}#L{line}", commit?))
     }
-}
-
-fn escape(byte: u8, keep: &[u8]) -> String {
-    if byte.is_ascii_alphanumeric() || keep.contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
-    }
-}
-
-/// A text as one part of a path or one value of a query.
-pub(super) fn escape_part(text: &str) -> String {
-    text.bytes().map(|byte| escape(byte, b"-_.~")).collect()
 }
 
 fn named(map: &Map<String, Value>) -> Vec<Named> {

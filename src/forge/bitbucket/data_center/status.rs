@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::{Center, READ};
 use crate::forge::bitbucket::answer::is_unknown_address;
-use crate::forge::bitbucket::client::{Call, escaped, parse};
+use crate::forge::bitbucket::client::{Call, parse};
 use crate::forge::bitbucket::{page_of, state_of, state_word, status_key};
 use crate::forge::{ForgeError, ForgeErrorKind, PostedStatus};
-use crate::model::{CommitSha, CommitStatus};
+use crate::model::{CommitSha, CommitStatus, percent_encode_part};
 
 /// The longest key and the longest name, in characters.
 const KEY_LIMIT: usize = 255;
@@ -83,7 +83,7 @@ impl Center {
         context: &str,
     ) -> Result<Option<PostedStatus>, ForgeError> {
         let key = status_key(context, KEY_LIMIT);
-        let path = format!("{}/commits/{commit}/builds?key={}", Self::path(repo)?, escaped(&key));
+        let path = format!("{}/commits/{commit}/builds?key={}", Self::path(repo)?, percent_encode_part(&key));
         let call = Call::get(&path, READ);
         let answer = self.api.ask(call).await?;
         let found = match answer.status.as_u16() {
