@@ -36,7 +36,7 @@ pub(super) struct Filter {
 /// One line of the list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
+pub(super) struct Summary {
     id: ExecutionId,
     application: ApplicationName,
     pipeline: PipelineName,

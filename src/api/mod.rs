@@ -12,6 +12,7 @@ mod health;
 mod logs;
 mod metrics;
 mod problem;
+mod pull_requests;
 mod repositories;
 mod request;
 mod starts;
@@ -88,8 +89,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/executions/{id}/stages/{path}/judge", post(executions::judge))
         .route("/executions/{id}/stages/{path}/log", get(logs::read))
         .route("/repositories", get(repositories::list))
-        // A repository's name has slashes, escaped or not.
-        .route("/repositories/{*name}", get(repositories::one))
+        .route("/repositories/{*path}", get(repositories::below))
         .route("/diagnostics", get(repositories::diagnostics))
         .route("/events", get(events::stream))
         .fallback(unknown)

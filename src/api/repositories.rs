@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::problem::Problem;
 use super::request::{Params, parse};
+use super::{Shared, pull_requests};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -65,16 +66,33 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Pr
     Ok(Json(json!({"items": items, "nextCursor": null})))
 }
 
-/// Answers `GET /repositories/{name}`, with the branches and tags that Longboat saw.
-pub(super) async fn one(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let name: RepositoryName = parse(&name, "repository")?;
-    let repository = configured(&shared, &name)?;
+/// Answers what is asked for at and below `GET /repositories/{name}`: a name has slashes, escaped or not.
+pub(super) async fn below(
+    State(shared): State<Shared>,
+    Path(path): Path<String>,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    let Some((repository, rest)) = shared.api.config.repository_at(&path) else {
+        let name: RepositoryName = parse(&path, "repository")?;
+        return Err(not_configured(&name));
+    };
+    match rest.split_once('/') {
+        None if rest.is_empty() => one(&shared, repository).await,
+        None if rest == "pull-requests" => pull_requests::list(&shared, repository, Params::of(&uri)?).await,
+        Some(("pull-requests", number)) => pull_requests::one(&shared, repository, number).await,
+        _ => Err(Problem::not_found(format!("of `{}`, the API has no `{rest}`", repository.name))),
+    }
+}
+
+/// How a repository stands, with the branches and tags that Longboat saw.
+async fn one(shared: &Shared, repository: &Repository) -> Result<Json<Value>, Problem> {
+    let name = &repository.name;
     let states = shared.api.store.repository_states().await?;
-    let view = View::new(repository, states.iter().find(|state| state.name == name));
+    let view = View::new(repository, states.iter().find(|state| state.name == *name));
     let heads = shared
         .api
         .store
-        .heads(&name)
+        .heads(name)
         .await?
         .into_iter()
         .map(|head| json!({"ref": head.git_ref, "commit": head.commit, "seenTime": head.seen_at.to_rfc3339()}));
@@ -127,5 +145,9 @@ pub(super) async fn diagnostics(
 
 fn configured<'a>(shared: &'a Shared, name: &RepositoryName) -> Result<&'a Repository, Problem> {
     let repository = shared.api.config.repository(name);
-    repository.ok_or_else(|| Problem::not_found(format!("no repository `{name}` is configured")))
+    repository.ok_or_else(|| not_configured(name))
+}
+
+fn not_configured(name: &RepositoryName) -> Problem {
+    Problem::not_found(format!("no repository `{name}` is configured"))
 }

@@ -3,7 +3,7 @@
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -41,6 +41,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(value)| Self(value)).map_err(|error| Problem::bad_request(error.body_text()))
+    }
+}
+
+impl<T: DeserializeOwned> Params<T> {
+    /// Those of an address, where the path decides what they can be.
+    pub(super) fn of(uri: &Uri) -> Result<T, Problem> {
+        let query = Query::<T>::try_from_uri(uri);
+        query.map(|Query(value)| value).map_err(|error| Problem::bad_request(error.body_text()))
     }
 }
 

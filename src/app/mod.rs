@@ -41,7 +41,7 @@ use crate::secret::Secrets;
 use crate::stage::{Logs, SavedLimits};
 use crate::store::{ExecutionFilter, StoreError, StoreOptions};
 use crate::trigger::{
-    ManualStart, Notice, Reports, RepositorySet, RepositorySpec, TriggerDeps, TriggerOptions, Triggers,
+    ManualStart, Notice, Reports, RepositorySet, RepositorySpec, ReviewOptions, TriggerDeps, TriggerOptions, Triggers,
 };
 use crate::ui::{self, UiState};
 use core::{Core, CoreOptions};
@@ -130,9 +130,15 @@ impl App {
                 async move { engine.submit(key).await }.boxed()
             }),
         };
+        let reviews = ReviewOptions {
+            memory: config.limits.review_memory,
+            cpu: config.limits.review_cpu,
+            deadline: config.limits.review_deadline,
+            ..ReviewOptions::default()
+        };
         let triggers = Triggers::start(
             deps,
-            TriggerOptions { reports, run_first, secrets: Some(rules), ..TriggerOptions::default() },
+            TriggerOptions { reports, run_first, reviews, secrets: Some(rules), ..TriggerOptions::default() },
         )
         .await?;
 

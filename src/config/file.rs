@@ -182,6 +182,13 @@ pub(super) struct LimitsSection {
     pub(super) saved_files: Option<u32>,
     /// How long saved files are kept after the end of their execution, so that a restart finds them; `24h` by default.
     pub(super) saved_for: Option<DurationWord>,
+    /// How much memory rendering the files of one pull request may take, `256MiB` by default, 32 MiB at least. What
+    /// needs more is not looked at, and the pull request says so.
+    pub(super) review_memory: Option<SizeWord>,
+    /// How long it may compute, `20s` by default, `10m` at most.
+    pub(super) review_cpu: Option<DurationWord>,
+    /// How long it may take in all, `60s` by default, `1h` at most.
+    pub(super) review_deadline: Option<DurationWord>,
     /// How many requests are worked on at the same time, 256 by default.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) requests: Option<u32>,

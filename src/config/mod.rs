@@ -7,6 +7,7 @@
 
 mod access;
 mod file;
+mod pages;
 mod resolve;
 mod secrets;
 mod shape;
@@ -20,6 +21,7 @@ use indexmap::IndexMap;
 use secrecy::SecretString;
 
 pub use access::{Access, SESSION_COOKIE, SESSION_LENGTH};
+pub use pages::Pages;
 pub use secrets::{MIN_SECRET, Names, Secret, SecretAccess, SecretPlace, SecretRefusal, SecretRules, SecretUser};
 
 use crate::diagnostic::{Code, Diagnostic, Place};
@@ -203,6 +205,12 @@ pub struct Limits {
     pub saved_files: usize,
     /// How long saved files are kept after the end of their execution.
     pub saved_for: Duration,
+    /// How many bytes of memory rendering the files of one pull request may take.
+    pub review_memory: u64,
+    /// How long it may compute.
+    pub review_cpu: Duration,
+    /// How long it may take by the clock on the wall.
+    pub review_deadline: Duration,
 }
 
 /// What goes to standard error.
@@ -233,6 +241,9 @@ impl Default for Limits {
             saved_bytes: 256 * 1024 * 1024,
             saved_files: 10_000,
             saved_for: Duration::from_secs(24 * 3600),
+            review_memory: 256 * 1024 * 1024,
+            review_cpu: Duration::from_secs(20),
+            review_deadline: Duration::from_secs(60),
         }
     }
 }
@@ -301,6 +312,17 @@ impl Config {
     /// The repository of that name.
     pub fn repository(&self, name: &RepositoryName) -> Option<&Repository> {
         self.repositories.iter().find(|repository| repository.name == *name)
+    }
+
+    /// The repository that a path begins with, the one with the longest name of several, and what follows after its
+    /// slash: names have slashes themselves.
+    pub fn repository_at<'a>(&self, path: &'a str) -> Option<(&Repository, &'a str)> {
+        let rest = |repository: &Repository| match path.strip_prefix(repository.name.as_str())? {
+            "" => Some(""),
+            rest => rest.strip_prefix('/').filter(|rest| !rest.is_empty()),
+        };
+        let found = self.repositories.iter().filter_map(|repository| Some((repository, rest(repository)?)));
+        found.max_by_key(|(repository, _)| repository.name.as_str().len())
     }
 
     /// Every secret of the server's own: tokens, webhook secrets, passwords. None of them is for pipelines; they are

@@ -281,6 +281,34 @@ fn the_schema_names_every_key_of_the_format() {
 }
 
 #[test]
+fn what_a_review_may_take_has_two_ends() {
+    let config = parse("limits: {reviewMemory: 64MiB, reviewCpu: 5s, reviewDeadline: 2m}").expect("legal");
+    let Limits { review_memory, review_cpu, review_deadline, .. } = config.limits;
+    assert_eq!((review_memory, review_cpu.as_secs(), review_deadline.as_secs()), (64 << 20, 5, 120));
+    assert_eq!(
+        findings("limits: {reviewMemory: 31MiB,\n  reviewCpu: 11m,\n  reviewDeadline: 500ms}"),
+        "longboat.yaml:1:24: error[LB0305]: `31MiB` is not a size between 32 MiB and 65536 MiB\n  hint: write it like `25MiB`\n\
+         longboat.yaml:2:14: error[LB0305]: `limits.reviewCpu` is `11m`, where 10m is the most\n  hint: write `10m` or less\n\
+         longboat.yaml:3:19: error[LB0305]: `limits.reviewDeadline` is `500ms`, where a second is the least\n  hint: write `1s` or more"
+    );
+}
+
+#[test]
+fn a_path_below_a_repository_finds_the_longest_name() {
+    let config = parse("repositories: [{name: a/b, path: x}, {name: a/b/pull-requests, path: y}, {name: a/bc, path: z}]");
+    let config = config.expect("legal");
+    let at = |path| config.repository_at(path).map(|(repository, rest)| (repository.name.as_str(), rest));
+    assert_eq!(at("a/b"), Some(("a/b", "")));
+    assert_eq!(at("a/b/other/7"), Some(("a/b", "other/7")));
+    assert_eq!(at("a/b/pull-requests"), Some(("a/b/pull-requests", "")));
+    assert_eq!(at("a/b/pull-requests/7"), Some(("a/b/pull-requests", "7")));
+    assert_eq!(at("a/bc/x"), Some(("a/bc", "x")));
+    for path in ["", "a", "a/", "a/b/", "a/bcd", "b"] {
+        assert_eq!(at(path), None, "{path}");
+    }
+}
+
+#[test]
 fn a_server_for_the_database_has_its_password_beside_its_address() {
     let config = parse(
         "database: {url: \"postgres://ann@db.example.com:5433/longboat?sslmode=verify-full\", password: {env: LONGBOAT_TOKEN}, sync: normal}",

@@ -32,11 +32,11 @@ pub use percent::{percent_encode, percent_encode_part};
 pub use pin::{FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
 pub use pull_request::{
-    ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_number,
-    pull_request_ref,
+    ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, ReviewVerdict,
+    pull_request_number, pull_request_page, pull_request_ref,
 };
 pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
 pub use secret::SecretUse;
 pub use status::Status;
-pub use text::{plain_log, shorten};
+pub use text::{counted, plain_log, shorten};
 pub use trigger::{Cause, CauseKind, GitTrigger, Parent, Trigger};

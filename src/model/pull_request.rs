@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApplicationName, CommitSha, Pins, PipelineName, RepositoryName};
+use super::{ApplicationName, CommitSha, Pins, PipelineName, RepositoryName, counted};
 use crate::diagnostic::Diagnostic;
 
 /// A pull request as its forge has it.
@@ -33,6 +33,18 @@ pub struct PullRequest {
     pub merge_commit: Option<CommitSha>,
 }
 
+impl PullRequest {
+    /// The path of the page that shows it, below the server's public address.
+    pub fn page(&self) -> String {
+        pull_request_page(&self.repository, self.number)
+    }
+}
+
+/// What [`PullRequest::page`] is for a pull request of which only the number is known.
+pub fn pull_request_page(repository: &RepositoryName, number: u64) -> String {
+    format!("/repositories/{repository}/pull-requests/{number}")
+}
+
 /// The name under which Longboat follows the head of a pull request, whatever its forge calls it.
 pub fn pull_request_ref(number: u64) -> String {
     format!("{PREFIX}{number}{SUFFIX}")
@@ -59,7 +71,8 @@ pub enum PullRequestState {
 }
 
 impl PullRequestState {
-    const ALL: [Self; 3] = [Self::Open, Self::Merged, Self::Closed];
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Merged, Self::Closed];
 
     /// The word for it: `open`, `merged`, `closed`.
     pub const fn as_str(self) -> &'static str {
@@ -108,6 +121,66 @@ pub struct Review {
     pub trouble: Option<String>,
 }
 
+/// What a review comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReviewVerdict {
+    /// The head could not be looked at.
+    Unchecked,
+    /// There are errors.
+    Failed,
+    /// There are no errors, but warnings.
+    Warnings,
+    /// There are no pipeline files, and none go away.
+    Empty,
+    /// All is well.
+    Good,
+}
+
+impl Review {
+    /// What it comes to.
+    pub const fn verdict(&self) -> ReviewVerdict {
+        if self.trouble.is_some() {
+            ReviewVerdict::Unchecked
+        } else if self.errors > 0 {
+            ReviewVerdict::Failed
+        } else if self.warnings > 0 {
+            ReviewVerdict::Warnings
+        } else if self.files == 0 && self.changed == 0 {
+            ReviewVerdict::Empty
+        } else {
+            ReviewVerdict::Good
+        }
+    }
+
+    /// Verdict and counts: `Failed: 2 errors, 1 warning`.
+    pub fn summary(&self) -> String {
+        if self.trouble.is_some() {
+            return "Could not be checked".to_owned();
+        }
+        let mut counts = Vec::new();
+        let verdict = if self.errors > 0 { "Failed" } else { "Good" };
+        if self.errors > 0 {
+            counts.push(counted(self.errors, "error"));
+        } else if self.files == 0 && self.changed == 0 {
+            return "No pipeline files".to_owned();
+        }
+        if self.warnings > 0 {
+            counts.push(counted(self.warnings, "warning"));
+        }
+        if self.errors == 0 {
+            counts.push(format!("{} valid", counted(self.pipelines, "pipeline")));
+        }
+        match (self.changed, self.errors) {
+            (0, 0) => counts.push("none changes".to_owned()),
+            (0, _) => {}
+            (1, _) => counts.push("1 changes".to_owned()),
+            (changed, _) => counts.push(format!("{changed} change")),
+        }
+        format!("{verdict}: {}", counts.join(", "))
+    }
+}
+
 /// A finding with the lines that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -144,4 +217,15 @@ pub enum ChangeKind {
     Changed,
     /// It goes away.
     Removed,
+}
+
+impl ChangeKind {
+    /// The word for it: `added`, `changed`, `removed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
 }

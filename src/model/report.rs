@@ -60,6 +60,11 @@ impl CommitStatus {
     pub fn new(target: ReportTarget, state: StatusState, description: &str, page: impl Into<String>) -> Self {
         Self { target, state, description: clip(description), page: page.into() }
     }
+
+    /// The same, leading to another page.
+    pub fn on_page(self, page: impl Into<String>) -> Self {
+        Self { page: page.into(), ..self }
+    }
 }
 
 /// What waits in the outbox to be said on a forge.

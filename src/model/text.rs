@@ -49,6 +49,11 @@ fn skip_escape(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
+/// `1 error`, `2 errors`.
+pub fn counted(number: u32, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// At most `max` characters, with an ellipsis if something was cut.
 pub fn shorten(text: &str, max: usize) -> String {
     if text.chars().count() <= max {

@@ -1,8 +1,7 @@
 //! Findings with their places, lines and hints.
 
-use super::layout::count;
 use crate::diagnostic::Severity;
-use crate::model::{Block, Line, Mark, Piece, Review, ReviewFinding};
+use crate::model::{Block, Line, Mark, Piece, Review, ReviewFinding, counted};
 
 /// How many errors are shown unfolded: who has more of them begins with these.
 const UNFOLDED: usize = 10;
@@ -16,12 +15,12 @@ pub(super) fn errors(review: &Review) -> Vec<Block> {
     let (first, rest) = errors.split_at(errors.len().min(UNFOLDED));
     let mut blocks: Vec<Block> = first.iter().flat_map(|finding| blocks(finding)).collect();
     if !rest.is_empty() {
-        let summary = vec![Piece::text(count(to_count(rest.len()), "more error"))];
+        let summary = vec![Piece::text(counted(to_count(rest.len()), "more error"))];
         blocks
             .push(Block::Details { summary, blocks: rest.iter().flat_map(|finding| self::blocks(finding)).collect() });
     }
     if let Some(unlisted) = review.errors.checked_sub(to_count(errors.len())).filter(|more| *more > 0) {
-        let text = format!("Not listed here: {}.", count(unlisted, "further error"));
+        let text = format!("Not listed here: {}.", counted(unlisted, "further error"));
         blocks.push(Block::Paragraph(vec![Piece::text(text)]));
     }
     blocks
@@ -34,8 +33,8 @@ pub(super) fn warnings(review: &Review) -> Option<Block> {
         return None;
     }
     let summary = match review.warnings {
-        0 => count(to_count(others.len()), "remark"),
-        warnings => count(warnings, "warning"),
+        0 => counted(to_count(others.len()), "remark"),
+        warnings => counted(warnings, "warning"),
     };
     let blocks = others.iter().flat_map(|finding| blocks(finding)).collect();
     Some(Block::Details { summary: vec![Piece::text(summary)], blocks })

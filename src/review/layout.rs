@@ -3,7 +3,9 @@
 use super::Subject;
 use super::findings;
 use super::outcome;
-use crate::model::{Block, ChangeKind, Comment, Line, Mark, Piece, PipelineChange, PullRequestState, Review};
+use crate::model::{
+    Block, Comment, Line, Mark, Piece, PipelineChange, PullRequestState, Review, ReviewVerdict, counted,
+};
 
 /// The comment.
 pub(super) fn comment(subject: &Subject<'_>) -> Comment {
@@ -13,7 +15,7 @@ pub(super) fn comment(subject: &Subject<'_>) -> Comment {
         PullRequestState::Closed => closed(subject),
         PullRequestState::Merged => outcome::merged(subject),
     };
-    let page = Some(format!("/repositories/{}", this.repository));
+    let page = Some(this.page());
     Comment { repository: this.repository.clone(), pull_request: this.number, blocks, page }
 }
 
@@ -69,53 +71,21 @@ pub(super) fn before_the_end(review: Option<&Review>, title: &str) -> Option<Blo
     blocks.extend(findings::errors(review));
     blocks.extend(changes(review));
     blocks.extend(findings::warnings(review));
-    Some(Block::Details { summary: vec![Piece::text(format!("{title}: {}", words(review)))], blocks })
+    Some(Block::Details { summary: vec![Piece::text(format!("{title}: {}", review.summary()))], blocks })
 }
 
 /// The first line.
 fn verdict(review: &Review) -> Block {
-    heading(mark(review), &words(review))
+    heading(mark(review), &review.summary())
 }
 
-fn mark(review: &Review) -> Mark {
-    if review.trouble.is_some() {
-        Mark::Warning
-    } else if review.errors > 0 {
-        Mark::Bad
-    } else if review.warnings > 0 {
-        Mark::Warning
-    } else if review.files == 0 && review.changed == 0 {
-        Mark::Skipped
-    } else {
-        Mark::Good
+const fn mark(review: &Review) -> Mark {
+    match review.verdict() {
+        ReviewVerdict::Unchecked | ReviewVerdict::Warnings => Mark::Warning,
+        ReviewVerdict::Failed => Mark::Bad,
+        ReviewVerdict::Empty => Mark::Skipped,
+        ReviewVerdict::Good => Mark::Good,
     }
-}
-
-/// Verdict and counts.
-fn words(review: &Review) -> String {
-    if review.trouble.is_some() {
-        return "Could not be checked".to_owned();
-    }
-    let mut counts = Vec::new();
-    let verdict = if review.errors > 0 { "Failed" } else { "Good" };
-    if review.errors > 0 {
-        counts.push(count(review.errors, "error"));
-    } else if review.files == 0 && review.changed == 0 {
-        return "No pipeline files".to_owned();
-    }
-    if review.warnings > 0 {
-        counts.push(count(review.warnings, "warning"));
-    }
-    if review.errors == 0 {
-        counts.push(format!("{} valid", count(review.pipelines, "pipeline")));
-    }
-    match (review.changed, review.errors) {
-        (0, 0) => counts.push("none changes".to_owned()),
-        (0, _) => {}
-        (1, _) => counts.push("1 changes".to_owned()),
-        (changed, _) => counts.push(format!("{changed} change")),
-    }
-    format!("{verdict}: {}", counts.join(", "))
 }
 
 /// What was looked at, or why it could not be.
@@ -141,7 +111,7 @@ fn fixed(review: &Review) -> Option<Block> {
     let text = match (gone, review.errors) {
         (1, 0) => "The error of the check before is fixed.".to_owned(),
         (gone, 0) => format!("All {gone} errors of the check before are fixed."),
-        (gone, _) => format!("{} fewer than at the check before.", count(gone, "error")),
+        (gone, _) => format!("{} fewer than at the check before.", counted(gone, "error")),
     };
     Some(Block::Paragraph(vec![Piece::Mark(Mark::Good), Piece::text(" "), Piece::Strong(text)]))
 }
@@ -157,27 +127,22 @@ fn changes(review: &Review) -> Vec<Block> {
     blocks.extend(review.changes.iter().map(change));
     let listed = u32::try_from(review.changes.len()).unwrap_or(u32::MAX);
     if let Some(more) = review.changed.checked_sub(listed).filter(|more| *more > 0) {
-        blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", count(more, "pipeline")))]));
+        blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", counted(more, "pipeline")))]));
     }
     blocks
 }
 
 fn change(change: &PipelineChange) -> Block {
-    let kind = match change.kind {
-        ChangeKind::Added => "added",
-        ChangeKind::Changed => "changed",
-        ChangeKind::Removed => "removed",
-    };
     let mut summary: Line = vec![
         Piece::code(format!("{}/{}", change.application, change.pipeline)),
         Piece::text(" "),
-        Piece::Strong(kind.to_owned()),
+        Piece::Strong(change.kind.as_str().to_owned()),
     ];
     if change.details.is_empty() {
         return Block::Paragraph(summary);
     }
     let number = u32::try_from(change.details.len()).unwrap_or(u32::MAX);
-    summary.push(Piece::text(format!(": {}", count(number, "difference"))));
+    summary.push(Piece::text(format!(": {}", counted(number, "difference"))));
     let details = change.details.iter().map(|detail| findings::with_code(detail)).collect();
     Block::Details { summary, blocks: vec![Block::List(details)] }
 }
@@ -185,9 +150,4 @@ fn change(change: &PipelineChange) -> Block {
 /// A heading with a mark: the first line of a comment.
 pub(super) fn heading(mark: Mark, text: &str) -> Block {
     Block::Heading { level: 3, line: vec![Piece::Mark(mark), Piece::text(format!(" {text}"))] }
-}
-
-/// `1 error`, `2 errors`.
-pub(super) fn count(number: u32, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

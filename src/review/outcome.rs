@@ -2,10 +2,10 @@
 
 use super::Subject;
 use super::findings::with_code;
-use super::layout::{before_the_end, count, heading};
+use super::layout::{before_the_end, heading};
 use super::runs::{Failure, Run, Runs, urgency};
 use crate::clock::Timestamp;
-use crate::model::{Block, Line, Mark, Piece, StageView, Status, humanize};
+use crate::model::{Block, Line, Mark, Piece, StageView, Status, counted, humanize};
 
 /// The comment of a merged pull request.
 pub(super) fn merged(subject: &Subject<'_>) -> Vec<Block> {
@@ -21,7 +21,7 @@ pub(super) fn merged(subject: &Subject<'_>) -> Vec<Block> {
     let mut blocks = vec![heading(mark, &text), Block::Paragraph(line)];
     blocks.extend(runs.told.iter().flat_map(told));
     if let Some(more) = runs.all.checked_sub(runs.told.len()).filter(|more| *more > 0) {
-        let more = count(u32::try_from(more).unwrap_or(u32::MAX), "further pipeline");
+        let more = counted(u32::try_from(more).unwrap_or(u32::MAX), "further pipeline");
         blocks.push(Block::Paragraph(vec![Piece::text(format!("Not listed here: {more}."))]));
     }
     blocks.extend(before_the_end(subject.review, "What was checked before the merge"));
@@ -51,7 +51,7 @@ fn verdict(runs: &Runs) -> (Mark, String) {
         (0, _) => Mark::Pending,
         _ => Mark::Bad,
     };
-    let all = count(u32::try_from(runs.all).unwrap_or(u32::MAX), "pipeline");
+    let all = counted(u32::try_from(runs.all).unwrap_or(u32::MAX), "pipeline");
     let text = match counts.as_slice() {
         // All of them went the same way.
         [only] if runs.all == runs.told.len() => {
@@ -89,7 +89,7 @@ fn told(run: &Run) -> Vec<Block> {
         let table = stages(&view.stages);
         blocks.push(match run.failure {
             Some(_) => table,
-            None => Block::Details { summary: vec![Piece::text(count(number, "stage"))], blocks: vec![table] },
+            None => Block::Details { summary: vec![Piece::text(counted(number, "stage"))], blocks: vec![table] },
         });
     }
     blocks

@@ -3,7 +3,7 @@
 use super::matching::RefName;
 use super::{Repository, Shared, Triggers};
 use crate::forge::{CommentEvent, PullRequestEvent, Push};
-use crate::model::{CommitSha, CommitStatus, PullRequestState, RepositoryName};
+use crate::model::{CommitSha, CommitStatus, PullRequestState, RepositoryName, pull_request_page};
 use crate::store::{Accepted, NoticedPullRequest, PullRequestNotice, RefChange, Seen, Source, StoreError};
 
 /// What a comment starts with that asks for another look at a pull request.
@@ -153,7 +153,10 @@ impl Shared {
         PullRequestNotice {
             repository: repository.name().clone(),
             number,
-            checking: known.map(|head| self.options.reports.checking(repository.name(), head)),
+            checking: known.map(|head| {
+                let page = pull_request_page(repository.name(), number);
+                self.options.reports.checking(repository.name(), head).on_page(page)
+            }),
             noticed,
             delivery: None,
             source: Source::Poll,

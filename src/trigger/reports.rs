@@ -64,8 +64,7 @@ impl Reports {
 
     /// What a pull request's review says on its head.
     pub(super) fn reviewed(&self, pull_request: &PullRequest, state: StatusState, text: &str) -> CommitStatus {
-        let PullRequest { repository, head, .. } = pull_request;
-        self.say(repository, head, state, text)
+        self.say(&pull_request.repository, &pull_request.head, state, text).on_page(pull_request.page())
     }
 
     /// Longboat itself could not do it.

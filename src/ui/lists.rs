@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::view::{
-    ApplicationCard, FilterForm, Links, RepositoryCard, execution_rows, finding_rows, status_choices,
-};
+use super::view::{ApplicationCard, FilterForm, Links, RepositoryCard, execution_rows, status_choices};
 use super::{Refusal, UiState, render};
-use crate::model::{CommitSha, RepositoryName, Status, percent_encode_part};
+use crate::model::{RepositoryName, Status};
 use crate::store::ExecutionFilter;
 
 /// Executions on one page.
@@ -133,39 +131,9 @@ pub(super) async fn repositories_fragment(State(state): State<UiState>) -> Resul
     Ok(render::page(StatusCode::OK, "_repositories.html", json!({"cards": cards})))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct AskedCommit {
-    commit: String,
-}
-
-/// Answers `GET /repositories/{name}`, and with `?commit=` says what was found in that commit.
-pub(super) async fn repository(
-    State(state): State<UiState>,
-    Path(name): Path<String>,
-    Query(asked): Query<AskedCommit>,
-) -> Result<Response, Refusal> {
-    let missing = Refusal::NotFound("No such repository is configured.");
-    let Ok(name) = name.parse::<RepositoryName>() else { return Err(missing) };
-    let Some(card) = repository_cards(&state, Some(&name)).await?.pop() else { return Err(missing) };
-    let commit = (!asked.commit.is_empty()).then(|| CommitSha::parse(&asked.commit)).transpose();
-    let commit = commit.map_err(|error| Refusal::BadRequest(error.to_string()))?;
-    let found = match &commit {
-        Some(commit) => state.store.findings(&name, commit).await?,
-        None => None,
-    };
-    let values = json!({
-        "card": card,
-        "asked": commit.as_ref().map(CommitSha::short),
-        "found": found.map(|found| finding_rows(&found, Links(&state.config))),
-        "executions": format!("/?repository={}", percent_encode_part(name.as_str())),
-        "here": "repositories",
-        "signed_in": state.signs_in(),
-    });
-    Ok(render::page(StatusCode::OK, "repository.html", values))
-}
-
-async fn repository_cards(state: &UiState, only: Option<&RepositoryName>) -> Result<Vec<RepositoryCard>, Refusal> {
+/// The repositories as cards; `only` one of them.
+pub(super) async fn repository_cards(
+    state: &UiState, only: Option<&RepositoryName>) -> Result<Vec<RepositoryCard>, Refusal> {
     let states = state.store.repository_states().await?;
     let links = Links(&state.config);
     let mut cards = Vec::new();

@@ -10,7 +10,9 @@ mod graph;
 mod lists;
 mod login;
 mod one;
+mod pulls;
 mod render;
+mod repository;
 mod view;
 
 use std::sync::Arc;
@@ -58,10 +60,11 @@ pub fn router(state: UiState) -> Router {
         .route("/executions/{id}/stages/{path}/log", get(one::whole_log))
         .route("/applications", get(lists::applications))
         .route("/repositories", get(lists::repositories))
-        .route("/repositories/{*name}", get(lists::repository))
+        .route("/repositories/{*path}", get(repository::page))
         .route("/fragments/executions", get(lists::executions_fragment))
         .route("/fragments/executions/{id}", get(one::fragment))
         .route("/fragments/repositories", get(lists::repositories_fragment))
+        .route("/fragments/repositories/{*path}", get(repository::fragment))
         .route("/login", get(login::form).post(login::submit).layer(DefaultBodyLimit::max(login::MAX_BODY)))
         .route("/assets/{name}", get(assets::serve))
         .route("/favicon.ico", get(|| async { Redirect::permanent("/assets/mark.svg") }))

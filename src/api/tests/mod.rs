@@ -1,6 +1,7 @@
 //! The API over a real store, asked as a client asks it.
 
 mod acts;
+mod pulls;
 mod reads;
 mod webhooks;
 

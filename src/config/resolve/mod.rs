@@ -7,7 +7,9 @@ mod secrets;
 mod values;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use http::Uri;
 use indexmap::IndexMap;
@@ -19,8 +21,15 @@ use super::{Config, DEFAULT_PREFIX, Database, Forge, Limits, LogFormat, Logging,
 use crate::diagnostic::{Code, Diagnostic};
 use crate::outbound::{Allowed, AllowedError};
 
-/// The most that a stage may be allowed to save, in MiB.
-const MOST_SAVED_MIB: usize = 1024 * 1024;
+/// What a size may be where a few bytes would do: from 1 KiB.
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// The most that a stage may be allowed to save.
+const MOST_SAVED: usize = 1024 * 1024 * MIB;
+/// What the review of a pull request may be given. With less, ordinary files can't be rendered.
+const REVIEW_MEMORY: RangeInclusive<usize> = 32 * MIB..=64 * 1024 * MIB;
+const MOST_REVIEW_CPU: Duration = Duration::from_secs(600);
+const MOST_REVIEW_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Decides everything; `findings` are those that the shape of the file already had.
 pub(super) fn resolve(
@@ -219,16 +228,28 @@ impl Work<'_> {
         let default = Limits::default();
         let count = |given: Option<u32>, default: usize| given.map_or(default, |count| count as usize);
         Limits {
-            webhook_body: self.size(section.webhook_body, "/limits/webhookBody", default.webhook_body, 256),
+            webhook_body: self.size(section.webhook_body, "/limits/webhookBody", default.webhook_body, KIB..=256 * MIB),
             git_deadline: self.duration(section.git_deadline, "/limits/gitDeadline", default.git_deadline),
             running_stages: count(section.running_stages, default.running_stages),
             requests: count(section.requests, default.requests),
             saved_bytes: {
                 let default = usize::try_from(default.saved_bytes).unwrap_or(usize::MAX);
-                self.size(section.saved_bytes, "/limits/savedBytes", default, MOST_SAVED_MIB) as u64
+                self.size(section.saved_bytes, "/limits/savedBytes", default, KIB..=MOST_SAVED) as u64
             },
             saved_files: count(section.saved_files, default.saved_files),
             saved_for: self.duration(section.saved_for, "/limits/savedFor", default.saved_for),
+            review_memory: {
+                let default = usize::try_from(default.review_memory).unwrap_or(usize::MAX);
+                self.size(section.review_memory, "/limits/reviewMemory", default, REVIEW_MEMORY) as u64
+            },
+            review_cpu: {
+                let (pointer, default) = ("/limits/reviewCpu", default.review_cpu);
+                self.duration_up_to(section.review_cpu, pointer, default, MOST_REVIEW_CPU)
+            },
+            review_deadline: {
+                let (pointer, default) = ("/limits/reviewDeadline", default.review_deadline);
+                self.duration_up_to(section.review_deadline, pointer, default, MOST_REVIEW_DEADLINE)
+            },
         }
     }
 

@@ -1,5 +1,6 @@
 //! Single values: durations, sizes, addresses, names, and secrets fetched from where they are kept.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::config::file::{DurationWord, SecretSource, SizeWord};
 use crate::config::shape::dotted;
 use crate::config::tree::Data;
 use crate::diagnostic::Code;
-use crate::model::{IdError, Span};
+use crate::model::{IdError, Span, humanize};
 
 /// A longer file is not a secret.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -35,7 +36,32 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn size(&mut self, word: Option<SizeWord>, pointer: &str, default: usize, most_mib: usize) -> usize {
+    /// The same with an upper end.
+    pub(super) fn duration_up_to(
+        &mut self,
+        word: Option<DurationWord>,
+        pointer: &str,
+        default: Duration,
+        most: Duration,
+    ) -> Duration {
+        let text = word.as_ref().map(|word| word.0.clone()).unwrap_or_default();
+        let found = self.duration(word, pointer, default);
+        if found <= most {
+            return found;
+        }
+        let most = humanize(most);
+        let message = format!("`{}` is `{text}`, where {most} is the most", dotted(pointer));
+        self.error(pointer, Code::ValueNotAllowed, message, &format!("write `{most}` or less"));
+        default
+    }
+
+    pub(super) fn size(
+        &mut self,
+        word: Option<SizeWord>,
+        pointer: &str,
+        default: usize,
+        allowed: RangeInclusive<usize>,
+    ) -> usize {
         let Some(SizeWord(text)) = word else { return default };
         let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
@@ -46,10 +72,11 @@ impl Work<'_> {
             _ => None,
         };
         let bytes = number.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-        match bytes.filter(|bytes| (1024..=most_mib * 1024 * 1024).contains(bytes)) {
+        match bytes.filter(|bytes| allowed.contains(bytes)) {
             Some(bytes) => bytes,
             None => {
-                let message = format!("`{text}` is not a size between 1 KiB and {most_mib} MiB");
+                let (least, most) = (in_words(*allowed.start()), in_words(*allowed.end()));
+                let message = format!("`{text}` is not a size between {least} and {most}");
                 self.error(pointer, Code::ValueNotAllowed, message, "write it like `25MiB`");
                 default
             }
@@ -192,4 +219,9 @@ pub(super) fn read_secret(path: &Path) -> std::io::Result<SecretString> {
     let mut text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
     Ok(SecretString::from(text))
+}
+
+/// A size in the largest unit that the file knows.
+fn in_words(bytes: usize) -> String {
+    if bytes.is_multiple_of(1024 * 1024) { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
 }

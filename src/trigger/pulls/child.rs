@@ -88,7 +88,8 @@ enum Answer {
 pub(super) async fn run(options: &ReviewOptions, job: &Job) -> Result<Result<Review, String>, WorkError> {
     let broken = |why: String| WorkError::Broken(why);
     let mut command = Command::new(&options.program);
-    command.args = vec![EXAMINE.into(), options.memory.to_string().into(), options.cpu.as_secs().to_string().into()];
+    let cpu = options.cpu.as_millis().div_ceil(1000); // the system counts whole seconds
+    command.args = vec![EXAMINE.into(), options.memory.to_string().into(), cpu.to_string().into()];
     command.stdin = Some(serde_json::to_vec(job).map_err(|error| broken(error.to_string()))?);
     command.deadline = options.deadline;
     command.max_output = LONGEST_TALK;

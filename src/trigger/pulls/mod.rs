@@ -86,7 +86,7 @@ pub(super) async fn give_up(
         }
         error => {
             let status = shared.options.reports.failed(repository.name(), &case.this.head, &error.to_string());
-            (case.trouble(error.to_string()), status)
+            (case.trouble(error.to_string()), status.on_page(case.this.page()))
         }
     };
     case.settle(Some(review), vec![status], None).await
@@ -345,7 +345,9 @@ impl<'a> Case<'a> {
             .collect();
         heads.sort_unstable();
         heads.dedup();
-        let superseded = |head| self.shared.options.reports.superseded(self.repository.name(), head, &self.this.head);
+        let reports = &self.shared.options.reports;
+        let page = || self.this.page();
+        let superseded = |head| reports.superseded(self.repository.name(), head, &self.this.head).on_page(page());
         heads.into_iter().map(superseded).collect()
     }
 

@@ -41,7 +41,8 @@ pub(super) async fn worst(
         if errors > 0 {
             let noun = if errors == 1 { "error" } else { "errors" };
             let text = format!("Failed: {errors} {noun} on {} itself", this.head_branch);
-            return Ok(shared.options.reports.reviewed(this, StatusState::Failure, &text));
+            // The page of the commit has those errors, that of the pull request hasn't.
+            return Ok(shared.options.reports.checked(&this.repository, &this.head, (StatusState::Failure, text)));
         }
     }
     Ok(own)

@@ -1,6 +1,7 @@
 //! The pages over made-up data: what they say, and that nothing from outside becomes markup.
 
 mod pages;
+mod pulls;
 
 use std::path::Path;
 

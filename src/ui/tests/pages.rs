@@ -28,14 +28,14 @@ impl LogSource for Logs {
     }
 }
 
-struct World {
+pub(super) struct World {
     app: Router,
-    state: UiState,
+    pub(super) state: UiState,
     _engine: Engine,
 }
 
 impl World {
-    async fn new(tokens: &[&str]) -> Self {
+    pub(super) async fn new(tokens: &[&str]) -> Self {
         let mut config = super::config();
         config.server.tokens = tokens.iter().map(|token| SecretString::from(*token)).collect();
         let clock = Clock::manual(NOW);
@@ -47,7 +47,7 @@ impl World {
         Self { app: router(state.clone()), state, _engine: engine }
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, HeaderMap, String) {
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, HeaderMap, String) {
         self.ask(Request::get(path).body(Body::empty()).expect("a request")).await
     }
 
@@ -59,7 +59,7 @@ impl World {
     }
 
     #[track_caller]
-    fn shown(reply: (StatusCode, HeaderMap, String)) -> String {
+    pub(super) fn shown(reply: (StatusCode, HeaderMap, String)) -> String {
         assert_eq!(reply.0, StatusCode::OK, "{}", reply.2);
         assert_eq!(reply.1["content-type"], "text/html; charset=utf-8");
         reply.2
@@ -97,7 +97,8 @@ fn execution(number: u32, name: &str, message: &str) -> NewExecution {
     serde_json::from_value(json).expect("an execution")
 }
 
-async fn seed(world: &World) {
+/// An application with two pipelines, three executions, and findings.
+pub(super) async fn seed(world: &World) {
     let repository: RepositoryName = "acme/shop".parse().expect("a name");
     let commit: CommitSha = "1a2b3c4d5e".repeat(4).parse().expect("a commit");
     let error = Diagnostic::error(Code::UnknownStageType, "the stage type `scirpt` is not known")

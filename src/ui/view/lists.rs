@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::findings::{FindingsList, finding_rows};
 use super::{CommitLink, Links, Moment, Pill};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::model::{Parameter, ParameterType, Pipeline, Trigger, humanize, percent_encode_part, shorten};
 use crate::store::{ApplicationSummary, CommitFindings, ExecutionSummary, Published, RepositoryState};
 
@@ -271,57 +272,4 @@ impl RepositoryCard {
             findings: findings.map(|found| finding_rows(found, links)),
         }
     }
-}
-
-/// What was found in a commit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(in crate::ui) struct FindingsList {
-    commit: CommitLink,
-    summary: String,
-    rows: Vec<FindingRow>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct FindingRow {
-    class: &'static str,
-    severity: String,
-    code: &'static str,
-    title: &'static str,
-    message: String,
-    hint: Option<String>,
-    place: Option<String>,
-    place_url: Option<String>,
-    chain: Vec<String>,
-}
-
-/// The findings of a commit, for a list without excerpts.
-pub(in crate::ui) fn finding_rows(found: &CommitFindings, links: Links<'_>) -> FindingsList {
-    let count = |severity| found.findings.iter().filter(|finding| finding.severity == severity).count();
-    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let mut summary = plural(found.pipelines as usize, "valid pipeline");
-    for (count, word) in [(errors, "error"), (warnings, "warning")] {
-        if count > 0 {
-            summary.push_str(&format!(", {}", plural(count, word)));
-        }
-    }
-    let rows = found.findings.iter().map(|finding| FindingRow {
-        class: match finding.severity {
-            Severity::Error => "bad",
-            Severity::Warning => "warn",
-            Severity::Info => "todo",
-        },
-        severity: finding.severity.to_string(),
-        code: finding.code.as_str(),
-        title: finding.code.title(),
-        message: finding.message.clone(),
-        hint: finding.hint.clone(),
-        place: finding.place.as_ref().map(|place| format!("{}:{}:{}", place.file, place.line, place.column)),
-        place_url: finding
-            .place
-            .as_ref()
-            .and_then(|place| links.line(Some(&found.repository), Some(&found.commit), &place.file, place.line)),
-        chain: finding.chain.iter().map(|link| format!("{}:{} calls {}", link.file, link.line, link.module)).collect(),
-    });
-    FindingsList { commit: links.commit(Some(&found.repository), &found.commit), summary, rows: rows.collect() }
 }

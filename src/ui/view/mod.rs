@@ -1,7 +1,9 @@
 //! What the pages show, ready for the templates: plain data, every text final, every decision made.
 
 mod execution;
+mod findings;
 mod lists;
+mod pulls;
 mod status;
 
 use serde::Serialize;
@@ -9,10 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::model::{CommitSha, RepositoryName, percent_encode, shorten};
+use crate::model::{CommitSha, PullRequest, RepositoryName, shorten};
 
 pub(super) use execution::{ExecutionPage, LogTail};
-pub(super) use lists::{ApplicationCard, FilterForm, RepositoryCard, execution_rows, finding_rows};
+pub(super) use findings::finding_rows;
+pub(super) use lists::{ApplicationCard, FilterForm, RepositoryCard, execution_rows};
+pub(super) use pulls::{PullPage, pull_rows, state_choices};
 pub(super) use status::{Pill, status_choices};
 
 /// The longest text of a value that a page shows; the API has the whole.
@@ -57,16 +61,15 @@ pub(super) struct Links<'a>(pub(super) &'a Config);
 impl Links<'_> {
     /// The repository's page on its forge.
     pub(super) fn repository(&self, name: &RepositoryName) -> Option<String> {
-        let forge = self.0.forges.get(self.0.repository(name)?.forge.as_ref()?)?;
-        Some(format!("{}/{name}", forge.url))
+        Some(self.0.pages(name)?.repository().to_owned())
     }
 
     pub(super) fn commit(&self, repository: Option<&RepositoryName>, commit: &CommitSha) -> CommitLink {
-        let page = repository.and_then(|name| self.repository(name));
+        let pages = repository.and_then(|name| self.0.pages(name));
         CommitLink {
             short: commit.short().to_owned(),
             full: commit.to_string(),
-            url: page.map(|page| format!("{page}/commit/{commit}")),
+            url: pages.map(|pages| pages.commit(commit)),
         }
     }
 
@@ -81,9 +84,12 @@ impl Links<'_> {
         if !file.starts_with(".longboat/") || file.contains("..") {
             return None;
         }
-        let page = self.repository(repository?)?;
-        let escaped = percent_encode(file, "/-_.");
-        Some(format!("{page}/blob/{}/{escaped}#L{line}", commit?))
+        Some(self.0.pages(repository?)?.line(commit?, file, line))
+    }
+
+    /// The pull request's page on its forge.
+    pub(super) fn pull_request(&self, this: &PullRequest) -> Option<String> {
+        Some(self.0.pages(&this.repository)?.pull_request(this.number))
     }
 }
 

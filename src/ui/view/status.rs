@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::Status;
+use crate::model::{PullRequestState, Review, ReviewVerdict, Status};
 
 /// A status on a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,6 +28,30 @@ impl Pill {
             Status::Stopped => ("warn", "Stopped"),
             Status::Terminal => ("bad", "Failed"),
             Status::Canceled => ("canceled", "Cancelled"),
+        };
+        Self { class, label }
+    }
+
+    /// Whether a pull request is open.
+    pub(in crate::ui) const fn of_pull_request(state: PullRequestState) -> Self {
+        let (class, label) = match state {
+            PullRequestState::Open => ("todo", "Open"),
+            PullRequestState::Merged => ("good", "Merged"),
+            PullRequestState::Closed => ("canceled", "Closed"),
+        };
+        Self { class, label }
+    }
+
+    /// What a review came to; `open`: if there is none yet, there will be.
+    pub(in crate::ui) fn of_review(review: Option<&Review>, open: bool) -> Self {
+        let (class, label) = match review.map(Review::verdict) {
+            Some(ReviewVerdict::Unchecked) => ("warn", "Not checkable"),
+            Some(ReviewVerdict::Failed) => ("bad", "Failed"),
+            Some(ReviewVerdict::Warnings) => ("warn", "Warnings"),
+            Some(ReviewVerdict::Empty) => ("skipped", "No files"),
+            Some(ReviewVerdict::Good) => ("good", "Good"),
+            None if open => ("running", "Checking"),
+            None => ("todo", "Not checked"),
         };
         Self { class, label }
     }

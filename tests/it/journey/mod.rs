@@ -28,6 +28,7 @@ mod bitbucket;
 mod commit;
 mod hostile;
 mod kill;
+mod limits;
 mod lost;
 mod pipelines;
 mod secrets;

@@ -1,0 +1,214 @@
+//! The pages of pull requests.
+
+use axum::http::StatusCode;
+
+use super::super::view::samples::HOSTILE;
+use super::pages::{World, seed};
+use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::model::{
+    ChangeKind, CommitSha, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_ref,
+};
+use crate::store::Settlement;
+
+const LIST: &str = "/repositories/acme/shop/pull-requests";
+
+fn sha(text: &str) -> CommitSha {
+    text.repeat(40 / text.len()).parse().expect("a commit")
+}
+
+fn pull_request(number: u64, state: PullRequestState) -> PullRequest {
+    PullRequest {
+        repository: "acme/shop".parse().expect("a name"),
+        number,
+        title: "Let the basket survive".to_owned(),
+        state,
+        head: sha("abcde"),
+        head_branch: "basket".to_owned(),
+        head_repository: Some("acme/shop".to_owned()),
+        fork: false,
+        target_branch: "main".to_owned(),
+        author: Some("ann".to_owned()),
+        merge_commit: (state == PullRequestState::Merged).then(|| sha("1a2b3c4d5e")),
+    }
+}
+
+fn review() -> Review {
+    let finding = Diagnostic::error(Code::UnknownStageType, "unknown stage type `scirpt`")
+        .at(Place::point(".longboat/shop.yaml", 8, 13))
+        .hint("did you mean `script`?");
+    let snippet = "   7 |  - id: ship\n>  8 |    type: scirpt\n     |          ^^^^^^".to_owned();
+    let change = |name: &str, kind, details: &[&str]| PipelineChange {
+        application: "shop".parse().expect("a name"),
+        pipeline: name.parse().expect("a name"),
+        kind,
+        details: details.iter().map(|&detail| detail.to_owned()).collect(),
+    };
+    Review {
+        commit: sha("abcde"),
+        target_branch: "main".to_owned(),
+        files: 1,
+        pipelines: 2,
+        findings: vec![ReviewFinding { finding, snippet: Some(snippet) }],
+        errors: 3,
+        warnings: 0,
+        errors_before: 5,
+        changes: vec![
+            change("deploy", ChangeKind::Changed, &["stage ship added"]),
+            change("smoke", ChangeKind::Added, &[]),
+        ],
+        changed: 4,
+        trouble: None,
+    }
+}
+
+async fn keep(world: &World, pull_request: PullRequest, review: Option<Review>) {
+    let settlement = Settlement {
+        inbox: None,
+        also: Vec::new(),
+        repository: pull_request.repository.clone(),
+        git_ref: pull_request_ref(pull_request.number),
+        commit: Some(pull_request.head.clone()),
+        publish: Vec::new(),
+        withdraw: Vec::new(),
+        executions: Vec::new(),
+        messages: Vec::new(),
+        findings: None,
+        has_files: None,
+        pull_request: Some((pull_request, review)),
+    };
+    world.state.store.settle(settlement).await.expect("settled");
+}
+
+#[track_caller]
+fn holds(html: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(html.contains(text), "{text} is not in {html}");
+    }
+}
+
+#[tokio::test]
+async fn the_list_shows_how_each_stands_and_is_cut_into_parts() {
+    use PullRequestState::{Closed, Merged, Open};
+    let world = World::new(&[]).await;
+    holds(&World::shown(world.get(LIST).await), &["No pull request is known"]);
+    holds(&World::shown(world.get("/repositories/acme/shop").await), &[&format!("href=\"{LIST}\"")]);
+    keep(&world, pull_request(1, Merged), Some(Review { errors: 0, findings: Vec::new(), ..review() })).await;
+    keep(&world, pull_request(2, Closed), None).await;
+    keep(&world, pull_request(3, Open), Some(review())).await;
+    keep(&world, pull_request(4, Open), Some(Review { commit: sha("12345"), ..review() })).await;
+    let html = World::shown(world.get(LIST).await);
+    holds(
+        &html,
+        &["#3</span> Let the basket survive", "Failed: 3 errors", "Good", "basket → main", "Merged", "Checking", "ann"],
+    );
+    assert_eq!(html.matches("class=\"row ").count(), 4);
+    let merged = World::shown(world.get(&format!("{LIST}?state=merged")).await);
+    assert_eq!(merged.matches("class=\"row ").count(), 1);
+    holds(&merged, &["?state=merged\" aria-current=\"true\"", &format!("data-fragment=\"/fragments{LIST}?state=merged\"")]);
+    for number in 5..60 {
+        keep(&world, pull_request(number, Open), None).await;
+    }
+    let first = World::shown(world.get(&format!("{LIST}?state=open")).await);
+    assert_eq!(first.matches("class=\"row ").count(), 50);
+    holds(&first, &["?state=open&amp;cursor=10\" rel=\"next\""]);
+    let rest = World::shown(world.get(&format!("/fragments{LIST}?state=open&cursor=10")).await);
+    assert_eq!(rest.matches("class=\"row ").count(), 7);
+    holds(&rest, &[&format!("href=\"{LIST}?state=open\">Newest")]);
+    for bad in ["state=great", "cursor=x", "cursor=%3Cimg%3E"] {
+        let (status, _, html) = world.get(&format!("{LIST}?{bad}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+        assert!(!html.contains("<img"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_has_a_page_with_its_findings_and_changes() {
+    let world = World::new(&[]).await;
+    keep(&world, pull_request(7, PullRequestState::Open), Some(review())).await;
+    let html = World::shown(world.get(&format!("{LIST}/7")).await);
+    holds(
+        &html,
+        &[
+            "#7 Let the basket survive",
+            "href=\"https://github.com/acme/shop/pull/7\"",
+            "unknown stage type `scirpt`",
+            ".longboat/shop.yaml:8:13",
+            "https://github.com/acme/shop/blob/abcdeabcde",
+            "<pre class=\"snippet\">   7 |  - id: ship\n&gt;  8 |    type: scirpt\n     |          ^^^^^^</pre>",
+            "Not listed here: 2 further errors.",
+            "2 errors fewer than at the check before",
+            "<code>shop/deploy</code> changed",
+            "stage ship added",
+            "<code>shop/smoke</code> added",
+            "And 2 more pipelines.",
+        ],
+    );
+    let fragment = World::shown(world.get(&format!("/fragments{LIST}/7")).await);
+    assert!(html.contains(fragment.trim()), "the page holds what the fragment holds");
+
+    keep(&world, PullRequest { head: sha("12345"), ..pull_request(7, PullRequestState::Open) }, None).await;
+    let html = World::shown(world.get(&format!("{LIST}/7")).await);
+    holds(&html, &["This is about", "which is not how the pull request stands any more", "Checking"]);
+
+    let trouble = Review { trouble: Some("the files need more than 256 MiB to render".to_owned()), ..review() };
+    keep(&world, pull_request(8, PullRequestState::Open), Some(trouble)).await;
+    let html = World::shown(world.get(&format!("{LIST}/8")).await);
+    holds(&html, &["Longboat could not look at", "the files need more than 256 MiB to render"]);
+    assert!(!html.contains("scirpt") && !html.contains("What the merge changes"), "nothing else counts: {html}");
+}
+
+#[tokio::test]
+async fn after_the_merge_the_page_shows_what_it_started() {
+    let world = World::new(&[]).await;
+    seed(&world).await;
+    keep(&world, pull_request(7, PullRequestState::Merged), Some(review())).await;
+    let html = World::shown(world.get(&format!("{LIST}/7")).await);
+    holds(&html, &["What the merge started", "Merged", "/repositories/acme/shop?commit=1a2b3c4d5e", "Queued"]);
+    assert_eq!(html.matches("class=\"row ").count(), 3);
+    let other = PullRequest { merge_commit: Some(sha("9")), ..pull_request(8, PullRequestState::Merged) };
+    keep(&world, other, None).await;
+    holds(&World::shown(world.get(&format!("{LIST}/8")).await), &["No pipeline was started by it", "Not checked"]);
+}
+
+#[tokio::test]
+async fn nothing_of_a_stranger_s_pull_request_becomes_markup() {
+    let world = World::new(&[]).await;
+    let mut hostile = review();
+    let finding = Diagnostic::warning(Code::UnknownKey, HOSTILE).at(Place::point(HOSTILE, 1, 1)).hint(HOSTILE);
+    hostile.findings = vec![ReviewFinding { finding, snippet: Some(HOSTILE.to_owned()) }];
+    hostile.changes[0].details = vec![HOSTILE.to_owned()];
+    hostile.changes[0].pipeline = "<b>\"x\"".parse().expect("pipelines may have such names");
+    hostile.target_branch = HOSTILE.to_owned();
+    let pull = PullRequest {
+        title: HOSTILE.to_owned(),
+        head_branch: HOSTILE.to_owned(),
+        head_repository: Some(HOSTILE.to_owned()),
+        fork: true,
+        target_branch: HOSTILE.to_owned(),
+        author: Some(HOSTILE.to_owned()),
+        ..pull_request(7, PullRequestState::Open)
+    };
+    keep(&world, pull.clone(), Some(hostile.clone())).await;
+    let trouble = Review { trouble: Some(HOSTILE.to_owned()), ..hostile };
+    keep(&world, PullRequest { number: 8, ..pull }, Some(trouble)).await;
+    for path in [LIST.to_owned(), format!("{LIST}/7"), format!("{LIST}/8")] {
+        let html = World::shown(world.get(&path).await);
+        assert!(html.contains("&lt;script&gt;alert(1)"), "the texts are there: {html}");
+        for markup in ["<script>alert", "<img", "<b>", "\"'>"] {
+            assert!(!html.contains(markup), "{path} has {markup}: {html}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_not_known_has_no_page() {
+    let world = World::new(&[]).await;
+    for path in ["/7", "/x", "/7/x", "/"] {
+        for before in ["", "/fragments"] {
+            let (status, _, html) = world.get(&format!("{before}{LIST}{path}")).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{before}{path}");
+            assert!(html.contains("<h1>Not found</h1>"), "{html}");
+        }
+    }
+    assert_eq!(world.get("/fragments/repositories/acme/shop").await.0, StatusCode::NOT_FOUND);
+}

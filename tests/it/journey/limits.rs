@@ -1,0 +1,40 @@
+//! Bounds of the configuration that the real binary keeps.
+
+use super::world::{REPOSITORY, World};
+use crate::support::fake_github::PullOf;
+use crate::support::repo::git_in;
+use crate::support::server::Server;
+
+const GOOD: &str = "application: shop\npipelines: [{name: deploy, stages: [{id: a, type: noop}]}]\n";
+
+/// Opens a pull request whose file makes a text of 128 MiB on its way; what the status of its head says, and what the
+/// API tells of it.
+async fn review_with(limits: &str) -> (String, serde_json::Value) {
+    let world = World::with(limits).await;
+    let first = world.push(&[(".longboat/shop.yaml", GOOD)], "First").await;
+    let server: Server = world.serve();
+    world.settled(&first, "longboat/validate").await;
+    let doubling = "{% set x = x ~ x %}".repeat(27);
+    let text = format!("{{% set x = 'x' %}}{doubling}{GOOD}# {{{{ x|length }}}}\n");
+    let head = world.push_to("grow", &[(".longboat/shop.yaml", &text)], "Grow").await;
+    let of = PullOf { title: "Grow", from: REPOSITORY, branch: "grow", head: &head, target: "main", author: "ann" };
+    let number = world.github.open_pull(REPOSITORY, &of);
+    let bare = world.folder().join("served/acme/shop.git");
+    git_in(&bare, &["update-ref", &format!("refs/pull/{number}/head"), &head]);
+    let delivery = world.github.pull_event(REPOSITORY, number, "opened", "ann");
+    assert_eq!(delivery.send(&format!("{}/webhooks/github", server.url), world.secret()).await.status, 202);
+    let said = world.finished(&head, "longboat/validate").await;
+    let told = server.get(&format!("/api/v1/repositories/{REPOSITORY}/pull-requests/{number}")).await;
+    assert!(server.stop().success());
+    (said.last().map(|status| status.description.clone()).unwrap_or_default(), told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_review_of_a_pull_request_takes_what_the_configuration_gives() {
+    let (said, told) = review_with("limits: {reviewMemory: 32MiB}\n").await;
+    assert!(said.ends_with("the files need more than 32 MiB to render"), "{said}");
+    assert_eq!(told["review"]["verdict"], "unchecked", "{told:#}");
+    let (said, told) = review_with("limits: {reviewMemory: 1024MiB}\n").await;
+    assert_eq!(said, "1 pipeline valid");
+    assert_eq!((&told["review"]["verdict"], &told["review"]["pipelines"]), (&"good".into(), &1.into()), "{told:#}");
+}
