@@ -118,10 +118,8 @@ impl<'a> Outcome<'a> {
             warnings: review.warnings,
             errors_before: review.errors_before,
             changed: review.changed,
-            whole: whole.then(|| Whole {
-                findings: review.findings.iter().map(finding).collect(),
-                changes: &review.changes,
-            }),
+            whole: whole
+                .then(|| Whole { findings: review.findings.iter().map(finding).collect(), changes: &review.changes }),
         }
     }
 }
@@ -155,8 +153,8 @@ pub(super) async fn list(shared: &Shared, repository: &Repository, filter: Filte
 pub(super) async fn one(shared: &Shared, repository: &Repository, number: &str) -> Result<Json<Value>, Problem> {
     let number: u64 = parse(number, "pull request")?;
     let stored = shared.api.store.pull_request(&repository.name, number).await?;
-    let stored =
-        stored.ok_or_else(|| Problem::not_found(format!("of `{}`, no pull request {number} is known", repository.name)))?;
+    let stored = stored
+        .ok_or_else(|| Problem::not_found(format!("of `{}`, no pull request {number} is known", repository.name)))?;
     let mut answer = json!(View::new(shared, &stored, true));
     answer["executions"] = match &stored.pull_request.merge_commit {
         Some(commit) => {

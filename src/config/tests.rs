@@ -295,7 +295,8 @@ fn what_a_review_may_take_has_two_ends() {
 
 #[test]
 fn a_path_below_a_repository_finds_the_longest_name() {
-    let config = parse("repositories: [{name: a/b, path: x}, {name: a/b/pull-requests, path: y}, {name: a/bc, path: z}]");
+    let config =
+        parse("repositories: [{name: a/b, path: x}, {name: a/b/pull-requests, path: y}, {name: a/bc, path: z}]");
     let config = config.expect("legal");
     let at = |path| config.repository_at(path).map(|(repository, rest)| (repository.name.as_str(), rest));
     assert_eq!(at("a/b"), Some(("a/b", "")));

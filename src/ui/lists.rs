@@ -133,7 +133,9 @@ pub(super) async fn repositories_fragment(State(state): State<UiState>) -> Resul
 
 /// The repositories as cards; `only` one of them.
 pub(super) async fn repository_cards(
-    state: &UiState, only: Option<&RepositoryName>) -> Result<Vec<RepositoryCard>, Refusal> {
+    state: &UiState,
+    only: Option<&RepositoryName>,
+) -> Result<Vec<RepositoryCard>, Refusal> {
     let states = state.store.repository_states().await?;
     let links = Links(&state.config);
     let mut cards = Vec::new();

@@ -48,9 +48,9 @@ async fn rows(state: &UiState, repository: &Repository, asked: &Asked) -> Result
     let wanted = Some(asked.state.as_str()).filter(|text| !text.is_empty()).map(|text| {
         PullRequestState::parse(text).ok_or_else(|| Refusal::BadRequest(format!("No pull request is `{text}`.")))
     });
-    let before = Some(asked.cursor.as_str()).filter(|text| !text.is_empty()).map(|text| {
-        text.parse::<u64>().map_err(|_| Refusal::BadRequest("The list has no such part.".to_owned()))
-    });
+    let before = Some(asked.cursor.as_str())
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse::<u64>().map_err(|_| Refusal::BadRequest("The list has no such part.".to_owned())));
     let (wanted, before) = (wanted.transpose()?, before.transpose()?);
     let mut found = state.store.pull_requests(&repository.name, wanted, before, PAGE + 1).await?;
     let more = found.len() > PAGE as usize;

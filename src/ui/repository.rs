@@ -38,7 +38,11 @@ fn asked<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
 }
 
 /// Answers `GET /repositories/{name}` and what is below.
-pub(super) async fn page(State(state): State<UiState>, Path(path): Path<String>, uri: Uri) -> Result<Response, Refusal> {
+pub(super) async fn page(
+    State(state): State<UiState>,
+    Path(path): Path<String>,
+    uri: Uri,
+) -> Result<Response, Refusal> {
     match find(&state, &path)? {
         (repository, Below::Itself) => itself(&state, repository, asked(&uri)?).await,
         (repository, Below::PullRequests) => pulls::list(&state, repository, asked(&uri)?).await,

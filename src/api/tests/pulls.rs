@@ -6,7 +6,7 @@ use super::reads::{COMMIT, seed};
 use super::*;
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{
-    ChangeKind, CommitSha, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_ref,
+    ChangeKind, CommitSha, Pins, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_ref,
 };
 use crate::store::Settlement;
 
@@ -50,6 +50,7 @@ fn review() -> Review {
             details: vec!["stage ship added".to_owned()],
         }],
         changed: 1,
+        pins: Pins::default(),
         trouble: None,
     }
 }
@@ -104,7 +105,10 @@ async fn pull_requests_are_listed_narrowed_and_paged() {
     assert_eq!(seen, [vec![5, 4], vec![3, 2], vec![1]]);
     let four = &world.get(base).await.json(200)["items"][1];
     assert_eq!(four["review"]["summary"], "Failed: 1 error, 1 changes");
-    assert_eq!((&four["review"]["findings"], &four["url"]), (&Value::Null, &json!("https://github.com/acme/shop/pull/4")));
+    assert_eq!(
+        (&four["review"]["findings"], &four["url"]),
+        (&Value::Null, &json!("https://github.com/acme/shop/pull/4"))
+    );
     assert_eq!(numbers(&world.get("/api/v1/repositories/acme%2Fshop/pull-requests?state=merged").await), [2]);
     for bad in ["state=great", "limit=0", "limit=101", "cursor=x", "sate=open"] {
         world.get(&format!("{base}?{bad}")).await.problem(400, "bad-request");
@@ -122,7 +126,10 @@ async fn one_pull_request_tells_its_findings_and_what_its_merge_started() {
         (&json!("merged"), &json!("Change 7"), &json!("ann"), &json!("ann/shop"), &json!(true), &json!(COMMIT))
     );
     let review = &one["review"];
-    assert_eq!((&review["verdict"], &review["errors"], &review["errorsBefore"]), (&json!("failed"), &json!(1), &json!(2)));
+    assert_eq!(
+        (&review["verdict"], &review["errors"], &review["errorsBefore"]),
+        (&json!("failed"), &json!(1), &json!(2))
+    );
     let finding = &review["findings"][0];
     assert_eq!((&finding["code"], &finding["snippet"]), (&json!("LB0304"), &json!(">  8 |  type: scirpt")));
     assert_eq!(
@@ -140,7 +147,14 @@ async fn one_pull_request_tells_its_findings_and_what_its_merge_started() {
 #[tokio::test]
 async fn what_is_not_there_is_not_found() {
     let world = World::new().await;
-    for path in ["acme/shop/pull-requests/9", "acme/shop/pull-requests/x", "acme/shop/pull-requests/9/x", "acme/shop/x", "no/such/pull-requests", "acme/shop/pull-requests/"] {
+    for path in [
+        "acme/shop/pull-requests/9",
+        "acme/shop/pull-requests/x",
+        "acme/shop/pull-requests/9/x",
+        "acme/shop/x",
+        "no/such/pull-requests",
+        "acme/shop/pull-requests/",
+    ] {
         world.get(&format!("/api/v1/repositories/{path}")).await.problem(404, "not-found");
     }
 }

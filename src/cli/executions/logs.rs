@@ -9,8 +9,8 @@ use http::Method;
 use super::{Which, interesting, view};
 use crate::cli::Answer;
 use crate::cli::remote::Api;
-use crate::model::percent_encode_part;
 use crate::clock::Clock;
+use crate::model::percent_encode_part;
 
 /// How often the server is asked for more.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -51,7 +51,11 @@ pub(super) async fn run(api: &Api, args: &Args) -> anyhow::Result<Answer> {
     let clock = Clock::system();
     let mut offset = 0_u64;
     loop {
-        let mut path = format!("/executions/{}/stages/{}/log?offset={offset}&max={PART}", percent_encode_part(&id), percent_encode_part(&stage));
+        let mut path = format!(
+            "/executions/{}/stages/{}/log?offset={offset}&max={PART}",
+            percent_encode_part(&id),
+            percent_encode_part(&stage)
+        );
         if let Some(attempt) = args.attempt {
             path.push_str(&format!("&attempt={attempt}"));
         }

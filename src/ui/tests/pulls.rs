@@ -6,7 +6,7 @@ use super::super::view::samples::HOSTILE;
 use super::pages::{World, seed};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{
-    ChangeKind, CommitSha, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_ref,
+    ChangeKind, CommitSha, Pins, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_ref,
 };
 use crate::store::Settlement;
 
@@ -57,6 +57,7 @@ fn review() -> Review {
             change("smoke", ChangeKind::Added, &[]),
         ],
         changed: 4,
+        pins: Pins::default(),
         trouble: None,
     }
 }
@@ -104,7 +105,10 @@ async fn the_list_shows_how_each_stands_and_is_cut_into_parts() {
     assert_eq!(html.matches("class=\"row ").count(), 4);
     let merged = World::shown(world.get(&format!("{LIST}?state=merged")).await);
     assert_eq!(merged.matches("class=\"row ").count(), 1);
-    holds(&merged, &["?state=merged\" aria-current=\"true\"", &format!("data-fragment=\"/fragments{LIST}?state=merged\"")]);
+    holds(
+        &merged,
+        &["?state=merged\" aria-current=\"true\"", &format!("data-fragment=\"/fragments{LIST}?state=merged\"")],
+    );
     for number in 5..60 {
         keep(&world, pull_request(number, Open), None).await;
     }

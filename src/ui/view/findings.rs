@@ -55,7 +55,11 @@ impl FindingRow {
             place_url: place
                 .and_then(|place| at.links.line(Some(at.repository), Some(at.commit), &place.file, place.line)),
             snippet: snippet.cloned(),
-            chain: finding.chain.iter().map(|link| format!("{}:{} calls {}", link.file, link.line, link.module)).collect(),
+            chain: finding
+                .chain
+                .iter()
+                .map(|link| format!("{}:{} calls {}", link.file, link.line, link.module))
+                .collect(),
         }
     }
 }

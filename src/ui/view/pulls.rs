@@ -156,8 +156,11 @@ impl ReviewPart {
             trouble: review.trouble.clone(),
             target: review.target_branch.clone(),
             outdated: review.commit != this.head || review.target_branch != this.target_branch,
-            fixed: (checked && fixed > 0).then(|| format!("{} fewer than at the check before", counted(fixed, "error"))),
-            unlisted: Some(more(review.errors, errors)).filter(|more| *more > 0).map(|more| counted(more, "further error")),
+            fixed: (checked && fixed > 0)
+                .then(|| format!("{} fewer than at the check before", counted(fixed, "error"))),
+            unlisted: Some(more(review.errors, errors))
+                .filter(|more| *more > 0)
+                .map(|more| counted(more, "further error")),
             changes: review.changes.iter().map(ChangeRow::new).collect(),
             more_changes: Some(more(review.changed, review.changes.len()))
                 .filter(|more| *more > 0)
