@@ -131,6 +131,8 @@ pub(super) async fn cancel(
 #[serde(deny_unknown_fields)]
 pub(super) struct Restart {
     stage: Option<String>,
+    #[serde(default, rename = "override")]
+    override_freeze: bool,
 }
 
 /// Answers `POST /executions/{id}/restart`: from the stage that is named, or from all that failed or were cancelled.
@@ -141,21 +143,25 @@ pub(super) async fn restart(
     Payload(request): Payload<Restart>,
 ) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
     let stage = request.stage.as_deref().map(|path| parse(path, "stage")).transpose()?;
-    restart_from(shared, parse(&id, "execution")?, stage, by).await
+    restart_from(shared, parse(&id, "execution")?, stage, by, request.override_freeze).await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct RestartStage {
+    #[serde(default, rename = "override")]
+    override_freeze: bool,
+}
 
 /// Answers `POST /executions/{id}/stages/{path}/restart`.
 pub(super) async fn restart_stage(
     State(shared): State<Shared>,
     Path((id, path)): Path<(String, String)>,
     Extension(Actor(by)): Extension<Actor>,
-    Payload(Nothing {}): Payload<Nothing>,
+    Payload(request): Payload<RestartStage>,
 ) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
-    restart_from(shared, parse(&id, "execution")?, Some(parse(&path, "stage")?), by).await
+    let (id, stage) = (parse(&id, "execution")?, parse(&path, "stage")?);
+    restart_from(shared, id, Some(stage), by, request.override_freeze).await
 }
 
 async fn restart_from(
@@ -163,10 +169,11 @@ async fn restart_from(
     id: ExecutionId,
     stage: Option<StagePath>,
     by: String,
+    override_freeze: bool,
 ) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
     let engine = shared.api.engine.clone();
     // In a task of its own: the executions that wait for this one follow it, also if the client hangs up.
-    let task = tokio::spawn(async move { engine.restart(id, stage.as_ref(), &by).await });
+    let task = tokio::spawn(async move { engine.restart(id, stage.as_ref(), &by, override_freeze).await });
     task.await.map_err(Problem::internal)??;
     Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
 }

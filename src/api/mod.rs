@@ -7,6 +7,7 @@
 mod catalog;
 mod events;
 mod executions;
+mod freezes;
 mod guard;
 mod health;
 mod logs;
@@ -21,7 +22,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +92,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/repositories", get(repositories::list))
         .route("/repositories/{*path}", get(repositories::below))
         .route("/diagnostics", get(repositories::diagnostics))
+        .route("/freezes", get(freezes::list).put(freezes::freeze_all).delete(freezes::thaw_all))
+        .route("/freezes/{application}", put(freezes::freeze_one).delete(freezes::thaw_one))
         .route("/events", get(events::stream))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method);

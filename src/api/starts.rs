@@ -30,6 +30,8 @@ pub(super) struct Start {
     artifacts: Vec<Artifact>,
     commit: Option<String>,
     correlation_id: Option<String>,
+    #[serde(default, rename = "override")]
+    override_freeze: bool,
 }
 
 /// Answers with 201 and the execution; with 200 if the correlation id had started one before.
@@ -48,6 +50,7 @@ pub(super) async fn start(
         commit,
         actor: Some(by),
         correlation_id,
+        override_freeze: request.override_freeze,
     };
     let started = shared.api.triggers.start_pipeline(start).await?;
     let body = view(&shared.api.engine, started.id).await?;

@@ -36,7 +36,11 @@ async fn snapshot(
         budget: None,
     });
     let repositories = store.repository_states().await?;
+    let freezes = store.freezes().await?;
+    let everything = freezes.iter().filter(|freeze| freeze.application.is_none()).count();
     Ok(Snapshot {
+        frozen_everything: everything > 0,
+        frozen_applications: (freezes.len() - everything) as u64,
         live: backlog.live,
         in_memory: engine.in_memory() as u64,
         inbox_waiting: backlog.inbox,

@@ -189,6 +189,7 @@ impl App {
             commit: None,
             actor: None,
             correlation_id: None,
+            override_freeze: false,
         };
         self.triggers.start_pipeline(start).await?;
         Ok(())

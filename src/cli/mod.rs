@@ -10,6 +10,7 @@ mod executions;
 mod explain;
 mod findings;
 mod forge;
+mod freeze;
 mod progress;
 mod remote;
 mod render;
@@ -51,6 +52,8 @@ enum Command {
     Executions(executions::Args),
     /// Answer a stage of a server that waits for a person
     Judge(executions::JudgeArgs),
+    /// Keep a server from beginning anything new, and let it go on
+    Freeze(freeze::Args),
     /// Move everything that a server keeps from one database to another, by a file
     Admin(admin::Args),
     /// Print completions for a shell, to be sourced or put where it looks for them
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(run::run(args)),
         Command::Executions(args) => block_on(executions::run(args)),
         Command::Judge(args) => block_on(executions::judge(args)),
+        Command::Freeze(args) => block_on(freeze::run(args)),
         Command::Admin(args) => block_on(admin::run(args)),
         Command::Completions(args) => completions::run(&args),
         Command::Forge(args) => block_on(forge::run(args)),

@@ -12,15 +12,17 @@
 //! | 1 | everything else |
 //! | 2 | [`Entry::Restart`] |
 //! | 3 | where secrets belong in a stage's fields |
+//! | 4 | [`Entry::Hold`], [`Entry::Release`], and a restart that goes before freezes |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::freeze::Hold;
 use crate::clock::Timestamp;
 use crate::model::{SecretUse, Stage, StagePath, Status};
 
 /// The newest version that this program reads and writes.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// One transition of an execution or of one of its stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,10 @@ const VERSION: u32 = 3;
 pub enum Entry {
     /// The execution began.
     Begin,
+    /// A freeze keeps it from beginning, or from going on after a restart; or another one does now. Since version 4.
+    Hold(Hold),
+    /// Nothing holds it any more. Since version 4.
+    Release,
     /// An attempt of a stage started.
     Start {
         /// The stage's index.
@@ -181,6 +187,9 @@ pub enum Entry {
         /// Who asked for it.
         #[serde(rename = "b")]
         by: String,
+        /// They said that it goes on although there may be a freeze. Since version 4.
+        #[serde(rename = "o", default, skip_serializing_if = "is_false")]
+        override_freeze: bool,
     },
     /// Longboat itself can't go on with the execution.
     Trouble {
@@ -194,6 +203,7 @@ impl Entry {
     /// The first version of the journal that can say it.
     const fn version(&self) -> u32 {
         match self {
+            Self::Hold(_) | Self::Release | Self::Restart { override_freeze: true, .. } => 4,
             Self::Start { secrets, .. } if !secrets.is_empty() => 3,
             Self::Restart { .. } => 2,
             _ => 1,
@@ -308,6 +318,9 @@ mod tests {
         let map = |value: Value| value.as_object().cloned().expect("a map");
         let at = Timestamp::from_millis(7);
         let entries = vec![
+            Entry::Hold(Hold { reason: "release week".into(), by: "ann".into(), until: Some(at) }),
+            Entry::Hold(Hold { reason: "audit".into(), by: "ann".into(), until: None }),
+            Entry::Release,
             Entry::Begin,
             Entry::Start {
                 stage: 0,
@@ -343,7 +356,7 @@ mod tests {
             Entry::Canceled { stage: 2, message: None },
             Entry::Trouble { message: "x".into() },
             Entry::End { status: Status::Terminal },
-            Entry::Restart { stages: vec![0, 2], by: "ann".into() },
+            Entry::Restart { stages: vec![0, 2], by: "ann".into(), override_freeze: true },
         ];
         assert_eq!(decode(&encode(&entries).expect("encodes")).expect("decodes"), entries);
     }
@@ -351,15 +364,18 @@ mod tests {
     #[test]
     fn a_row_has_the_lowest_version_that_tells_all_of_it() {
         assert_eq!(encode(&[Entry::Begin]).expect("encodes"), r#"{"v":1,"e":["begin"]}"#);
-        let restart = Entry::Restart { stages: vec![1], by: "ann".into() };
+        let restart = Entry::Restart { stages: vec![1], by: "ann".into(), override_freeze: false };
         let body = encode(&[restart]).expect("encodes");
         assert_eq!(body, r#"{"v":2,"e":[{"restart":{"l":[1],"b":"ann"}}]}"#);
+        let hold = Entry::Hold(Hold { reason: "audit".into(), by: "ann".into(), until: None });
+        let body = encode(&[hold, Entry::Release]).expect("encodes");
+        assert_eq!(body, r#"{"v":4,"e":[{"hold":{"r":"audit","b":"ann"}},"release"]}"#);
     }
 
     #[test]
     fn a_newer_version_is_named_and_not_guessed_at() {
-        assert_eq!(decode(r#"{"v":4,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 4 }));
-        assert_eq!(decode(r#"{"v":4,"e":[]}"#), Err(RowError::Version { found: 4 }));
+        assert_eq!(decode(r#"{"v":5,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 5 }));
+        assert_eq!(decode(r#"{"v":5,"e":[]}"#), Err(RowError::Version { found: 5 }));
         assert_eq!(decode(r#"{"v":0,"e":[]}"#), Err(RowError::Version { found: 0 }));
         assert!(matches!(decode(r#"{"v":1,"e":[{"leap":{}}]}"#), Err(RowError::Damaged(_))));
         assert!(matches!(decode("not json"), Err(RowError::Damaged(_))));

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::registry::Kinds;
 use super::view;
 use super::{Judgment, SignalError};
-use crate::model::{ChildView, ExecutionId, ExecutionKey, ExecutionView, StagePath, Status};
+use crate::model::{ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, StagePath, Status};
 use crate::store::{ExecutionSummary, Store, StoreError, StoredExecution};
 
 /// Speaks to a running engine; cheap to clone.
@@ -102,6 +102,33 @@ impl Handle {
         }
     }
 
+    /// Freezes an application, or everything, in the place of its former freeze. When this returns, nothing that it is
+    /// about begins any more; what has begun goes on.
+    ///
+    /// # Errors
+    /// If it can't be written. If the engine can't be told, it is written, and heeded within a minute.
+    pub async fn freeze(&self, freeze: Freeze) -> Result<(), EngineError> {
+        self.store.freeze(freeze).await?;
+        self.heed_freezes().await
+    }
+
+    /// Ends the freeze of an application, or of everything: what it held goes on, in the order in which it was created.
+    /// Yields whether there was a freeze.
+    ///
+    /// # Errors
+    /// As [`Handle::freeze`].
+    pub async fn thaw(&self, application: Option<&ApplicationName>) -> Result<bool, EngineError> {
+        let ended = self.store.thaw(application).await?;
+        self.heed_freezes().await?;
+        Ok(ended)
+    }
+
+    async fn heed_freezes(&self) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Freezes(reply)).await.map_err(|_| EngineError::Stopped)?;
+        answer.await.unwrap_or(Err(EngineError::Stopped))
+    }
+
     /// Gives a person's judgment to a stage that waits for one. Returns when it is recorded: from then on it counts,
     /// whatever happens.
     ///
@@ -114,7 +141,8 @@ impl Handle {
 
     /// Lets an execution that has ended go on: from the stage at `path`, or without one from all stages that failed or
     /// were cancelled. These stages and all that come after them run again; the others keep what they yielded. What
-    /// was cancelled only because the named stage failed is restarted with it. Returns when that is recorded.
+    /// was cancelled only because the named stage failed is restarted with it. Returns when that is recorded. A freeze
+    /// holds it back, unless `override_freeze` says that it goes before freezes.
     ///
     /// If a `pipeline` stage of another execution failed because of this one, that stage is restarted as well, if its
     /// execution has ended, and so on upwards; it goes on waiting for this very execution. The answer names all
@@ -128,14 +156,15 @@ impl Handle {
         id: ExecutionId,
         path: Option<&StagePath>,
         by: &str,
+        override_freeze: bool,
     ) -> Result<Vec<ExecutionId>, EngineError> {
         let mut stored = self.stored(id).await?;
-        self.restart_one(&stored, path, by).await?;
+        self.restart_one(&stored, path, by, override_freeze).await?;
         let mut restarted = vec![id];
         // Each is the parent of the one before, and older than it: this ends.
         while let Some((parent, stage)) = self.failed_by(&stored).await? {
             let parent_id = parent.execution.info.id;
-            if let Err(error) = self.restart_one(&parent, Some(&stage), by).await {
+            if let Err(error) = self.restart_one(&parent, Some(&stage), by, override_freeze).await {
                 tracing::info!(execution = %parent_id, %stage, %error, "the stage that waited was not restarted");
                 break;
             }
@@ -150,11 +179,12 @@ impl Handle {
         stored: &StoredExecution,
         path: Option<&StagePath>,
         by: &str,
+        override_freeze: bool,
     ) -> Result<(), EngineError> {
         if !stored.status.is_complete() {
             return Err(EngineError::Running);
         }
-        let command = Command::Restart { path: path.cloned(), by: by.to_owned() };
+        let command = Command::Restart { path: path.cloned(), by: by.to_owned(), override_freeze };
         self.command(stored.execution.key, command).await
     }
 
@@ -237,6 +267,8 @@ pub async fn stored_view(store: &Store, id: ExecutionId) -> Result<Option<Execut
 pub(super) enum Request {
     /// To begin an execution.
     Submit(ExecutionKey),
+    /// To heed the freezes as the store has them now, and to answer when nothing begins any more that is frozen.
+    Freezes(oneshot::Sender<Result<(), EngineError>>),
     /// To do something with one, and to answer when that is committed.
     Command { key: ExecutionKey, command: Command, reply: oneshot::Sender<Result<(), EngineError>> },
 }
@@ -246,7 +278,7 @@ pub(super) enum Request {
 pub(super) enum Command {
     Cancel { by: String, reason: Option<String> },
     Judge { path: StagePath, judgment: Judgment },
-    Restart { path: Option<StagePath>, by: String },
+    Restart { path: Option<StagePath>, by: String, override_freeze: bool },
 }
 
 /// Where somebody waits for the commit of what they asked.

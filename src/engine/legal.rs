@@ -40,10 +40,15 @@ impl State {
         let begun = self.status == Status::Running;
         match entry {
             Entry::Begin if begun => Err("the execution has begun already".to_owned()),
+            Entry::Begin if self.held.is_some() => Err("the execution is held".to_owned()),
+            Entry::Hold(_) if self.active > 0 => Err(format!("{} stages are active", self.active)),
+            Entry::Hold(_) if self.stop.is_some() => Err("the execution stops".to_owned()),
+            Entry::Release if self.held.is_none() => Err("nothing holds the execution".to_owned()),
+            Entry::Hold(_) | Entry::Release => Ok(()),
             Entry::Begin | Entry::Trouble { .. } | Entry::Restart { .. } => Ok(()),
             Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
-            Entry::Timeout if self.stop.is_none() && begun => Ok(()),
-            Entry::Cancel { .. } | Entry::Timeout => Err("the execution stops already, or hasn't begun".to_owned()),
+            Entry::Timeout if self.stop.is_none() && begun && self.held.is_none() => Ok(()),
+            Entry::Cancel { .. } | Entry::Timeout => Err("the execution stops already, is held, or hasn't begun".to_owned()),
             Entry::End { status } if !status.is_complete() => Err(format!("{status} is no end")),
             Entry::End { .. } if self.active > 0 => Err(format!("{} stages are still active", self.active)),
             Entry::End { .. } => Ok(()),
@@ -118,6 +123,9 @@ impl State {
     pub(super) fn check_may_start(&self, stage: u32) -> Result<(), String> {
         if self.stop.is_some() {
             return Err("the execution stops".to_owned());
+        }
+        if self.held.is_some() {
+            return Err("the execution is held".to_owned());
         }
         self.has_what_it_needs(stage)
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::entry::Entry;
+use super::freeze::Hold;
 use super::legal::IllegalEntry;
 use super::plan::{Plan, PlanError};
 use super::registry::Kinds;
@@ -32,6 +33,10 @@ pub struct State {
     pub ended_at: Option<Timestamp>,
     /// When it was begun again after an end, the latest last.
     pub restarts: Vec<Restarted>,
+    /// The freeze that keeps it from beginning, or from going on after a restart.
+    pub held: Option<Hold>,
+    /// When a freeze let it go, the last time.
+    pub released_at: Option<Timestamp>,
     /// Why no further stage starts, if so.
     pub stop: Option<Stop>,
     /// Why Longboat itself can't go on.
@@ -74,6 +79,8 @@ pub struct Restarted {
     pub status: Status,
     /// The indexes of the stages that were asked to run again.
     pub stages: Vec<u32>,
+    /// Whether it goes on although there may be a freeze.
+    pub override_freeze: bool,
 }
 
 /// One stage.
@@ -170,6 +177,8 @@ impl State {
             started_at: None,
             ended_at: None,
             restarts: Vec::new(),
+            held: None,
+            released_at: None,
             stop: None,
             trouble: None,
             stages,
@@ -191,6 +200,11 @@ impl State {
             Entry::Begin => {
                 self.status = Status::Running;
                 self.started_at = Some(at);
+            }
+            Entry::Hold(hold) => self.held = Some(hold.clone()),
+            Entry::Release => {
+                self.held = None;
+                self.released_at = Some(at);
             }
             Entry::Start { stage, attempt, fields, secrets } => {
                 let stage = self.enter(*stage, Phase::InFlight);
@@ -245,6 +259,7 @@ impl State {
             }
             Entry::End { status } => {
                 self.status = *status;
+                self.held = None;
                 self.ended_at = Some(at);
             }
             Entry::AddStages { stages } => {
@@ -253,8 +268,14 @@ impl State {
                     self.stages.resize(self.plan.stages().len(), StageState::new());
                 }
             }
-            Entry::Restart { stages, by } => {
-                let restarted = Restarted { by: by.clone(), at, status: self.status, stages: stages.clone() };
+            Entry::Restart { stages, by, override_freeze } => {
+                let restarted = Restarted {
+                    by: by.clone(),
+                    at,
+                    status: self.status,
+                    stages: stages.clone(),
+                    override_freeze: *override_freeze,
+                };
                 for stage in self.plan.and_after(stages) {
                     let stage = &mut self.stages[stage as usize];
                     *stage = StageState { attempt: stage.attempt, before: stage.attempt, ..StageState::new() };
@@ -318,13 +339,22 @@ impl State {
         Some(self.stages[stage as usize].started_at?.plus(timeout.as_duration()))
     }
 
-    /// Since when it runs: its begin, or its latest restart.
+    /// Since when it runs: its begin, its latest restart, or the end of the freeze that held it after that.
     pub fn running_since(&self) -> Option<Timestamp> {
-        self.restarts.last().map(|restart| restart.at).or(self.started_at)
+        let since = self.restarts.last().map(|restart| restart.at).or(self.started_at)?;
+        Some(self.released_at.map_or(since, |released| released.max(since)))
+    }
+
+    /// Whether a freeze has a say in whether it goes on: it has not begun, or is held.
+    pub fn may_be_held(&self) -> bool {
+        self.status == Status::NotStarted || self.held.is_some()
     }
 
     /// When the execution is out of time.
     pub fn deadline(&self) -> Option<Timestamp> {
+        if self.held.is_some() {
+            return None;
+        }
         Some(self.running_since()?.plus(self.execution.info.pipeline.timeout?.as_duration()))
     }
 
@@ -349,8 +379,11 @@ impl State {
         due
     }
 
-    /// Whether it only waits for a time or a signal, so that it needs no memory.
+    /// Whether it only waits for a time, a signal or the end of a freeze, so that it needs no memory.
     pub fn only_waits(&self) -> bool {
+        if self.held.is_some() {
+            return self.stop.is_none();
+        }
         self.status == Status::Running
             && self.active().all(|(_, stage)| {
                 stage.call.is_none()
@@ -362,8 +395,12 @@ impl State {
             })
     }
 
-    /// When a Longboat that starts must look at it: at once if a handler had something of it in hand.
+    /// When a Longboat that starts must look at it: at once if a handler had something of it in hand, or if a freeze
+    /// that holds it may be over by then.
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.held.is_some() {
+            return Some(now);
+        }
         if self.status.is_complete() || self.only_waits() { self.next_due() } else { Some(now) }
     }
 

@@ -25,6 +25,11 @@ pub fn describe(state: &State) -> (StatusState, String) {
     if let Some(trouble) = &state.trouble {
         return (StatusState::Error, trouble_text(trouble));
     }
+    if let Some(hold) = &state.held
+        && state.stop.is_none()
+    {
+        return (StatusState::Pending, clip(&format!("Waiting: frozen, {}", hold.reason)));
+    }
     match state.status {
         Status::Succeeded => (StatusState::Success, succeeded(state)),
         Status::Canceled => (StatusState::Failure, canceled(state)),

@@ -6,7 +6,7 @@ use super::entry::decode;
 use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
-use crate::model::{ExecutionView, RestartView, StageSource, StageView};
+use crate::model::{ExecutionView, HoldView, RestartView, StageSource, StageView};
 use crate::store::{JournalRow, StoredExecution};
 
 /// Folds a journal.
@@ -70,6 +70,7 @@ pub fn of_state(state: &State) -> ExecutionView {
         by: restart.by.clone(),
         time: restart.at,
         previous_status: restart.status,
+        override_freeze: restart.override_freeze,
         stages: restart.stages.iter().map(|stage| state.plan.stages()[*stage as usize].path.clone()).collect(),
     });
     ExecutionView {
@@ -91,6 +92,11 @@ pub fn of_state(state: &State) -> ExecutionView {
             Some(Stop::Canceled { by, reason: None }) => Some(by.clone()),
             Some(Stop::Halted { .. } | Stop::TimedOut) | None => None,
         },
+        held: state.held.as_ref().map(|hold| HoldView {
+            reason: hold.reason.clone(),
+            by: hold.by.clone(),
+            until: hold.until,
+        }),
         restarts: restarts.collect(),
         children: Vec::new(),
         stages: stages.collect(),
@@ -114,6 +120,7 @@ fn unreadable(stored: &StoredExecution, trouble: &str) -> ExecutionView {
         start_time: stored.started_at,
         end_time: stored.ended_at,
         canceled_by: None,
+        held: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: Vec::new(),

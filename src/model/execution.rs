@@ -83,12 +83,28 @@ pub struct ExecutionView {
     pub end_time: Option<Timestamp>,
     /// Who cancelled it, and why.
     pub canceled_by: Option<String>,
+    /// What keeps it from beginning, or from going on after a restart.
+    #[serde(default)]
+    pub held: Option<HoldView>,
     /// When it was begun again, the latest last.
     pub restarts: Vec<RestartView>,
     /// What its stages started, in the order in which they did.
     pub children: Vec<ChildView>,
     /// The stages, in the author's order.
     pub stages: Vec<StageView>,
+}
+
+/// A freeze that holds an execution back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldView {
+    /// Why there is a freeze.
+    pub reason: String,
+    /// Who froze.
+    pub by: String,
+    /// When the freeze ends by itself.
+    #[serde(with = "rfc3339_or_null")]
+    pub until: Option<Timestamp>,
 }
 
 /// One restart of an execution that had ended.
@@ -102,6 +118,9 @@ pub struct RestartView {
     pub time: Timestamp,
     /// How the execution had ended before.
     pub previous_status: Status,
+    /// Whether they said that it goes on although there may be a freeze.
+    #[serde(default)]
+    pub override_freeze: bool,
     /// The stages that were asked to run again; what comes after them runs again, too.
     pub stages: Vec<StagePath>,
 }

@@ -7,6 +7,7 @@ mod artifact;
 mod comment;
 mod duration;
 mod execution;
+mod freeze;
 mod id;
 mod percent;
 mod pin;
@@ -23,7 +24,8 @@ pub use artifact::{
 };
 pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use duration::{Span, SpanError, humanize};
-pub use execution::{ChildView, Execution, ExecutionView, NewExecution, RestartView, StageSource, StageView};
+pub use execution::{ChildView, Execution, ExecutionView, HoldView, NewExecution, RestartView, StageSource, StageView};
+pub use freeze::Freeze;
 pub use id::{
     ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId,
     SecretName, StageId, StagePath, pipeline_id,

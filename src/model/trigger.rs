@@ -98,6 +98,9 @@ pub struct Cause {
     pub author: Option<String>,
     /// The commit's first line.
     pub message: Option<String>,
+    /// Who said at the start that it begins although there may be a freeze.
+    #[serde(default)]
+    pub override_freeze: Option<String>,
     /// The execution that waits for this one, or started it.
     #[serde(default)]
     pub parent: Option<Parent>,

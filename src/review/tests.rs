@@ -131,6 +131,7 @@ fn view(name: &str, status: Status, description: &str, stages: Vec<StageView>) -
         start_time: None,
         end_time: None,
         canceled_by: None,
+        held: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages,

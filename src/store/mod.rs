@@ -39,6 +39,7 @@ mod connection;
 mod contract;
 mod error;
 mod execution;
+mod freeze;
 mod inbox;
 mod mark;
 mod notice;

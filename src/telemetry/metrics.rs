@@ -244,6 +244,10 @@ pub struct Snapshot {
     pub outbox_oldest: Duration,
     /// Messages that were given up, since the database was made.
     pub outbox_failed: u64,
+    /// Whether everything is frozen.
+    pub frozen_everything: bool,
+    /// How many applications are frozen by themselves.
+    pub frozen_applications: u64,
     /// One per forge.
     pub forges: Vec<ForgeFigures>,
     /// Of each repository, whether it can be reached and its files are readable.
@@ -310,6 +314,12 @@ impl Snapshot {
         registry.register("forge_budget", help, gauges("forge", told));
         let well = gauges("repository", self.repositories.iter().map(|(name, well)| (name.clone(), (*well).into())));
         registry.register("repository_up", "1 if the last look at a repository went well", well);
+        let frozen = [
+            ("everything".to_owned(), self.frozen_everything.into()),
+            ("applications".to_owned(), self.frozen_applications),
+        ];
+        let help = "Freezes in force: 1 for everything while all is frozen, and the number of applications that are";
+        registry.register("frozen", help, gauges("scope", frozen));
         let version = gauges("version", [(env!("CARGO_PKG_VERSION").to_owned(), 1)]);
         registry.register("build_info", "The version that runs", version);
     }
@@ -402,6 +412,7 @@ mod tests {
             inbox_oldest: Duration::from_millis(1500),
             forges: vec![ForgeFigures { name: "hub \"x\"\n".to_owned(), paused: true, ..ForgeFigures::default() }],
             repositories: vec![("acme/shop".to_owned(), true)],
+            frozen_applications: 2,
             ..Snapshot::default()
         };
         let text = metrics.encode(&snapshot);
@@ -413,6 +424,8 @@ mod tests {
             "longboat_executions_live 2",
             "longboat_inbox_oldest_seconds 1.5",
             "longboat_forge_paused{forge=\"hub \\\"x\\\"\\n\"} 1",
+            "longboat_frozen{scope=\"everything\"} 0",
+            "longboat_frozen{scope=\"applications\"} 2",
             "longboat_repository_up{repository=\"acme/shop\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -140,6 +140,8 @@ impl Children {
                 repository: repository.clone(),
                 commit: commit.clone(),
                 actor: above.trigger.actor.clone(),
+                // A child needs none: it goes on with its parent.
+                override_freeze: None,
                 parent: Some(by),
                 ..trigger
             },

@@ -31,6 +31,8 @@ pub struct ManualStart {
     pub actor: Option<String>,
     /// The same id starts once.
     pub correlation_id: Option<String>,
+    /// It begins although there may be a freeze; `actor` is recorded as who said so.
+    pub override_freeze: bool,
 }
 
 /// What a start led to.
@@ -157,6 +159,7 @@ impl Triggers {
             branch: (*commit == published.commit).then(|| published.branch.clone()),
             commit: Some(commit.clone()),
             actor: start.actor.clone(),
+            override_freeze: start.override_freeze.then(|| start.actor.clone().unwrap_or_default()),
             ..Cause::default()
         };
         let Some(repository) = self.shared.repositories.get(&published.repository) else {

@@ -189,6 +189,7 @@ fn cause(push: Push<'_>) -> Cause {
         actor: push.entry.actor.clone(),
         author: Some(push.info.author.clone()),
         message: Some(push.info.message.clone()),
+        override_freeze: None,
         parent: None,
     }
 }

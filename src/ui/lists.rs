@@ -53,6 +53,12 @@ pub(super) async fn executions(State(state): State<UiState>, Query(asked): Query
     let names: BTreeSet<&str> = chosen.map(|one| one.pipeline.name.as_str()).collect();
     let applications: Vec<String> =
         state.store.applications().await?.into_iter().map(|summary| summary.name.to_string()).collect();
+    // Without a filter the list has every application's executions.
+    let freezes = match form.application.parse() {
+        Ok(application) => state.freezes(Some(&application)).await?,
+        Err(_) => state.all_freezes().await?,
+    };
+    values["freezes"] = json!(freezes);
     values["pipelines"] = json!(names);
     values["applications"] = json!(applications);
     values["statuses"] = json!(status_choices());
@@ -114,14 +120,18 @@ pub(super) async fn applications(State(state): State<UiState>) -> Result<Respons
     let links = Links(&state.config);
     let cards: Vec<ApplicationCard> =
         summaries.iter().map(|summary| ApplicationCard::new(summary, &pipelines, links)).collect();
-    let values = json!({"cards": cards, "here": "applications", "signed_in": state.signs_in()});
+    let freezes = state.all_freezes().await?;
+    let values =
+        json!({"cards": cards, "here": "applications", "signed_in": state.signs_in(), "freezes": freezes});
     Ok(render::page(StatusCode::OK, "applications.html", values))
 }
 
 /// Answers `GET /repositories`.
 pub(super) async fn repositories(State(state): State<UiState>) -> Result<Response, Refusal> {
     let cards = repository_cards(&state, None).await?;
-    let values = json!({"cards": cards, "here": "repositories", "signed_in": state.signs_in()});
+    let freezes = state.freezes(None).await?;
+    let values =
+        json!({"cards": cards, "here": "repositories", "signed_in": state.signs_in(), "freezes": freezes});
     Ok(render::page(StatusCode::OK, "repositories.html", values))
 }
 

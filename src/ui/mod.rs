@@ -26,7 +26,9 @@ use axum::routing::get;
 use crate::clock::Clock;
 use crate::config::{Access, Config};
 use crate::engine::{Handle, LogSource};
+use crate::model::ApplicationName;
 use crate::store::{Store, StoreError};
+use view::FreezeNote;
 
 /// What the pages are made from.
 #[derive(Clone)]
@@ -47,6 +49,22 @@ impl UiState {
     /// Whether people sign in, and thus can sign out.
     fn signs_in(&self) -> bool {
         !Access::new(&self.config).is_open()
+    }
+
+    /// The freezes that a page of an application has to tell of: its own, and that of everything. Without an
+    /// application, only the latter.
+    async fn freezes(&self, application: Option<&ApplicationName>) -> Result<Vec<FreezeNote>, StoreError> {
+        let freezes = self.store.freezes().await?;
+        let about = freezes.iter().filter(|freeze| match &freeze.application {
+            Some(_) => application.is_some_and(|application| freeze.is_about(application)),
+            None => true,
+        });
+        Ok(about.map(FreezeNote::from).collect())
+    }
+
+    /// All freezes, for a page that shows all applications.
+    async fn all_freezes(&self) -> Result<Vec<FreezeNote>, StoreError> {
+        Ok(self.store.freezes().await?.iter().map(FreezeNote::from).collect())
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::view::{ExecutionPage, Links, LogTail};
 use super::{Refusal, UiState, render};
 use crate::engine::LogSource;
-use crate::model::{ExecutionId, ExecutionView, StagePath, StageView, plain_log};
+use crate::model::{ApplicationName, ExecutionId, ExecutionView, StagePath, StageView, plain_log};
 
 /// How much of the end of each log is on the page at once, in bytes; the script fetches what follows.
 const TAIL: u64 = 32 * 1024;
@@ -20,28 +20,31 @@ const PART: usize = 256 * 1024;
 
 /// Answers `GET /executions/{id}`.
 pub(super) async fn page(State(state): State<UiState>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let page = make(&state, &id).await?;
-    let values = json!({"page": page, "here": "executions", "signed_in": state.signs_in()});
+    let (application, page) = make(&state, &id).await?;
+    let freezes = state.freezes(Some(&application)).await?;
+    let values = json!({"page": page, "here": "executions", "signed_in": state.signs_in(), "freezes": freezes});
     Ok(render::page(StatusCode::OK, "execution.html", values))
 }
 
 /// Answers `GET /fragments/executions/{id}`.
 pub(super) async fn fragment(State(state): State<UiState>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let page = make(&state, &id).await?;
+    let (_, page) = make(&state, &id).await?;
     Ok(render::page(StatusCode::OK, "_execution.html", json!({"page": page})))
 }
 
-async fn make(state: &UiState, id: &str) -> Result<ExecutionPage, Refusal> {
+async fn make(state: &UiState, id: &str) -> Result<(ApplicationName, ExecutionPage), Refusal> {
     let missing = Refusal::NotFound("There is no such execution.");
     let Ok(id) = id.parse::<ExecutionId>() else { return Err(missing) };
     let view = state.engine.view(id).await.map_err(|error| Refusal::Failed(error.to_string()))?;
     let Some(view) = view else { return Err(missing) };
+    let application = view.application.clone();
     let (config, logs, now) = (state.config.clone(), state.logs.clone(), state.clock.now());
     // Logs are files; reading them may block.
     let making = tokio::task::spawn_blocking(move || {
         ExecutionPage::new(&view, Links(&config), now, |stage| tail(logs.as_ref(), &view, stage))
     });
-    making.await.map_err(|error| Refusal::Failed(error.to_string()))
+    let page = making.await.map_err(|error| Refusal::Failed(error.to_string()))?;
+    Ok((application, page))
 }
 
 #[derive(Debug, Deserialize)]

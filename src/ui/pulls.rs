@@ -36,6 +36,7 @@ pub(super) async fn list(state: &UiState, repository: &Repository, asked: Asked)
     values["states"] = json!(state_choices());
     values["here"] = json!("repositories");
     values["signed_in"] = json!(state.signs_in());
+    values["freezes"] = json!(state.freezes(None).await?);
     Ok(render::page(StatusCode::OK, "pull_requests.html", values))
 }
 
@@ -74,7 +75,8 @@ async fn rows(state: &UiState, repository: &Repository, asked: &Asked) -> Result
 /// Answers `GET /repositories/{name}/pull-requests/{number}`.
 pub(super) async fn one(state: &UiState, repository: &Repository, number: &str) -> Result<Response, Refusal> {
     let page = make(state, repository, number).await?;
-    let values = json!({"page": page, "here": "repositories", "signed_in": state.signs_in()});
+    let freezes = state.freezes(None).await?;
+    let values = json!({"page": page, "here": "repositories", "signed_in": state.signs_in(), "freezes": freezes});
     Ok(render::page(StatusCode::OK, "pull_request.html", values))
 }
 

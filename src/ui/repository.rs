@@ -88,6 +88,7 @@ async fn itself(state: &UiState, repository: &Repository, asked: AskedCommit) ->
         "pull_requests": repository.forge.is_some().then(|| pulls::list_page(repository)),
         "here": "repositories",
         "signed_in": state.signs_in(),
+        "freezes": state.freezes(None).await?,
     });
     Ok(render::page(StatusCode::OK, "repository.html", values))
 }

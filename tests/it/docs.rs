@@ -56,7 +56,7 @@ fn the_page_of_stage_types_is_in_step_with_the_types() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 24] = [
     "",
     "demo",
     "serve",
@@ -72,6 +72,10 @@ const COMMANDS: [&str; 20] = [
     "executions cancel",
     "executions restart",
     "judge",
+    "freeze",
+    "freeze on",
+    "freeze off",
+    "freeze list",
     "admin",
     "admin export",
     "admin import",

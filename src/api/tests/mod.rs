@@ -1,6 +1,7 @@
 //! The API over a real store, asked as a client asks it.
 
 mod acts;
+mod freezes;
 mod pulls;
 mod reads;
 mod webhooks;
@@ -124,6 +125,12 @@ impl World {
 
     async fn post(&self, path: &str, body: &str) -> Reply {
         let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
+        self.ask(request.body(Body::from(body.to_owned())).expect("a request")).await
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &str) -> Reply {
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let request = request.header("content-type", "application/json");
         self.ask(request.body(Body::from(body.to_owned())).expect("a request")).await
     }
 

@@ -58,6 +58,9 @@ enum Command {
         /// The stage; by default all that failed or were cancelled
         #[arg(long, value_name = "PATH")]
         stage: Option<String>,
+        /// Go on although there may be a freeze; it is recorded who said so
+        #[arg(long = "override")]
+        override_freeze: bool,
     },
 }
 
@@ -90,7 +93,9 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         Command::Watch { which } => watch::run(&api, &which).await,
         Command::Logs(args) => logs::run(&api, &args).await,
         Command::Cancel { which, reason } => cancel(&api, &which, reason.as_deref()).await,
-        Command::Restart { which, stage } => restart(&api, &which, stage.as_deref()).await,
+        Command::Restart { which, stage, override_freeze } => {
+            restart(&api, &which, stage.as_deref(), override_freeze).await
+        }
     }
 }
 
@@ -143,6 +148,10 @@ fn describe(view: &ExecutionView) -> String {
         }
         text.push('\n');
     }
+    if let Some(hold) = &view.held {
+        let until = hold.until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
+        text.push_str(&format!("frozen by {}, {until}\n", hold.by));
+    }
     text.push('\n');
     let width = view.stages.iter().map(|stage| stage.path.as_str().chars().count()).max().unwrap_or(0);
     for stage in &view.stages {
@@ -164,9 +173,9 @@ async fn cancel(api: &Api, which: &Which, reason: Option<&str>) -> anyhow::Resul
     Ok(Answer::Yes)
 }
 
-async fn restart(api: &Api, which: &Which, stage: Option<&str>) -> anyhow::Result<Answer> {
+async fn restart(api: &Api, which: &Which, stage: Option<&str>, override_freeze: bool) -> anyhow::Result<Answer> {
     let id = which.find(api).await?;
-    let body = stage.map_or_else(|| json!({}), |stage| json!({ "stage": stage }));
+    let body = json!({ "stage": stage, "override": override_freeze });
     let view: ExecutionView = api.post(&format!("/executions/{}/restart", percent_encode_part(&id)), &body).await?;
     eprintln!("{}", view.description);
     Ok(Answer::Yes)

@@ -24,6 +24,7 @@ mod ending;
 
 use super::entry::Entry;
 use super::evaluate;
+use super::freeze::Hold;
 use super::legal::IllegalEntry;
 use super::limits::{self, Bound};
 use super::state::{Phase, State, Stop};
@@ -79,7 +80,14 @@ pub enum Event {
         path: Option<StagePath>,
         /// Who.
         by: String,
+        /// They said that it goes on although there may be a freeze.
+        override_freeze: bool,
+        /// The freeze that holds it back all the same.
+        hold: Option<Hold>,
     },
+    /// A freeze keeps it from beginning, or from going on after a restart. What runs takes no notice. That nothing
+    /// holds it any more, [`Event::Loaded`] says.
+    Held(Hold),
 }
 
 /// What follows.
@@ -170,8 +178,8 @@ type Done = Result<(), IllegalEntry>;
 
 impl Step<'_> {
     fn take(&mut self, event: Event) -> Done {
-        if let Event::Restart { path, by } = event {
-            return self.restart(path.as_ref(), by);
+        if let Event::Restart { path, by, override_freeze, hold } = event {
+            return self.restart(path.as_ref(), by, override_freeze, hold);
         }
         if self.state.status.is_complete() {
             let refusable = matches!(event, Event::Signal { .. } | Event::Cancel { .. });
@@ -185,11 +193,22 @@ impl Step<'_> {
             Event::Cancelled { stage, call, overdue } => self.cancelled(stage, call, overdue),
             Event::Signal { path, attempt, payload } => self.signal(&path, attempt, payload),
             Event::Cancel { by, reason } => self.cancel(by, reason),
+            Event::Held(hold) => self.held(hold),
             Event::Restart { .. } => Ok(()),
         }
     }
 
+    fn held(&mut self, hold: Hold) -> Done {
+        if self.state.may_be_held() && self.state.held.as_ref() != Some(&hold) {
+            self.record(Entry::Hold(hold))?;
+        }
+        Ok(())
+    }
+
     fn loaded(&mut self) -> Done {
+        if self.state.held.is_some() {
+            self.record(Entry::Release)?;
+        }
         if self.state.status == Status::NotStarted {
             self.record(Entry::Begin)?;
         }
@@ -261,7 +280,7 @@ impl Step<'_> {
 
     /// Lets an execution that has ended go on. What was cancelled only because a stage failed is restarted with that
     /// stage: nobody wanted it to end.
-    fn restart(&mut self, path: Option<&StagePath>, by: String) -> Done {
+    fn restart(&mut self, path: Option<&StagePath>, by: String, override_freeze: bool, hold: Option<Hold>) -> Done {
         let state = &*self.state;
         let stages = if !state.status.is_complete() {
             Err(Refusal::Running)
@@ -276,8 +295,11 @@ impl Step<'_> {
         };
         match stages {
             Ok(stages) => {
-                self.record(Entry::Restart { stages, by: limits::clip(by) })?;
-                self.open_all();
+                self.record(Entry::Restart { stages, by: limits::clip(by), override_freeze })?;
+                match hold {
+                    Some(hold) => self.record(Entry::Hold(hold))?,
+                    None => self.open_all(),
+                }
             }
             Err(refusal) => self.decision.refused = Some(refusal),
         }
@@ -316,7 +338,8 @@ impl Step<'_> {
                 self.stop(stage)?;
             }
         }
-        if self.state.has_active() { Ok(()) } else { self.record(Entry::End { status: self.state.final_status() }) }
+        let held = self.state.held.is_some() && self.state.stop.is_none();
+        if held || self.state.has_active() { Ok(()) } else { self.record(Entry::End { status: self.state.final_status() }) }
     }
 
     /// Starts an attempt of a stage that hasn't begun, or whose last attempt failed.

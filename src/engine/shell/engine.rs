@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::commit::{Committer, Ledger};
 use super::fair::Fair;
+use super::freezes::Freezing;
 use super::timers::Timers;
 use super::{CHANGES, Inputs, QUEUE, RECONCILE, Shell};
 use crate::clock::Clock;
+use crate::engine::freeze::Freezes;
 use crate::engine::handle::Handle;
 use crate::engine::{EngineError, Registry, Signals};
 use crate::model::Status;
-use crate::store::Store;
+use crate::store::{LiveExecution, Store};
 
 /// What an operator may want to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,11 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self { max_running_effects: 256, max_live: 10_000, cancel_deadline: Duration::from_secs(60) }
     }
+}
+
+/// Whether its journal has begun and the execution has not: a freeze holds it, or did.
+const fn is_held(execution: &LiveExecution) -> bool {
+    matches!(execution.status, Status::NotStarted) && execution.seq > 0
 }
 
 /// A running engine.
@@ -69,6 +76,7 @@ impl Engine {
         registry: Registry,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
+        let freezes = Freezes::from(store.freezes().await?);
         let live = store.live().await?;
         let (requests, requested) = mpsc::channel(QUEUE);
         let (signals, signalled) = Signals::channel(QUEUE);
@@ -104,6 +112,7 @@ impl Engine {
             timers: Timers::default(),
             loads: VecDeque::new(),
             loading: 0,
+            freezing: Freezing::new(freezes, live.iter().filter(|one| is_held(one)).map(|one| one.key)),
             reconcile_at: now.plus(RECONCILE),
             effects: Fair::default(),
             running: 0,
@@ -112,6 +121,8 @@ impl Engine {
         };
         for execution in live {
             match execution.status {
+                // It waits for its turn, with the others that were held.
+                _ if is_held(&execution) => {}
                 Status::NotStarted => shell.request_load(execution.key, false),
                 _ => shell.timers.arm(execution.key, execution.due_at),
             }

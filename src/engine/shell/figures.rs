@@ -5,8 +5,8 @@ use crate::telemetry::{ExecutionTrace, StageTrace, metrics, trace};
 
 /// Takes note of a committed change. Stages are counted at the end of their execution, all at once: the hot path
 /// pays nothing for each of them.
-pub(super) fn count(state: &State, seq: i64) {
-    if seq == 1 {
+pub(super) fn count(state: &State, began: bool) {
+    if began {
         metrics().execution_started();
     }
     if !state.status.is_complete() {

@@ -14,6 +14,7 @@ mod commit;
 mod engine;
 mod fair;
 mod figures;
+mod freezes;
 mod load;
 mod slot;
 mod timers;
@@ -30,6 +31,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Action, Event};
+use super::freeze::Freezes;
 use super::handle::{Command, Reply, Request};
 use super::{Changed, EngineError, Outcome, Registry, SentSignal, Signals};
 use crate::clock::{Clock, Timestamp};
@@ -37,6 +39,7 @@ use crate::model::{ExecutionKey, Status};
 use crate::store::{LiveExecution, Store, StoreError};
 use commit::{Committed, Committer, Verdict};
 use fair::Fair;
+use freezes::{FreezeReply, Freezing};
 use load::Loaded;
 use slot::{Incoming, Slot, What};
 use timers::Timers;
@@ -79,6 +82,8 @@ enum Internal {
     Freed,
     /// The executions that haven't ended, as the store has them.
     Found(Vec<LiveExecution>),
+    /// The freezes in force, as the store has them.
+    Freezes { asked: u64, found: Result<Freezes, StoreError>, reply: Option<FreezeReply> },
     /// An execution was read.
     Loaded { key: ExecutionKey, loaded: Loaded },
 }
@@ -103,6 +108,8 @@ struct Shell {
     /// Executions to be read; those that somebody waits for stand in front.
     loads: VecDeque<ExecutionKey>,
     loading: usize,
+    /// What keeps executions from beginning.
+    freezing: Freezing,
     /// When the store is asked again which executions there are.
     reconcile_at: Timestamp,
     /// Calls with an effect that wait for their turn.
@@ -121,7 +128,8 @@ impl Shell {
         let mut answers = Vec::new();
         while !self.stopping && !self.lost {
             self.turn();
-            let next = self.timers.next().map_or(self.reconcile_at, |time| time.min(self.reconcile_at));
+            let next = [self.timers.next(), self.freezing.next_end()].into_iter().flatten();
+            let next = next.fold(self.reconcile_at, Timestamp::min);
             let clock = self.clock.clone();
             let mut written = None;
             tokio::select! {
@@ -162,6 +170,7 @@ impl Shell {
     fn request(&mut self, request: Request) {
         match request {
             Request::Submit(key) => self.request_load(key, false),
+            Request::Freezes(reply) => self.look_at_freezes(Some(reply)),
             Request::Command { key, command, reply } => {
                 self.deliver(key, Incoming { what: What::Command(command), reply: Some(Reply::Person(reply)) });
             }
@@ -184,6 +193,7 @@ impl Shell {
                 self.answered(key, stage, call, Event::Cancelled { stage, call, overdue });
             }
             Internal::Found(live) => self.found(&live),
+            Internal::Freezes { asked, found, reply } => self.heed_freezes(asked, found, reply),
             Internal::Freed => self.running = self.running.saturating_sub(1),
             Internal::Loaded { key, loaded } => self.loaded(key, loaded),
         }
@@ -262,6 +272,7 @@ impl Shell {
     /// Asks the store which executions there are, beside the loop.
     fn reconcile(&mut self, now: Timestamp) {
         self.reconcile_at = now.plus(RECONCILE);
+        self.look_at_freezes(None);
         let (store, internal) = (self.store.clone(), self.internal.clone());
         tokio::spawn(async move {
             match store.live().await {
@@ -276,6 +287,7 @@ impl Shell {
         let now = self.clock.now();
         for execution in live {
             match execution.due_at {
+                _ if self.freezing.holds(execution.key) => {}
                 _ if execution.status == Status::NotStarted => self.request_load(execution.key, false),
                 Some(due) if due <= now => self.request_load(execution.key, false),
                 Some(_) | None => {}
@@ -288,6 +300,7 @@ impl Shell {
         if self.reconcile_at <= now {
             self.reconcile(now);
         }
+        self.end_freezes(now);
         while let Some(key) = self.timers.take_due(now) {
             match self.slots.get_mut(&key) {
                 Some(Slot::Live(live)) => {
@@ -304,6 +317,7 @@ impl Shell {
 
     /// One turn: what can be read is read, what can be decided is decided and sent, what can be called is called.
     fn turn(&mut self) {
+        self.look_at_held();
         self.start_loads();
         while self.commits.len() < BATCHES && !self.lost {
             // With nothing out, half goes first, so that from then on one half is written while the other is decided.

@@ -54,6 +54,8 @@ pub(super) struct Live {
     pub(super) state: State,
     /// The number of its latest journal row.
     pub(super) seq: i64,
+    /// The row that is on its way, or the last one, says that it begins.
+    pub(super) began: bool,
     /// The store has it as ended: it is here to be restarted, and the row that does so brings it back among the live.
     pub(super) ended: bool,
     /// What its commit status says.

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::figures;
+use super::freezes::weigh;
 use super::load::{Loaded, Unreadable};
 use super::slot::{Answer, Incoming, Live, Slot, What};
 use super::{Changed, Command, EngineError, LOAD_PAUSE, Shell, is_closed};
 use crate::clock::Timestamp;
 use crate::engine::decide::{Event, Refusal, advance};
 use crate::engine::entry::encode;
+use crate::engine::freeze::Freezes;
 use crate::engine::handle::{Reply, payload};
 use crate::engine::status_text;
 use crate::engine::{Registry, entry::Entry};
@@ -28,7 +30,9 @@ impl Shell {
             let Some(key) = self.ready.pop_front() else { break };
             let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { continue };
             live.queued = false;
-            match live.decide(key, now, &self.registry) {
+            let decided = live.decide(key, now, &self.registry, &self.freezing.freezes);
+            self.freezing.note(key, live.state.held.is_some());
+            match decided {
                 Ok(Some(row)) => batch.push(row),
                 // Nothing to record (a look that saw nothing new): what follows can follow at once.
                 Ok(None) => self.settle(key),
@@ -52,7 +56,7 @@ impl Shell {
                     let (id, status, seq) = (live.state.execution.info.id, live.state.status, live.seq);
                     // Nobody may be listening.
                     let _ = self.changed.send(Changed { id, status, seq }).is_ok();
-                    figures::count(&live.state, seq);
+                    figures::count(&live.state, live.began);
                 }
                 if live.state.status.is_complete() {
                     let info = &live.state.execution.info;
@@ -133,6 +137,7 @@ impl Shell {
                 let live = Live {
                     state: *state,
                     seq,
+                    began: false,
                     ended,
                     said,
                     events: VecDeque::with_capacity(1 + waiting.len()),
@@ -250,11 +255,17 @@ impl Shell {
 
 impl Live {
     /// Decides about all that happened; the row, if there is anything to record.
-    fn decide(&mut self, key: ExecutionKey, now: Timestamp, registry: &Registry) -> Result<Option<Append>, String> {
+    fn decide(
+        &mut self,
+        key: ExecutionKey,
+        now: Timestamp,
+        registry: &Registry,
+        freezes: &Freezes,
+    ) -> Result<Option<Append>, String> {
         let mut entries: Vec<Entry> = Vec::new();
         while let Some(incoming) = self.events.pop_front() {
-            let event = match self.event_of(incoming.what, registry) {
-                Ok(event) => event,
+            let event = match self.event_of(incoming.what, registry, freezes, now) {
+                Ok(event) => weigh(event, &self.state, freezes, now),
                 Err(error) => {
                     self.answers.extend(incoming.reply.map(|reply| (reply, Err(error))));
                     continue;
@@ -282,6 +293,7 @@ impl Live {
         }
         let body = encode(&entries).map_err(|error| error.to_string())?;
         self.seq += 1;
+        self.began = entries.iter().any(|entry| matches!(entry, Entry::Begin));
         self.committing = true;
         Ok(Some(Append {
             key,
@@ -325,11 +337,21 @@ impl Live {
     }
 
     /// What somebody asked for, as an event. A judgment is shown to its stage's handler first.
-    fn event_of(&self, what: What, registry: &Registry) -> Result<Event, EngineError> {
+    fn event_of(
+        &self,
+        what: What,
+        registry: &Registry,
+        freezes: &Freezes,
+        now: Timestamp,
+    ) -> Result<Event, EngineError> {
         let (path, judgment) = match what {
             What::Event(event) => return Ok(event),
             What::Command(Command::Cancel { by, reason }) => return Ok(Event::Cancel { by, reason }),
-            What::Command(Command::Restart { path, by }) => return Ok(Event::Restart { path, by }),
+            What::Command(Command::Restart { path, by, override_freeze }) => {
+                let application = &self.state.execution.info.pipeline.application;
+                let hold = if override_freeze { None } else { freezes.hold_of(application, now) };
+                return Ok(Event::Restart { path, by, override_freeze, hold });
+            }
             What::Command(Command::Judge { path, judgment }) => (path, judgment),
         };
         let state = &self.state;

@@ -2,6 +2,7 @@
 //! a real database.
 
 mod crash;
+mod freeze;
 mod house;
 mod random;
 mod restart;
@@ -10,4 +11,4 @@ mod shell;
 mod texts;
 mod trouble;
 mod values;
-mod world;
+pub(super) mod world;

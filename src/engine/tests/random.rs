@@ -30,6 +30,8 @@ enum Move {
     Signal(usize),
     /// Somebody wants it to go on, from a stage or from all that failed.
     Restart(Option<usize>),
+    /// A freeze comes, takes the place of another, or ends.
+    Freeze(Option<bool>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +66,7 @@ fn moves() -> impl Strategy<Value = Move> {
         2 => (0_usize..12).prop_map(Move::Judge),
         1 => (0_usize..12).prop_map(Move::Signal),
         2 => proptest::option::of(0_usize..12).prop_map(Move::Restart),
+        2 => proptest::option::of(any::<bool>()).prop_map(Move::Freeze),
     ]
 }
 
@@ -150,6 +153,7 @@ impl Watched {
                 run.restart(id.as_deref());
                 kept_what_was_not_restarted(&kept, run);
             }
+            Move::Freeze(freeze) => drop(run.freeze(freeze.map(|other| if other { "audit" } else { "holidays" }))),
         }
         self.check();
     }
@@ -178,6 +182,7 @@ impl Watched {
             (folded.status, &folded.stop, folded.has_active(), &folded.restarts, folded.ended_at),
             (run.state.status, &run.state.stop, run.state.has_active(), &run.state.restarts, run.state.ended_at)
         );
+        assert_eq!((&folded.held, folded.released_at), (&run.state.held, run.state.released_at));
         self.waits_for_something();
     }
 
@@ -187,6 +192,12 @@ impl Watched {
         if state.status.is_complete() {
             assert_eq!(state.next_due(), None);
             assert!(!state.has_active());
+            return;
+        }
+        if let Some(held) = &state.held {
+            assert_eq!(Some(held), self.run.frozen.as_ref(), "it waits for the freeze that there is");
+            assert!(!state.has_active() && self.run.calls.is_empty(), "nothing of it runs");
+            assert_eq!((state.next_due(), self.run.text()), (None, format!("Waiting: frozen, {}", held.reason)));
             return;
         }
         assert!(state.has_active(), "a running execution has something that runs");
@@ -257,14 +268,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_schedule_keeps_the_promises(pipeline in pipelines(), moves in prop::collection::vec(moves(), 0..60)) {
+    fn any_schedule_keeps_the_promises(
+        pipeline in pipelines(),
+        frozen in proptest::option::weighted(0.2, Just("release week")),
+        moves in prop::collection::vec(moves(), 0..60),
+    ) {
         let mut watched = Watched { run: Run::stored(pipeline), started: HashMap::new() };
-        watched.run.event(Event::Loaded);
+        watched.run.frozen = frozen.map(hold);
+        watched.run.load();
         watched.check();
         for step in &moves {
             watched.step(step);
         }
         // Whatever happened before, a world that answers brings every execution to its end.
+        watched.step(&Move::Freeze(None));
         for _ in 0..2000 {
             if watched.run.status().is_complete() {
                 break;
@@ -299,7 +316,7 @@ proptest! {
     #[test]
     fn any_entry_at_any_time_is_taken_or_refused_and_never_a_panic(
         stages in stages(),
-        picks in prop::collection::vec((0_usize..17, 0_u32..14, 0_u32..4), 0..80),
+        picks in prop::collection::vec((0_usize..19, 0_u32..14, 0_u32..4), 0..80),
     ) {
         let mut state = Run::stored(pipeline(stages)).state;
         for (pick, stage, number) in picks {
@@ -321,12 +338,18 @@ proptest! {
                 12 => Entry::Cancelling { stage, timed_out: number == 1 },
                 13 => Entry::Canceled { stage, message: None },
                 14 => Entry::End { status },
-                15 => Entry::Restart { stages: if number == 0 { vec![] } else { vec![stage] }, by: "ann".into() },
+                15 => Entry::Restart {
+                    stages: if number == 0 { vec![] } else { vec![stage] },
+                    by: "ann".into(),
+                    override_freeze: number == 1,
+                },
+                16 => Entry::Hold(hold("audit")),
+                17 => Entry::Release,
                 _ => Entry::Start { stage, attempt: 1, fields: None, secrets: Vec::new() },
             };
-            let before = durable(&state);
+            let before = (durable(&state), state.held.clone());
             if state.apply(&entry, now).is_err() {
-                prop_assert_eq!(before, durable(&state));
+                prop_assert_eq!(before, (durable(&state), state.held.clone()));
             }
             let active = state.stages.iter().filter(|stage| stage.status() == Status::Running).count();
             prop_assert_eq!(active > 0, state.has_active());

@@ -155,13 +155,13 @@ async fn an_ended_execution_is_live_again_and_says_so_on_its_commit() {
     let id = house.submit(fails_once()).await;
     assert_eq!(house.until_complete(id).await.status, Status::Terminal);
     assert_eq!(house.store.live().await.expect("reads"), []);
-    assert_eq!(house.handle().restart(id, None, "bob").await.expect("restarts"), [id]);
+    assert_eq!(house.handle().restart(id, None, "bob", false).await.expect("restarts"), [id]);
     checked(&house.until_complete(id).await);
     assert_eq!(house.outside.asked(), ["a.1 start", "b.1 start", "b.2 start", "c.1 start"]);
     assert_eq!(house.store.live().await.expect("reads"), []);
     let said = house.said().await;
     assert_eq!(said.last().map(String::as_str), Some("Succeeded in 0ms"), "{said:?}");
-    let refused = house.handle().restart(id, None, "bob").await.expect_err("nothing failed");
+    let refused = house.handle().restart(id, None, "bob", false).await.expect_err("nothing failed");
     assert!(matches!(refused, EngineError::NothingFailed), "{refused}");
     assert_eq!(house.handle().in_memory(), 0);
 }
@@ -170,14 +170,14 @@ async fn an_ended_execution_is_live_again_and_says_so_on_its_commit() {
 async fn restarts_that_can_t_be_are_typed_errors_and_change_nothing() {
     let house = House::new().await;
     let nobody = ExecutionId::generate();
-    assert!(matches!(house.handle().restart(nobody, None, "bob").await, Err(EngineError::NotFound(_))));
+    assert!(matches!(house.handle().restart(nobody, None, "bob", false).await, Err(EngineError::NotFound(_))));
     let id = house.submit(pipeline(vec![stage("a", &[]).fields(json!({"do": "hang"})), stage("b", &["a"])])).await;
     house.outside.until_asked("a.1 start").await;
-    assert!(matches!(house.handle().restart(id, None, "bob").await, Err(EngineError::Running)));
+    assert!(matches!(house.handle().restart(id, None, "bob", false).await, Err(EngineError::Running)));
     house.handle().cancel(id, "ann", None).await.expect("taken");
     let ended = house.until_complete(id).await;
     for (name, known) in [("b", true), ("z", false)] {
-        let refused = house.handle().restart(id, Some(&path(name)), "bob").await.expect_err("refused");
+        let refused = house.handle().restart(id, Some(&path(name)), "bob", false).await.expect_err("refused");
         let expected = if known { "stage `b` has not run yet" } else { "has no stage `z`" };
         assert!(refused.to_string().contains(expected), "{refused}");
     }
@@ -191,7 +191,7 @@ async fn of_two_restarts_at_once_one_counts() {
     let id = house.submit(fails_once()).await;
     house.until_complete(id).await;
     let handle = house.handle();
-    let (one, other) = tokio::join!(handle.restart(id, None, "bob"), handle.restart(id, None, "bob"));
+    let (one, other) = tokio::join!(handle.restart(id, None, "bob", false), handle.restart(id, None, "bob", false));
     assert!(one.is_ok() ^ other.is_ok(), "{one:?} {other:?}");
     checked(&house.until_complete(id).await);
 }
@@ -208,7 +208,7 @@ async fn a_restart_survives_death_at_any_commit() {
             let fault = if before { Fault::DiesBefore(at) } else { Fault::DiesAfter(at) };
             *house.ledger.fault.lock().expect("lock") = fault;
             let handle = house.handle();
-            let asked = tokio::spawn(async move { handle.restart(id, None, "bob").await });
+            let asked = tokio::spawn(async move { handle.restart(id, None, "bob", false).await });
             let died = tokio::select! {
                 () = house.ledger.died.notified() => true,
                 _ = patiently("the end", ended_well(&house, id)) => false,
@@ -219,7 +219,7 @@ async fn a_restart_survives_death_at_any_commit() {
             let view = house.view(id).await;
             assert!(!told || view.status != Status::Terminal, "what was promised is there");
             if view.status == Status::Terminal {
-                house.handle().restart(id, None, "bob").await.expect("restarts now");
+                house.handle().restart(id, None, "bob", false).await.expect("restarts now");
             }
             house.until_complete(id).await;
             checked(&house.view(id).await);
@@ -254,7 +254,7 @@ async fn a_journal_that_can_t_be_read_is_left_alone_by_a_restart() {
         revives: true,
     };
     house.store.append(vec![row]).await.expect("written");
-    let refused = house.handle().restart(id, None, "bob").await.expect_err("refused");
+    let refused = house.handle().restart(id, None, "bob", false).await.expect_err("refused");
     assert!(matches!(&refused, EngineError::Unreadable(why) if why.contains("newer Longboat")), "{refused}");
     assert!(house.handle().is_ready(), "the engine goes on");
     let other = house.submit(pipeline(vec![stage("a", &[])])).await;
@@ -300,9 +300,9 @@ async fn the_stages_that_failed_because_of_an_execution_are_restarted_with_it() 
     let children: Vec<_> = house.view(parent.id).await.children.iter().map(|child| child.id).collect();
     assert_eq!(children, [ids[0], stranger.id]);
 
-    assert_eq!(house.handle().restart(stranger.id, None, "bob").await.expect("restarts"), [stranger.id]);
+    assert_eq!(house.handle().restart(stranger.id, None, "bob", false).await.expect("restarts"), [stranger.id]);
     assert_eq!(house.view(parent.id).await.status, Status::Terminal);
-    assert_eq!(house.handle().restart(ids[0], None, "bob").await.expect("restarts"), ids);
+    assert_eq!(house.handle().restart(ids[0], None, "bob", false).await.expect("restarts"), ids);
     for id in ids {
         assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
     }

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::diagnostic::Place;
 use crate::engine::decide::{Action, Ask, Decision, Event, advance, decide};
 use crate::engine::entry::{Entry, decode, encode};
+use crate::engine::freeze::Hold;
 use crate::engine::registry::Kinds;
 use crate::engine::state::State;
 use crate::engine::{CancelReason, Effect, Outcome, Wake, status_text};
@@ -138,6 +139,13 @@ pub struct Run {
     pub calls: Vec<Action>,
     pub journal: Vec<(Timestamp, String)>,
     pub last: Decision,
+    /// The freeze in force.
+    pub frozen: Option<Hold>,
+}
+
+/// A freeze as executions see it.
+pub fn hold(reason: &str) -> Hold {
+    Hold { reason: reason.to_owned(), by: "cat".to_owned(), until: None }
 }
 
 impl Run {
@@ -167,7 +175,7 @@ impl Run {
         let execution = Arc::new(Execution { key: ExecutionKey(1), info });
         let state = State::new(execution, kinds()).expect("a graph");
         let now = Timestamp::from_millis(1_000_000);
-        Self { state, now, calls: Vec::new(), journal: Vec::new(), last: Decision::default() }
+        Self { state, now, calls: Vec::new(), journal: Vec::new(), last: Decision::default(), frozen: None }
     }
 
     pub fn event(&mut self, event: Event) -> &mut Self {
@@ -193,7 +201,21 @@ impl Run {
     pub fn crash(&mut self) -> &mut Self {
         self.calls.clear();
         self.state = self.refold();
-        self.event(Event::Loaded)
+        self.load()
+    }
+
+    /// It is brought into memory, or looked at because a freeze came or went: as the shell does it.
+    pub fn load(&mut self) -> &mut Self {
+        match self.frozen.clone().filter(|_| self.state.may_be_held()) {
+            Some(hold) => self.event(Event::Held(hold)),
+            None => self.event(Event::Loaded),
+        }
+    }
+
+    /// A freeze comes, another one takes its place, or it ends.
+    pub fn freeze(&mut self, reason: Option<&str>) -> &mut Self {
+        self.frozen = reason.map(hold);
+        if self.state.may_be_held() { self.load() } else { self }
     }
 
     pub fn refold(&self) -> State {
@@ -255,7 +277,8 @@ impl Run {
 
     /// Somebody wants it to go on: from a stage, or from all that failed.
     pub fn restart(&mut self, id: Option<&str>) -> &mut Self {
-        self.event(Event::Restart { path: id.map(path), by: "bob".to_owned() })
+        let hold = self.frozen.clone();
+        self.event(Event::Restart { path: id.map(path), by: "bob".to_owned(), override_freeze: false, hold })
     }
 
     pub fn judge(&mut self, id: &str, payload: Value) -> &mut Self {

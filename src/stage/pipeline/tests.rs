@@ -102,6 +102,7 @@ fn running() -> ExecutionView {
         end_time: None,
         canceled_by: None,
         artifacts: crate::model::Artifacts::default(),
+        held: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![stage],

@@ -7,6 +7,7 @@ mod accept;
 mod append;
 mod backlog;
 mod execution;
+mod freeze;
 mod mark;
 mod opening;
 mod outbox;
@@ -128,6 +129,10 @@ on_every_backend! {
         executions_of_a_merge_commit_mark_its_comment_at_both_ends,
         a_merge_is_known_to_the_next_process,
         a_comment_that_somebody_touched_is_doubted,
+    }
+    freeze {
+        one_of_each_is_in_force_and_survives,
+        one_that_has_run_out_is_none,
     }
     execution {
         what_was_created_can_be_read,

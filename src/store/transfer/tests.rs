@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::tables::tables;
 use super::{Moved, export, import};
 use crate::clock::{Clock, Timestamp};
-use crate::model::{ExecutionKey, Status};
+use crate::model::{ExecutionKey, Freeze, Status};
 use crate::store::contract::sample::{
     accept_new, append, created, finish, publication, quiet_run, run, settlement, webhook,
 };
@@ -36,6 +36,13 @@ async fn quietly_in(to: &StoreOptions, from: &Path) -> Result<Moved, StoreError>
     import(to, from, &mut |_, _| {}).await
 }
 
+/// A freeze that is carried along.
+fn frozen() -> Freeze {
+    let since = Timestamp::from_millis(1_700_000_000_000);
+    let until = Some(Timestamp::from_millis(4_000_000_000_000));
+    Freeze { application: None, reason: "release week".to_owned(), by: "ann".to_owned(), since, until }
+}
+
 /// A history with something in most tables; answers with the execution that has not ended.
 async fn live(options: &StoreOptions) -> ExecutionKey {
     let store = open(options).await;
@@ -45,6 +52,7 @@ async fn live(options: &StoreOptions) -> ExecutionKey {
     let ended = store.settle(settlement).await.expect("settles").executions[0];
     finish(&store, ended, 1).await;
     accept_new(&store, webhook(1, 2)).await;
+    store.freeze(frozen()).await.expect("freezes");
     let key = created(&store, quiet_run()).await;
     let mut row = append(key, 1, Status::Running);
     row.body = "{\"text\":\"a \\\"quoted\\\" line\\nand \u{1F6A3}\"}".to_owned();
@@ -64,6 +72,7 @@ async fn goes_on(options: &StoreOptions, key: ExecutionKey, seq: i64) {
     assert_eq!(store.journal(key).await.expect("reads").len() as i64, seq - 1);
     store.append(vec![append(key, seq, Status::Running)]).await.expect("appends");
     assert_eq!(store.due_inbox(10).await.expect("reads").len(), 1);
+    assert_eq!(store.freezes().await.expect("reads"), [frozen()]);
     store.close().await;
 }
 

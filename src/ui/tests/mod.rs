@@ -10,7 +10,7 @@ use serde_json::json;
 use super::render::render;
 use super::view::{ExecutionPage, Links, LogTail, samples};
 use crate::config::Config;
-use crate::model::{CauseKind, ChildView, ExecutionView, Parent, RestartView, StageView, Status};
+use crate::model::{CauseKind, ChildView, ExecutionView, HoldView, Parent, RestartView, StageView, Status};
 
 fn config() -> Config {
     let text =
@@ -85,7 +85,13 @@ fn parents_children_and_restarts_are_linked() {
         stage: view.stages[0].path.clone(),
     }];
     let restart =
-        RestartView { by: "bob".to_owned(), time: samples::NOW, previous_status: Status::Terminal, stages: vec![] };
+        RestartView {
+            by: "bob".to_owned(),
+            time: samples::NOW,
+            previous_status: Status::Terminal,
+            override_freeze: false,
+            stages: vec![],
+        };
     view.restarts = vec![restart];
     let html = page(&view).replace("&#x2f;", "/");
     let link = format!("href=\"/executions/{}\"", other.id);
@@ -130,4 +136,19 @@ fn the_templates_leave_the_content_security_policy_nothing_to_refuse() {
             assert!(!text.contains(forbidden), "{name} has {forbidden}");
         }
     }
+}
+
+#[test]
+fn an_execution_that_a_freeze_holds_says_why() {
+    let mut view = samples::execution();
+    view.status = Status::NotStarted;
+    view.stages.clear();
+    view.held = Some(HoldView { reason: samples::HOSTILE.to_owned(), by: "ann".to_owned(), until: Some(samples::NOW) });
+    let html = page(&view);
+    assert!(html.contains("It waits because ann froze it: ") && html.contains(" UTC, or when somebody ends"), "{html}");
+    assert!(html.contains("&lt;script&gt;alert(1)") && !html.contains("<script>alert"), "{html}");
+    assert!(html.contains("pill waiting"), "{html}");
+    view.held = None;
+    view.trigger.override_freeze = Some("bob".to_owned());
+    assert!(page(&view).contains("goes before freezes, as bob said"));
 }

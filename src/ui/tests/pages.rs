@@ -14,7 +14,7 @@ use super::super::view::samples::{HOSTILE, NOW};
 use super::super::*;
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::engine::{Engine, EngineOptions, LogChunk, Registry};
-use crate::model::{CommitSha, ExecutionId, NewExecution, Pipeline, RepositoryName, StagePath, pipeline_id};
+use crate::model::{CommitSha, ExecutionId, Freeze, NewExecution, Pipeline, RepositoryName, StagePath, pipeline_id};
 use crate::store::{CommitFindings, Publication, RepositoryNote, Settlement};
 
 /// Every stage has printed 600,000 times `x`.
@@ -317,4 +317,38 @@ async fn a_link_from_elsewhere_goes_round_once_more() {
     assert!(html.contains("http-equiv=\"refresh\" content=\"0;url=/executions/1\""), "{html}");
     let open = World::new(&[]).await;
     assert_eq!(open.get("/login?next=/applications").await.1["location"], "/applications");
+}
+
+#[tokio::test]
+async fn a_freeze_stands_on_the_pages_that_it_is_about() {
+    let world = World::new(&[]).await;
+    seed(&world).await;
+    let freeze = |application: Option<&str>, reason: &str| Freeze {
+        application: application.map(|name| name.parse().expect("a name")),
+        reason: reason.to_owned(),
+        by: "ann".to_owned(),
+        since: NOW,
+        until: application.is_none().then(|| NOW.plus(std::time::Duration::from_secs(60))),
+    };
+    let engine = world.state.engine.clone();
+    let execution = "/executions/018f6b2e-4a57-7c3e-9d8f-000000000002";
+    let pages = ["/", "/?application=shop", execution, "/applications", "/?application=bank", "/repositories"];
+    let told = |reason: &'static str| {
+        let world = &world;
+        async move {
+            let mut told = Vec::new();
+            for path in pages {
+                let html = World::shown(world.get(path).await);
+                assert!(!html.contains("<script>alert"), "{html}");
+                told.push(html.contains(reason));
+            }
+            told
+        }
+    };
+    assert_eq!(told("is frozen").await, [false; 6]);
+    engine.freeze(freeze(Some("shop"), HOSTILE)).await.expect("frozen");
+    assert_eq!(told("shop is frozen: ").await, [true, true, true, true, false, false]);
+    engine.freeze(freeze(None, "release week")).await.expect("frozen");
+    assert_eq!(told("Everything is frozen: release week").await, [true; 6]);
+    assert!(World::shown(world.get("/").await).contains(", until 2026-"), "it says when it ends");
 }

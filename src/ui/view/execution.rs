@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::graph::{self, GraphBox, Line};
+use super::freeze::HoldNote;
 use super::{CommitLink, Links, Moment, Named, Pill, named};
 use crate::clock::Timestamp;
 use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize, percent_encode_part, shorten};
@@ -36,6 +37,10 @@ pub(in crate::ui) struct ExecutionPage {
     /// The execution whose stage started this one.
     parent: Option<PageLink>,
     restarted: Option<RestartedBy>,
+    /// The freeze that it waits for.
+    held: Option<HoldNote>,
+    /// Who had it go before freezes.
+    overridden: Option<String>,
     /// Where a restart of what failed is asked for.
     restart: Option<String>,
     created: Moment,
@@ -184,7 +189,7 @@ impl ExecutionPage {
                 percent_encode_part(view.application.as_str()),
                 percent_encode_part(view.pipeline.as_str())
             ),
-            pill: Pill::of_execution(view.status, waiting && !view.status.is_complete()),
+            pill: Pill::of_execution(view.status, (waiting || view.held.is_some()) && !view.status.is_complete()),
             complete: view.status.is_complete(),
             description: view.description.clone(),
             repository: view.repository.as_ref().map(ToString::to_string),
@@ -204,6 +209,8 @@ impl ExecutionPage {
                 time: Moment::new(last.time),
                 times: view.restarts.len(),
             }),
+            held: view.held.as_ref().map(HoldNote::from),
+            overridden: overridden(view),
             restart: is_broken(view).then(|| format!("/api/v1{}/restart", view.id.page())),
             created: Moment::new(view.created_time),
             started: view.start_time.map(Moment::new),
@@ -269,6 +276,14 @@ impl StageCard {
                 tail: tail(stage),
             }),
         }
+    }
+}
+
+/// Who said that it goes before freezes: at its latest restart, or at its start.
+fn overridden(view: &ExecutionView) -> Option<String> {
+    match view.restarts.last() {
+        Some(last) => last.override_freeze.then(|| last.by.clone()),
+        None => view.trigger.override_freeze.clone(),
     }
 }
 

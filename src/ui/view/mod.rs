@@ -2,6 +2,7 @@
 
 mod execution;
 mod findings;
+mod freeze;
 mod lists;
 mod pulls;
 mod status;
@@ -15,6 +16,7 @@ use crate::model::{CommitSha, PullRequest, RepositoryName, shorten};
 
 pub(super) use execution::{ExecutionPage, LogTail};
 pub(super) use findings::finding_rows;
+pub(super) use freeze::FreezeNote;
 pub(super) use lists::{ApplicationCard, FilterForm, RepositoryCard, execution_rows};
 pub(super) use pulls::{PullPage, pull_rows, state_choices};
 pub(super) use status::{Pill, status_choices};

@@ -87,6 +87,7 @@ pub(in crate::ui) fn execution() -> ExecutionView {
         start_time: Some(before(168)),
         end_time: None,
         canceled_by: None,
+        held: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![

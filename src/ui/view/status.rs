@@ -56,9 +56,11 @@ impl Pill {
         Self { class, label }
     }
 
-    /// What the executions of a stopped queue are called: they have not begun.
+    /// What the executions of a stopped queue are called: they have not begun. `waiting`: as for stages, or a freeze must
+    /// end first.
     pub(in crate::ui) fn of_execution(status: Status, waiting: bool) -> Self {
         match status {
+            Status::NotStarted | Status::Buffered if waiting => Self { class: "waiting", label: "Waiting" },
             Status::NotStarted | Status::Buffered => Self { class: "todo", label: "Queued" },
             other => Self::new(other, waiting),
         }

@@ -336,7 +336,7 @@ async fn a_restarted_script_has_a_checkout_its_earlier_log_and_the_files_of_the_
     let is_over = async { true };
     longboat::stage::forget(world.state.path(), id, &world.deps.locks, is_over).await.expect("forgotten");
     std::fs::write(marker, "").expect("written");
-    running.engine.handle().restart(id, None, "ann").await.expect("restarts");
+    running.engine.handle().restart(id, None, "ann", false).await.expect("restarts");
     let view = running.ended(id).await;
     assert_eq!(view.status, Status::Succeeded, "{:?}", of(&view, "deploy").error);
     assert_eq!((of(&view, "build").attempt, of(&view, "deploy").attempt), (1, 2));
@@ -346,7 +346,7 @@ async fn a_restarted_script_has_a_checkout_its_earlier_log_and_the_files_of_the_
     // Once the saved files are gone, it says so.
     std::fs::remove_dir_all(world.state.path().join("files").join(id.to_string())).expect("removed");
     let path = StagePath::parse("deploy").expect("a path");
-    running.engine.handle().restart(id, Some(&path), "ann").await.expect("restarts");
+    running.engine.handle().restart(id, Some(&path), "ann", false).await.expect("restarts");
     let error = of(&running.ended(id).await, "deploy").error.clone().unwrap_or_default();
     assert!(error.contains("kept for 1d after the end") && error.contains("restart the stage that saves"), "{error}");
 }

@@ -16,6 +16,7 @@ fn start() -> ManualStart {
         commit: None,
         actor: Some("ann".to_owned()),
         correlation_id: None,
+        override_freeze: false,
     }
 }
 

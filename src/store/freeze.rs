@@ -1,0 +1,89 @@
+//! Freezes: which applications begin nothing new, and why.
+
+use sqlx::any::AnyRow;
+
+use super::rows::Row;
+use super::{Store, StoreError};
+use crate::clock::Timestamp;
+use crate::model::{ApplicationName, Freeze};
+
+/// What stands in the place of an application's name if everything is frozen; no application can be called that.
+const EVERYTHING: &str = "*";
+
+impl Store {
+    /// The freezes in force, that of everything first, then by application.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM freeze WHERE ends_at IS NULL OR ends_at > $1 ORDER BY scope")
+            .bind(self.now().as_millis())
+            .fetch_all(self.reads())
+            .await?;
+        rows.iter().map(freeze).collect()
+    }
+
+    /// Freezes an application, or everything; takes the place of its former freeze. What has run out is forgotten.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn freeze(&self, freeze: Freeze) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM freeze WHERE ends_at <= $1")
+                    .bind(tx.now.as_millis())
+                    .execute(&mut tx.connection)
+                    .await?;
+                sqlx::query(
+                    "INSERT INTO freeze (scope, reason, frozen_by, frozen_at, ends_at) VALUES ($1, $2, $3, $4, $5) \
+                     ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason, frozen_by = excluded.frozen_by, \
+                     frozen_at = excluded.frozen_at, ends_at = excluded.ends_at",
+                )
+                .bind(scope(freeze.application.as_ref()))
+                .bind(freeze.reason.as_str())
+                .bind(freeze.by.as_str())
+                .bind(freeze.since.as_millis())
+                .bind(freeze.until.map(Timestamp::as_millis))
+                .execute(&mut tx.connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Ends the freeze of an application, or of everything. Yields whether there was one in force.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn thaw(&self, application: Option<&ApplicationName>) -> Result<bool, StoreError> {
+        let scope = scope(application).to_owned();
+        self.write(move |tx| {
+            Box::pin(async move {
+                let row = sqlx::query("DELETE FROM freeze WHERE scope = $1 RETURNING *")
+                    .bind(scope.as_str())
+                    .fetch_optional(&mut tx.connection)
+                    .await?;
+                let ended = row.as_ref().map(freeze).transpose()?;
+                Ok(ended.is_some_and(|freeze| freeze.is_in_force(tx.now)))
+            })
+        })
+        .await
+    }
+}
+
+fn scope(application: Option<&ApplicationName>) -> &str {
+    application.map_or(EVERYTHING, ApplicationName::as_str)
+}
+
+fn freeze(row: &AnyRow) -> Result<Freeze, StoreError> {
+    let row = Row::of("freeze", row);
+    let everything = row.text("scope")? == EVERYTHING;
+    Ok(Freeze {
+        application: if everything { None } else { Some(row.id("scope")?) },
+        reason: row.text("reason")?,
+        by: row.text("frozen_by")?,
+        since: row.time("frozen_at")?,
+        until: row.time_or_null("ends_at")?,
+    })
+}

@@ -1,0 +1,43 @@
+//! The banner of pages that a freeze is about.
+
+use serde::Serialize;
+
+use super::Moment;
+use crate::model::{ApplicationName, Freeze, HoldView};
+
+/// One freeze in force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::ui) struct FreezeNote {
+    what: String,
+    reason: String,
+    by: String,
+    since: Moment,
+    until: Option<String>,
+}
+
+impl From<&Freeze> for FreezeNote {
+    fn from(freeze: &Freeze) -> Self {
+        Self {
+            what: freeze.application.as_ref().map_or_else(|| "Everything".to_owned(), ApplicationName::to_string),
+            reason: freeze.reason.clone(),
+            by: freeze.by.clone(),
+            since: Moment::new(freeze.since),
+            until: freeze.until.map(|until| Moment::new(until).text),
+        }
+    }
+}
+
+/// Why an execution waits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct HoldNote {
+    reason: String,
+    by: String,
+    until: Option<String>,
+}
+
+impl From<&HoldView> for HoldNote {
+    fn from(hold: &HoldView) -> Self {
+        let until = hold.until.map(|until| Moment::new(until).text);
+        Self { reason: hold.reason.clone(), by: hold.by.clone(), until }
+    }
+}
