@@ -215,7 +215,12 @@ impl Run {
     /// A freeze comes, another one takes its place, or it ends.
     pub fn freeze(&mut self, reason: Option<&str>) -> &mut Self {
         self.frozen = reason.map(hold);
-        if self.state.may_be_held() { self.load() } else { self }
+        if self.state.may_be_held() {
+            return self.load();
+        }
+        // Nobody is told.
+        self.last = Decision::default();
+        self
     }
 
     pub fn refold(&self) -> State {

@@ -26,6 +26,7 @@ mod artifacts;
 mod bad;
 mod bitbucket;
 mod commit;
+mod freeze;
 mod hostile;
 mod kill;
 mod limits;

@@ -18,7 +18,7 @@ pipelines:
 ";
 
 /// Runs a command against the server.
-async fn ask(server: &Server, args: &[&str]) -> Output {
+pub async fn ask(server: &Server, args: &[&str]) -> Output {
     let (url, args) = (server.url.clone(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
     let run = move || {
         Command::new(env!("CARGO_BIN_EXE_longboat"))
@@ -104,6 +104,54 @@ async fn a_running_execution_is_cancelled_with_a_reason() {
     let watched = ask(&server, &["executions", "watch", &id]).await;
     assert_eq!(watched.status.code(), Some(1));
     assert!(stdout(&watched).contains("Cancelled by "), "{}", stdout(&watched));
+    assert!(server.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_execution_is_restarted_where_it_failed() {
+    let world = World::new().await;
+    let fixed = world.folder().join("fixed");
+    let file = FILE.replace("echo shipped; exit 3", &format!("test -e {}", fixed.display()));
+    let file = file.replace("type: manualJudgment, instructions: 'Ship it?', judgmentInputs: [{value: now}, {value: later}]", "type: noop");
+    let first = world.push(&[(".longboat/shop.yaml", &file)], "First").await;
+    let server = world.serve();
+    world.settled(&first, "longboat/validate").await;
+    let commit = world.push(&[("code", "1")], "Change").await;
+    assert_eq!(world.webhook(&server, &first, &commit).await, 202);
+    let failed = world.finished(&commit, "longboat/shop/deploy").await;
+    assert_eq!(failed.last().map(|last| last.description.as_str()), Some("Failed: ship, exit code 1"));
+
+    std::fs::write(&fixed, "").expect("written");
+    let again = ask(&server, &["executions", "restart", "latest"]).await;
+    assert_eq!((again.status.code(), stderr(&again).as_str()), (Some(0), "Running: ship (3 of 3)\n"));
+    let watched = ask(&server, &["executions", "watch", "latest"]).await;
+    assert_eq!(watched.status.code(), Some(0), "{}{}", stdout(&watched), stderr(&watched));
+    let shown = ask(&server, &["executions", "show", "latest"]).await;
+    let attempts: Vec<bool> = stdout(&shown)
+        .lines()
+        .filter(|line| line.contains('\u{2713}'))
+        .map(|line| line.ends_with("attempt 2"))
+        .collect();
+    assert_eq!(attempts, [false, false, true], "only what failed ran again: {}", stdout(&shown));
+
+    let nothing = ask(&server, &["executions", "restart", "latest"]).await;
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(stderr(&nothing).contains("no stage failed or was cancelled; name the stage"), "{}", stderr(&nothing));
+    let wrong = ask(&server, &["executions", "restart", "latest", "--stage", "shipp"]).await;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("has no stage `shipp`"), "{}", stderr(&wrong));
+
+    let freeze = ask(&server, &["freeze", "on", "shop", "--reason", "audit"]).await;
+    assert_eq!(freeze.status.code(), Some(0), "{}", stderr(&freeze));
+    let held = ask(&server, &["executions", "restart", "latest", "--stage", "build"]).await;
+    assert_eq!((held.status.code(), stderr(&held).as_str()), (Some(0), "Waiting: frozen, audit\n"));
+    let running = ask(&server, &["executions", "restart", "latest", "--override"]).await;
+    assert_eq!(running.status.code(), Some(2), "it is restarted already: {}", stderr(&running));
+    assert_eq!(ask(&server, &["executions", "cancel", "latest"]).await.status.code(), Some(0));
+    let over = ask(&server, &["executions", "restart", "latest", "--stage", "build", "--override"]).await;
+    assert_eq!(over.status.code(), Some(0), "{}", stderr(&over));
+    let watched = ask(&server, &["executions", "watch", "latest"]).await;
+    assert_eq!(watched.status.code(), Some(0), "{}{}", stdout(&watched), stderr(&watched));
     assert!(server.stop().success());
 }
 
