@@ -16,7 +16,7 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM freeze WHERE ends_at IS NULL OR ends_at > $1 ORDER BY scope")
+        let rows = sqlx::query("SELECT * FROM freezes WHERE ends_at IS NULL OR ends_at > $1 ORDER BY scope")
             .bind(self.now().as_millis())
             .fetch_all(self.reads())
             .await?;
@@ -30,12 +30,12 @@ impl Store {
     pub async fn freeze(&self, freeze: Freeze) -> Result<(), StoreError> {
         self.write(move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM freeze WHERE ends_at <= $1")
+                sqlx::query("DELETE FROM freezes WHERE ends_at <= $1")
                     .bind(tx.now.as_millis())
                     .execute(&mut tx.connection)
                     .await?;
                 sqlx::query(
-                    "INSERT INTO freeze (scope, reason, frozen_by, frozen_at, ends_at) VALUES ($1, $2, $3, $4, $5) \
+                    "INSERT INTO freezes (scope, reason, frozen_by, frozen_at, ends_at) VALUES ($1, $2, $3, $4, $5) \
                      ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason, frozen_by = excluded.frozen_by, \
                      frozen_at = excluded.frozen_at, ends_at = excluded.ends_at",
                 )
@@ -60,7 +60,7 @@ impl Store {
         let scope = scope(application).to_owned();
         self.write(move |tx| {
             Box::pin(async move {
-                let row = sqlx::query("DELETE FROM freeze WHERE scope = $1 RETURNING *")
+                let row = sqlx::query("DELETE FROM freezes WHERE scope = $1 RETURNING *")
                     .bind(scope.as_str())
                     .fetch_optional(&mut tx.connection)
                     .await?;
@@ -77,7 +77,7 @@ fn scope(application: Option<&ApplicationName>) -> &str {
 }
 
 fn freeze(row: &AnyRow) -> Result<Freeze, StoreError> {
-    let row = Row::of("freeze", row);
+    let row = Row::of("freezes", row);
     let everything = row.text("scope")? == EVERYTHING;
     Ok(Freeze {
         application: if everything { None } else { Some(row.id("scope")?) },

@@ -1,5 +1,6 @@
--- Freezes: one for everything (scope '*', which is no application's name) and one for each application at most.
-CREATE TABLE freeze (
+-- Freezes: one for everything (scope '*', which is no application's name) and one for each application at most. (PostgreSQL
+-- has `freeze` as a word of its own.)
+CREATE TABLE freezes (
     scope TEXT PRIMARY KEY,
     reason TEXT NOT NULL,
     frozen_by TEXT NOT NULL,

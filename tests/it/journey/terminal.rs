@@ -148,7 +148,7 @@ async fn an_ended_execution_is_restarted_where_it_failed() {
     let running = ask(&server, &["executions", "restart", "latest", "--override"]).await;
     assert_eq!(running.status.code(), Some(2), "it is restarted already: {}", stderr(&running));
     assert_eq!(ask(&server, &["executions", "cancel", "latest"]).await.status.code(), Some(0));
-    let over = ask(&server, &["executions", "restart", "latest", "--stage", "build", "--override"]).await;
+    let over = ask(&server, &["executions", "restart", "latest", "--override"]).await;
     assert_eq!(over.status.code(), Some(0), "{}", stderr(&over));
     let watched = ask(&server, &["executions", "watch", "latest"]).await;
     assert_eq!(watched.status.code(), Some(0), "{}{}", stdout(&watched), stderr(&watched));
