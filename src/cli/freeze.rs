@@ -152,7 +152,8 @@ mod tests {
     fn a_freeze_is_one_line() {
         let freeze = json!({"application": null, "by": "ann", "reason": "audit", "until": null});
         assert_eq!(line(&freeze), "everything is frozen by ann: audit");
-        let freeze = json!({"application": "shop", "by": "ann", "reason": "audit", "until": "2026-12-24T18:00:00.000Z"});
+        let freeze =
+            json!({"application": "shop", "by": "ann", "reason": "audit", "until": "2026-12-24T18:00:00.000Z"});
         assert_eq!(line(&freeze), "shop is frozen by ann until 2026-12-24T18:00:00.000Z: audit");
     }
 }

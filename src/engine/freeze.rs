@@ -48,7 +48,8 @@ impl Freezes {
     /// application's own.
     pub fn hold_of(&self, application: &ApplicationName, now: Timestamp) -> Option<Hold> {
         let holds = |freeze: &&Freeze| freeze.is_in_force(now) && freeze.is_about(application);
-        let end = |freeze: &&Freeze| (freeze.until.map_or(i64::MAX, Timestamp::as_millis), freeze.application.is_some());
+        let end =
+            |freeze: &&Freeze| (freeze.until.map_or(i64::MAX, Timestamp::as_millis), freeze.application.is_some());
         let Freeze { reason, by, until, .. } = self.0.iter().filter(holds).max_by_key(end)?;
         Some(Hold { reason: reason.clone(), by: by.clone(), until: *until })
     }

@@ -48,7 +48,9 @@ impl State {
             Entry::Begin | Entry::Trouble { .. } | Entry::Restart { .. } => Ok(()),
             Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
             Entry::Timeout if self.stop.is_none() && begun && self.held.is_none() => Ok(()),
-            Entry::Cancel { .. } | Entry::Timeout => Err("the execution stops already, is held, or hasn't begun".to_owned()),
+            Entry::Cancel { .. } | Entry::Timeout => {
+                Err("the execution stops already, is held, or hasn't begun".to_owned())
+            }
             Entry::End { status } if !status.is_complete() => Err(format!("{status} is no end")),
             Entry::End { .. } if self.active > 0 => Err(format!("{} stages are still active", self.active)),
             Entry::End { .. } => Ok(()),

@@ -121,8 +121,7 @@ pub(super) async fn applications(State(state): State<UiState>) -> Result<Respons
     let cards: Vec<ApplicationCard> =
         summaries.iter().map(|summary| ApplicationCard::new(summary, &pipelines, links)).collect();
     let freezes = state.all_freezes().await?;
-    let values =
-        json!({"cards": cards, "here": "applications", "signed_in": state.signs_in(), "freezes": freezes});
+    let values = json!({"cards": cards, "here": "applications", "signed_in": state.signs_in(), "freezes": freezes});
     Ok(render::page(StatusCode::OK, "applications.html", values))
 }
 
@@ -130,8 +129,7 @@ pub(super) async fn applications(State(state): State<UiState>) -> Result<Respons
 pub(super) async fn repositories(State(state): State<UiState>) -> Result<Response, Refusal> {
     let cards = repository_cards(&state, None).await?;
     let freezes = state.freezes(None).await?;
-    let values =
-        json!({"cards": cards, "here": "repositories", "signed_in": state.signs_in(), "freezes": freezes});
+    let values = json!({"cards": cards, "here": "repositories", "signed_in": state.signs_in(), "freezes": freezes});
     Ok(render::page(StatusCode::OK, "repositories.html", values))
 }
 

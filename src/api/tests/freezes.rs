@@ -54,7 +54,8 @@ async fn everything_wrong_with_a_freeze_is_said_at_once() {
         (json!({"reason": "audit", "until": "2026-05-28T20:26:40Z"}), vec!["until"]),
     ] {
         let problem = world.send("PUT", "/api/v1/freezes", &body.to_string()).await.problem(422, "invalid-freeze");
-        let found: Vec<&Value> = problem["errors"].as_array().expect("faults").iter().map(|one| &one["field"]).collect();
+        let found: Vec<&Value> =
+            problem["errors"].as_array().expect("faults").iter().map(|one| &one["field"]).collect();
         assert_eq!(found, fields, "{body}");
     }
     world.send("PUT", "/api/v1/freezes", r#"{"reason": "audit", "for": "2h"}"#).await.problem(400, "bad-request");

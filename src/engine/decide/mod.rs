@@ -339,7 +339,11 @@ impl Step<'_> {
             }
         }
         let held = self.state.held.is_some() && self.state.stop.is_none();
-        if held || self.state.has_active() { Ok(()) } else { self.record(Entry::End { status: self.state.final_status() }) }
+        if held || self.state.has_active() {
+            Ok(())
+        } else {
+            self.record(Entry::End { status: self.state.final_status() })
+        }
     }
 
     /// Starts an attempt of a stage that hasn't begun, or whose last attempt failed.

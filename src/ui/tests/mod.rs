@@ -84,14 +84,13 @@ fn parents_children_and_restarts_are_linked() {
         status: Status::Succeeded,
         stage: view.stages[0].path.clone(),
     }];
-    let restart =
-        RestartView {
-            by: "bob".to_owned(),
-            time: samples::NOW,
-            previous_status: Status::Terminal,
-            override_freeze: false,
-            stages: vec![],
-        };
+    let restart = RestartView {
+        by: "bob".to_owned(),
+        time: samples::NOW,
+        previous_status: Status::Terminal,
+        override_freeze: false,
+        stages: vec![],
+    };
     view.restarts = vec![restart];
     let html = page(&view).replace("&#x2f;", "/");
     let link = format!("href=\"/executions/{}\"", other.id);

@@ -93,8 +93,9 @@ async fn what_is_frozen_waits_over_a_kill_and_begins_in_order() {
     let two = frozen.push(&server, &one, "2").await;
     frozen.says(&two, context, "Waiting: frozen, release week").await;
     frozen.says(&two, "longboat/bank/deploy", "Waiting: frozen, release week").await;
-    let ids: Vec<Value> =
-        [execution_of(&server, &one, "shop").await, execution_of(&server, &two, "shop").await].map(|one| one["id"].clone()).into();
+    let ids: Vec<Value> = [execution_of(&server, &one, "shop").await, execution_of(&server, &two, "shop").await]
+        .map(|one| one["id"].clone())
+        .into();
     server.kill();
 
     let server = frozen.world.serve();
@@ -134,7 +135,10 @@ async fn what_is_frozen_waits_over_a_kill_and_begins_in_order() {
     assert_eq!((shops, ran.len()), (ids, 5), "each once, in the order of the pushes");
     assert_eq!(freeze(&server, &["list"]).await, "nothing is frozen\n");
     let twice = ask(&server, &["freeze", "off"]).await;
-    assert_eq!((twice.status.code(), stderr(&twice).as_str()), (Some(2), "longboat: there is no freeze of everything\n"));
+    assert_eq!(
+        (twice.status.code(), stderr(&twice).as_str()),
+        (Some(2), "longboat: there is no freeze of everything\n")
+    );
     assert!(server.stop().success());
 }
 

@@ -112,7 +112,10 @@ async fn an_ended_execution_is_restarted_where_it_failed() {
     let world = World::new().await;
     let fixed = world.folder().join("fixed");
     let file = FILE.replace("echo shipped; exit 3", &format!("test -e {}", fixed.display()));
-    let file = file.replace("type: manualJudgment, instructions: 'Ship it?', judgmentInputs: [{value: now}, {value: later}]", "type: noop");
+    let file = file.replace(
+        "type: manualJudgment, instructions: 'Ship it?', judgmentInputs: [{value: now}, {value: later}]",
+        "type: noop",
+    );
     let first = world.push(&[(".longboat/shop.yaml", &file)], "First").await;
     let server = world.serve();
     world.settled(&first, "longboat/validate").await;
