@@ -2,26 +2,25 @@
 //! nothing in common but an address for webhooks, the way to sign them, and that a status needs a full address.
 //!
 //! What they share stands here: the connection (`client`), what its answers mean (`answer`), the signature
-//! (`webhook`), and how statuses are spelled. [`BitbucketCloud`] and [`BitbucketDataCenter`] have a folder each.
+//! (`webhook`), and how statuses are spelled (`status`). [`BitbucketCloud`] and [`BitbucketDataCenter`] have a folder each.
 
 mod answer;
 mod check;
 mod client;
 mod cloud;
 mod data_center;
+mod status;
 mod webhook;
 
 use std::time::Duration;
 
 use secrecy::SecretString;
-use sha2::{Digest as _, Sha256};
 
 pub use cloud::BitbucketCloud;
 pub use data_center::BitbucketDataCenter;
 
 use super::{Capabilities, ForgeError, ForgeErrorKind, Markup, SetupError};
 use crate::clock::Clock;
-use crate::model::StatusState;
 use answer::Product;
 use client::{Access, Api};
 
@@ -100,43 +99,6 @@ const CAPABILITIES: Capabilities = Capabilities {
     markup: Markup { folding: false, hidden_text: false },
 };
 
-/// The key of a status: its context, or something as unique for one that is longer than `limit`, in characters.
-fn status_key(context: &str, limit: usize) -> String {
-    if context.chars().count() <= limit {
-        return context.to_owned();
-    }
-    let mut key = format!("longboat-{}", hex::encode(Sha256::digest(context.as_bytes())));
-    key.truncate(limit);
-    key
-}
-
-/// How a state is posted. There is one word for a failure and for an error.
-const fn state_word(state: StatusState) -> &'static str {
-    match state {
-        StatusState::Pending => "INPROGRESS",
-        StatusState::Success => "SUCCESSFUL",
-        StatusState::Failure | StatusState::Error => "FAILED",
-    }
-}
-
-/// What a state that is read back means.
-fn state_of(word: &str) -> StatusState {
-    match word {
-        "SUCCESSFUL" => StatusState::Success,
-        "FAILED" | "STOPPED" | "CANCELLED" => StatusState::Failure,
-        _ => StatusState::Pending,
-    }
-}
-
-/// Both answer 400 to a status without a full address; so it isn't sent.
-fn page_of(target_url: Option<&str>) -> Result<&str, ForgeError> {
-    target_url.ok_or_else(|| ForgeError {
-        kind: ForgeErrorKind::Refused,
-        message: "Bitbucket takes no status without the address of a page: set `server.publicUrl`".to_owned(),
-        may_have_arrived: false,
-    })
-}
-
 /// The id of a comment as part of an address: both number them.
 fn comment_number(id: &str) -> Result<u64, ForgeError> {
     id.parse().map_err(|_| ForgeError {
@@ -144,28 +106,4 @@ fn comment_number(id: &str) -> Result<u64, ForgeError> {
         message: format!("`{}` is not the number of a comment", answer::one_line(id, 50)),
         may_have_arrived: false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_the_context_as_long_as_it_fits() {
-        assert_eq!(status_key("longboat/shop/deploy", 40), "longboat/shop/deploy");
-        let long = "longboat/shop/a pipeline with quite a long name";
-        let key = status_key(long, 40);
-        assert_eq!((key.len(), &key[..9]), (40, "longboat-"));
-        assert_eq!(key, status_key(long, 40), "it is always the same");
-        assert_ne!(key, status_key(&format!("{long}r"), 40));
-        assert_eq!(status_key(&"ä".repeat(40), 40), "ä".repeat(40), "counted in characters");
-    }
-
-    #[test]
-    fn a_state_survives_the_way_there_and_back_but_for_an_error() {
-        for state in [StatusState::Pending, StatusState::Success, StatusState::Failure] {
-            assert_eq!(state_of(state_word(state)), state);
-        }
-        assert_eq!(state_of(state_word(StatusState::Error)), StatusState::Failure);
-    }
 }

@@ -5,12 +5,12 @@ use serde::Deserialize;
 
 use super::pulls::Anything;
 use super::{BitbucketCloud, Cloud, PULL_REQUESTS, Page, STATUSES};
-use crate::forge::bitbucket::check::{item, judge, no_token, verdict_of};
+use crate::forge::bitbucket::check::{Hook, Wanted, item, no_token, verdict_of};
 use crate::forge::bitbucket::client::{Call, header_of};
 use crate::forge::{CheckItem, CheckVerdict, ForgeError, ForgeErrorKind};
 use crate::model::RepositoryName;
 
-/// The events that Longboat acts on.
+/// The events that Longboat acts on, first the one of a push.
 const EVENTS: [&str; 8] = [
     "repo:push",
     "pullrequest:created",
@@ -35,30 +35,15 @@ impl BitbucketCloud {
     }
 
     async fn check_webhook(&self, cloud: &Cloud, repository: &RepositoryName) -> CheckItem {
-        let subject = "webhook";
-        let Some(address) = &self.webhook_url else {
-            let message = "`server.publicUrl` is not set, so it isn't known which webhook is Longboat's".to_owned();
-            return item(subject, CheckVerdict::Unknown, message);
+        let wanted = Wanted {
+            forge: &self.name,
+            address: self.webhook_url.as_ref(),
+            secret: self.webhook_secret.is_some(),
+            events: &EVENTS,
+            permission: "the token may not look at webhooks (the scope `webhook` would do)",
+            above: "workspace",
         };
-        if self.webhook_secret.is_none() {
-            let message = format!("the forge `{}` has no `webhookSecret`: webhooks are refused", self.name);
-            return item(subject, CheckVerdict::Bad, message);
-        }
-        let hooks = match cloud.hooks(repository).await {
-            Ok(hooks) => hooks,
-            Err(error) if error.kind == ForgeErrorKind::Forbidden => {
-                let message = "the token may not look at webhooks (the scope `webhook` would do); see to it in the \
-                               repository's settings, under Webhooks"
-                    .to_owned();
-                return item(subject, CheckVerdict::Unknown, message);
-            }
-            Err(error) => return item(subject, verdict_of(&error), error.message),
-        };
-        let Some(hook) = hooks.iter().find(|hook| hook.url.as_deref() == Some(address)) else {
-            let message = format!("no webhook of the repository points to {address}: add one in its settings");
-            return item(subject, CheckVerdict::Warning, format!("{message} (one of the workspace would do as well)"));
-        };
-        judge(address, hook.active != Some(false), hook.secret_set, &EVENTS, EVENTS[0], &hook.events)
+        wanted.judge(cloud.hooks(repository)).await
     }
 }
 
@@ -133,13 +118,19 @@ impl Cloud {
 
     async fn hooks(&self, repository: &RepositoryName) -> Result<Vec<Hook>, ForgeError> {
         let path = format!("{}/hooks?pagelen=100", Self::path(repository.as_str())?);
-        let page: Page<Hook> = self.api.read(&path, "the scope `webhook`", "a list of webhooks").await?;
-        Ok(page.values)
+        let page: Page<HookPart> = self.api.read(&path, "the scope `webhook`", "a list of webhooks").await?;
+        let hook = |part: HookPart| Hook {
+            url: part.url,
+            active: part.active != Some(false),
+            secret: part.secret_set,
+            events: part.events,
+        };
+        Ok(page.values.into_iter().map(hook).collect())
     }
 }
 
 #[derive(Deserialize)]
-struct Hook {
+struct HookPart {
     url: Option<String>,
     active: Option<bool>,
     #[serde(default)]

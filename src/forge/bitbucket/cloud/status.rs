@@ -2,12 +2,11 @@
 //! and commit: a new one takes the place of the old.
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{Cloud, STATUSES};
 use crate::forge::bitbucket::client::Call;
-use crate::forge::bitbucket::{page_of, state_of, state_word, status_key};
+use crate::forge::bitbucket::status::{StatusPart, page_of, state_word, status_key};
 use crate::forge::{ForgeError, PostedStatus};
 use crate::model::{CommitSha, CommitStatus};
 
@@ -54,29 +53,7 @@ impl Cloud {
         context: &str,
     ) -> Result<Option<PostedStatus>, ForgeError> {
         let key = status_key(context, KEY_LIMIT);
-        let all = self.all_statuses(repo, commit).await?;
-        let found = all.into_iter().find(|status| status.key.as_deref() == Some(&key));
-        Ok(found.and_then(StatusPart::posted).map(|status| PostedStatus { context: context.to_owned(), ..status }))
-    }
-}
-
-#[derive(Deserialize)]
-struct StatusPart {
-    key: Option<String>,
-    name: Option<String>,
-    state: Option<String>,
-    description: Option<String>,
-    url: Option<String>,
-}
-
-impl StatusPart {
-    /// None if it is not named.
-    fn posted(self) -> Option<PostedStatus> {
-        Some(PostedStatus {
-            context: self.name.filter(|name| !name.is_empty()).or(self.key)?,
-            state: state_of(&self.state.unwrap_or_default()),
-            description: self.description.unwrap_or_default(),
-            target_url: self.url.filter(|url| !url.is_empty()),
-        })
+        let found = StatusPart::find(self.all_statuses(repo, commit).await?, &key);
+        Ok(found.and_then(|status| status.posted_as(context)))
     }
 }

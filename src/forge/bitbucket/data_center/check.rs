@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{BitbucketDataCenter, Center, READ};
 use crate::forge::bitbucket::answer::{one_line, user_name};
-use crate::forge::bitbucket::check::{item, judge, no_token, verdict_of};
+use crate::forge::bitbucket::check::{Hook, Wanted, item, no_token, verdict_of};
 use crate::forge::bitbucket::client::Call;
 use crate::forge::{CheckItem, CheckVerdict, ForgeError, ForgeErrorKind};
 use crate::model::RepositoryName;
@@ -14,7 +14,7 @@ use crate::model::RepositoryName;
 /// What is public is shown to nobody as well.
 const NOBODY: &str = "the server doesn't say whom the token speaks for: it may have expired, or been taken back";
 
-/// The events that Longboat acts on.
+/// The events that Longboat acts on, first the one of a push.
 const EVENTS: [&str; 10] = [
     "repo:refs_changed",
     "pr:opened",
@@ -42,33 +42,15 @@ impl BitbucketDataCenter {
     }
 
     async fn check_webhook(&self, center: &Center, repository: &RepositoryName) -> CheckItem {
-        let subject = "webhook";
-        let Some(address) = &self.webhook_url else {
-            let message = "`server.publicUrl` is not set, so it isn't known which webhook is Longboat's".to_owned();
-            return item(subject, CheckVerdict::Unknown, message);
+        let wanted = Wanted {
+            forge: &self.name,
+            address: self.webhook_url.as_ref(),
+            secret: self.webhook_secret.is_some(),
+            events: &EVENTS,
+            permission: "only an administrator's token may look at webhooks",
+            above: "project",
         };
-        if self.webhook_secret.is_none() {
-            let message = format!("the forge `{}` has no `webhookSecret`: webhooks are refused", self.name);
-            return item(subject, CheckVerdict::Bad, message);
-        }
-        let hooks = match center.hooks(repository).await {
-            Ok(hooks) => hooks,
-            Err(error) if error.kind == ForgeErrorKind::Forbidden => {
-                let message = "only an administrator's token may look at webhooks; see to it in the repository's \
-                               settings, under Webhooks"
-                    .to_owned();
-                return item(subject, CheckVerdict::Unknown, message);
-            }
-            Err(error) => return item(subject, verdict_of(&error), error.message),
-        };
-        let Some(hook) = hooks.iter().find(|hook| hook.url.as_deref() == Some(address)) else {
-            let message = format!("no webhook of the repository points to {address}: add one in its settings");
-            return item(subject, CheckVerdict::Warning, format!("{message} (one of the project would do as well)"));
-        };
-        // The secret itself may stand there; only whether there is one is looked at.
-        let secret = hook.configuration.as_ref().and_then(|configuration| configuration.get("secret"));
-        let secret = secret.is_some_and(|secret| secret.as_str() != Some(""));
-        judge(address, hook.active != Some(false), Some(secret), &EVENTS, EVENTS[0], &hook.events)
+        wanted.judge(center.hooks(repository)).await
     }
 }
 
@@ -143,12 +125,21 @@ impl Center {
 
     async fn hooks(&self, repository: &RepositoryName) -> Result<Vec<Hook>, ForgeError> {
         let path = format!("{}/webhooks", Self::path(repository.as_str())?);
-        Ok(self.list(&path, 100, 3).await?.0)
+        let parts: Vec<HookPart> = self.list(&path, 100, 3).await?.0;
+        // The secret itself may stand there; only whether there is one is looked at.
+        let secret = |part: &HookPart| part.configuration.as_ref()?.get("secret").map(|text| text.as_str() != Some(""));
+        let hook = |part: HookPart| Hook {
+            secret: Some(secret(&part).unwrap_or(false)),
+            url: part.url,
+            active: part.active != Some(false),
+            events: part.events,
+        };
+        Ok(parts.into_iter().map(hook).collect())
     }
 }
 
 #[derive(Deserialize)]
-struct Hook {
+struct HookPart {
     url: Option<String>,
     active: Option<bool>,
     #[serde(default)]

@@ -5,13 +5,12 @@
 use std::sync::atomic::Ordering;
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Center, READ};
 use crate::forge::bitbucket::answer::is_unknown_address;
 use crate::forge::bitbucket::client::{Call, parse};
-use crate::forge::bitbucket::{page_of, state_of, state_word, status_key};
+use crate::forge::bitbucket::status::{StatusPart, page_of, state_word, status_key};
 use crate::forge::{ForgeError, ForgeErrorKind, PostedStatus};
 use crate::model::{CommitSha, CommitStatus, percent_encode_part};
 
@@ -88,35 +87,12 @@ impl Center {
         let answer = self.api.ask(call).await?;
         let found = match answer.status.as_u16() {
             200 => Some(parse::<StatusPart>(&answer, call, "a status")?),
-            404 if is_unknown_address(&answer) => {
-                self.all_statuses(commit).await?.into_iter().find(|status| status.key.as_deref() == Some(&key))
-            }
+            404 if is_unknown_address(&answer) => StatusPart::find(self.all_statuses(commit).await?, &key),
             _ => match self.api.refusal(&answer, call) {
                 error if error.kind == ForgeErrorKind::NotFound => None,
                 error => return Err(error),
             },
         };
-        Ok(found.and_then(StatusPart::posted).map(|status| PostedStatus { context: context.to_owned(), ..status }))
-    }
-}
-
-#[derive(Deserialize)]
-struct StatusPart {
-    key: Option<String>,
-    name: Option<String>,
-    state: Option<String>,
-    description: Option<String>,
-    url: Option<String>,
-}
-
-impl StatusPart {
-    /// None if it is not named.
-    fn posted(self) -> Option<PostedStatus> {
-        Some(PostedStatus {
-            context: self.name.filter(|name| !name.is_empty()).or(self.key)?,
-            state: state_of(&self.state.unwrap_or_default()),
-            description: self.description.unwrap_or_default(),
-            target_url: self.url.filter(|url| !url.is_empty()),
-        })
+        Ok(found.and_then(|status| status.posted_as(context)))
     }
 }
