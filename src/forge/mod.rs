@@ -11,6 +11,7 @@ mod event;
 pub mod github;
 mod hook;
 pub mod markdown;
+mod pause;
 mod plain;
 
 use std::collections::HashMap;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::send::{Outcome, Way, record};
+use super::send::{Outcome, Way, looks_twice, record};
 use crate::forge::{CommentId, Forge, ForgeError, ForgeErrorKind, PostedComment, markdown};
 use crate::model::RepositoryName;
 use crate::store::{KeptComment, OutboxEntry};
@@ -20,6 +20,8 @@ struct Target<'a> {
     pull_request: u64,
     marker: &'a str,
     body: &'a str,
+    /// How many tries failed before this one.
+    tries: u32,
 }
 
 /// Writes the comment, or edits the one that is there.
@@ -44,7 +46,8 @@ pub(super) async fn bring_up_to_date(
     let marker = markdown::marker(repository, pull_request, capabilities.markup);
     let body = markdown::write(&comment, &capabilities, way.public_url.as_deref(), &marker);
     let digest = digest(&body);
-    let target = Target { forge, repo: repository.as_str(), pull_request, marker: &marker, body: &body };
+    let tries = entry.attempts;
+    let target = Target { forge, repo: repository.as_str(), pull_request, marker: &marker, body: &body, tries };
     let id = match &kept {
         Some(KeptComment { digest: Some(same), .. }) if *same == digest => return record(store, entry).await,
         Some(KeptComment { id, digest: Some(_) }) => target.edit_or_renew(&CommentId(id.clone())).await,
@@ -78,8 +81,12 @@ impl Target<'_> {
     }
 
     async fn find_or_post(&self) -> Result<CommentId, Trouble> {
-        let found = self.forge.find_comment(self.repo, self.pull_request, self.marker).await;
-        match found.map_err(Trouble::NotLookedUp)? {
+        let look = || self.forge.find_comment(self.repo, self.pull_request, self.marker);
+        let mut found = look().await.map_err(Trouble::NotLookedUp)?;
+        if looks_twice(self.tries) {
+            found = look().await.unwrap_or(found);
+        }
+        match found {
             Some(PostedComment { id, body }) if same_text(&body, self.body) => Ok(id),
             Some(PostedComment { id, .. }) => self.edit(&id).await,
             None => {

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{Lane, wait};
+use super::lane::{Go, Lane, wait};
 use super::send::{Outcome, Way, send};
 use super::{Composer, ReporterOptions, Shared};
 use crate::clock::{Clock, Timestamp};
 use crate::forge::{ForgeError, ForgeErrorKind, Forges};
-use crate::model::Message;
+use crate::model::{Message, RepositoryName};
 use crate::store::{OutboxEntry, OutboxId, Store, StoreError};
 use crate::telemetry::metrics;
 
@@ -61,6 +61,7 @@ struct Flight {
     id: OutboxId,
     order_key: String,
     lane: usize,
+    repository: RepositoryName,
 }
 
 impl Drain {
@@ -74,8 +75,10 @@ impl Drain {
     ) -> Result<Self, StoreError> {
         let changed = store.outbox_changed();
         let inherited = OutboxId(store.last_outbox_id().await?);
+        let lane = |(index, forge)| Lane::new(Arc::clone(forge), forges.repositories_of(index).len());
+        let lanes = forges.all().iter().enumerate().map(lane).collect();
         Ok(Self {
-            lanes: forges.all().iter().map(|forge| Lane::new(Arc::clone(forge))).collect(),
+            lanes,
             options: Arc::new(options),
             tasks: JoinSet::new(),
             flights: HashMap::new(),
@@ -184,16 +187,19 @@ impl Drain {
                 outdated.push(entry.id);
                 continue;
             }
-            let rests = lane.pause(now).max(self.fresh.get(&entry.order_key).copied());
-            if let Some(until) = rests {
-                put_off.entry(until).or_default().push(entry.id);
-            } else if lane.has_room(&self.options) {
-                self.fly(index, entry);
-            } else if full {
-                lane.aside.insert(entry.id);
-                put_off.entry(now.plus(ASIDE)).or_default().push(entry.id);
+            let repository = entry.message.repository();
+            let fresh = self.fresh.get(&entry.order_key).copied();
+            match (lane.may_go(repository, now, &self.options), fresh) {
+                (Go::At(until), fresh) => put_off.entry(Some(until).max(fresh).unwrap_or(until)).or_default().push(entry.id),
+                (_, Some(until)) => put_off.entry(until).or_default().push(entry.id),
+                (Go::Now, None) => self.fly(index, entry),
+                (Go::NoRoom, None) if full => {
+                    lane.aside.insert(entry.id, repository.clone());
+                    put_off.entry(now.plus(ASIDE)).or_default().push(entry.id);
+                }
+                // It stays where it is: a look that saw everything hides nothing.
+                (Go::NoRoom, None) => {}
             }
-            // Else it stays where it is: a look that saw everything hides nothing.
         }
         let again = !outdated.is_empty() || !homeless.is_empty() || (full && !put_off.is_empty());
         if !outdated.is_empty() {
@@ -218,9 +224,11 @@ impl Drain {
         let now = self.clock.now();
         let mut back = Vec::new();
         for lane in &mut self.lanes {
-            if lane.has_room(&self.options) && lane.pause(now).is_none() {
-                back.extend((0..LOOK / 2).map_while(|_| lane.aside.pop_first()));
-            }
+            let may_go = |repository: &RepositoryName| lane.may_go(repository, now, &self.options) == Go::Now;
+            let ids: Vec<OutboxId> =
+                lane.aside.iter().filter(|(_, repository)| may_go(repository)).take(LOOK / 2).map(|(id, _)| *id).collect();
+            ids.iter().for_each(|id| drop(lane.aside.remove(id)));
+            back.extend(ids);
         }
         if !back.is_empty() {
             self.store.outbox_defer(&back, now).await?;
@@ -238,9 +246,10 @@ impl Drain {
             composer: self.composer.clone(),
             public_url: self.options.public_url.clone(),
         };
-        let flight = Flight { id: entry.id, order_key: entry.order_key.clone(), lane: index };
+        let repository = entry.message.repository().clone();
         lane.aside.remove(&entry.id);
-        lane.stats.in_flight += 1;
+        lane.started(&repository);
+        let flight = Flight { id: entry.id, order_key: entry.order_key.clone(), lane: index, repository };
         self.busy.insert(entry.order_key.clone());
         let task = self.tasks.spawn(async move {
             let outcome = send(&way, &entry, look_first).await;
@@ -255,7 +264,7 @@ impl Drain {
         let Some(flight) = self.flights.remove(&task) else { return };
         self.busy.remove(&flight.order_key);
         if let Some(lane) = self.lanes.get_mut(flight.lane) {
-            lane.stats.in_flight = lane.stats.in_flight.saturating_sub(1);
+            lane.ended(&flight.repository);
         }
         let written = match done {
             Ok((_, (entry, Outcome::Sent))) => {
@@ -301,7 +310,7 @@ impl Drain {
     fn arrived(&mut self, flight: &Flight, entry: OutboxEntry) {
         self.forget(flight.id);
         if let Some(lane) = self.lanes.get_mut(flight.lane) {
-            lane.answered();
+            lane.answered(&flight.repository);
             lane.stats.sent += 1;
             metrics().message(&lane.stats.name, "sent");
             lane.stats.last_error = None;
@@ -317,7 +326,7 @@ impl Drain {
     async fn put_off(&mut self, flight: &Flight, entry: &OutboxEntry, error: ForgeError) -> Result<(), StoreError> {
         let Some(lane) = self.lanes.get_mut(flight.lane) else { return Ok(()) };
         let now = self.clock.now();
-        let pause = lane.trouble(&error, now, &self.options);
+        let pause = lane.trouble(&flight.repository, &error, now, &self.options);
         let tries = entry.attempts.saturating_add(1);
         if gives_up(error.kind, tries, &self.options) {
             lane.stats.failed += 1;
@@ -340,8 +349,9 @@ impl Drain {
             return self.store.outbox_defer(&[flight.id], until).await;
         }
         let mut at = now.plus(wait(tries, &self.options)).max(pause.unwrap_or(now));
-        if error.may_have_arrived && matches!(entry.message, Message::Comment { .. }) {
-            at = at.max(now.plus(self.options.comment_delay));
+        let unanswered = error.kind == ForgeErrorKind::Unreachable || matches!(entry.message, Message::Comment { .. });
+        if error.may_have_arrived && unanswered {
+            at = at.max(now.plus(self.options.late_by));
         }
         self.timers.insert(at);
         self.store.outbox_retry(flight.id, at, &error.message).await

@@ -10,8 +10,8 @@
 //! - One row's way to the forge and back into the store is in `send`. A row that may have been sent
 //!   already (the answer was lost, or it's older than this process) is looked up on the commit first.
 //! - What a comment says is put together by a [`Composer`] when it is sent; `comment` brings it to the pull request.
-//! - How a forge fares is in `lane`: several failures in a row, or its own word, make a pause in which
-//!   nothing goes there. Other forges don't notice.
+//! - How a forge fares is in `lane`: several failures in a row make a pause in which nothing goes to a repository, and
+//!   those of several, or the forge's own word, one in which nothing goes to the forge. Others don't notice.
 //! - What was given up gets another try now and then for a day (`revive`).
 
 mod comment;
@@ -41,7 +41,7 @@ const LISTENER_BUFFER: usize = 256;
 pub struct ReporterOptions {
     /// The server's public address; without one, statuses and comments carry no link.
     pub public_url: Option<String>,
-    /// How many requests may be under way to one forge.
+    /// How many requests may be under way to one forge; one more if all of them are about other repositories.
     pub per_forge: usize,
     /// The wait after a first failure; it doubles with each further one.
     pub first_wait: Duration,
@@ -51,8 +51,9 @@ pub struct ReporterOptions {
     pub tries: u32,
     /// The shortest time between two changes of one comment: what happens in between is told by the next one.
     pub comment_pace: Duration,
-    /// How long a forge that didn't answer may still be writing a comment: not before is it looked for.
-    pub comment_delay: Duration,
+    /// How long a forge that didn't answer may still be at work: not before is it looked whether a message arrived. For
+    /// a comment, also if there was an answer that says nothing about it (a gateway's 502).
+    pub late_by: Duration,
     /// How often it is looked for messages that were given up and have rested.
     pub revive: Duration,
     /// How long [`Reporter::shutdown`] waits for requests that are under way.
@@ -68,7 +69,7 @@ impl Default for ReporterOptions {
             longest_wait: Duration::from_secs(300),
             tries: 5,
             comment_pace: Duration::from_secs(5),
-            comment_delay: Duration::from_secs(10),
+            late_by: Duration::from_secs(10),
             revive: Duration::from_secs(300),
             grace: Duration::from_secs(5),
         }

@@ -29,6 +29,15 @@ pub(super) struct Way {
     pub(super) public_url: Option<String>,
 }
 
+/// Whether what may have arrived is looked for a second time before it is sent once more; `tries` that failed went
+/// before. The first look's answer is enough, so it doesn't matter if the second one fails.
+///
+/// It sees what arrived late. And a forge that fails on every second request answers each look, and refuses each message
+/// that follows one: with nothing else between them, that would go on for ever. So it's done now and then.
+pub(super) fn looks_twice(tries: u32) -> bool {
+    tries > 0 && fastrand::bool()
+}
+
 /// Brings one message to its forge. `look_first`: it may have been sent already.
 pub(super) async fn send(way: &Way, entry: &OutboxEntry, look_first: bool) -> Outcome {
     match &entry.message {
@@ -47,14 +56,16 @@ async fn send_status(way: &Way, entry: &OutboxEntry, status: &CommitStatus, look
     let Way { store, forge, .. } = way;
     let repo = status.target.repository.as_str();
     let url = way.public_url.as_deref().map(|public| target_url(public, status));
-    if look_first {
+    let looks = if !look_first { 0 } else { 1 + u32::from(looks_twice(entry.attempts)) };
+    for look in 0..looks {
         match forge.newest_status(repo, &status.target.commit, &status.target.context).await {
             Ok(Some(newest)) if newest.says(status, url.as_deref()) => return record(store, entry).await,
             Ok(_) => {}
             // No such commit or repository, so nothing of ours stands there; or we may write but not read, and twice
             // is better than never. If it's more than that, the answer to the status will say so.
             Err(error) if !error.kind.concerns_whole_forge() => {}
-            Err(error) => return Outcome::NotLookedUp(error),
+            Err(error) if look == 0 => return Outcome::NotLookedUp(error),
+            Err(_) => {}
         }
     }
     match forge.post_status(repo, status, url.as_deref()).await {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::forge::ForgeError;
+use crate::forge::{ForgeError, ForgeErrorKind};
 use crate::git::GitError;
 use crate::store::{InboxEntry, StoreError};
 
@@ -55,6 +55,14 @@ impl WorkError {
         }
     }
 
+    /// When the forge takes requests again, if it said that it takes none for now.
+    pub(super) fn not_before(&self) -> Option<Timestamp> {
+        match self {
+            Self::Forge(ForgeError { kind: ForgeErrorKind::RateLimited { until }, .. }) => Some(*until),
+            _ => None,
+        }
+    }
+
     /// Whether there is no store to work with any more.
     pub(super) fn ends_work(&self) -> bool {
         matches!(self, Self::Stopping | Self::Store(StoreError::Closed | StoreError::Fenced))
@@ -72,7 +80,8 @@ pub(super) enum Verdict {
 
 /// Decides about an entry that failed; `chance` (0 to 1) spreads attempts.
 pub(super) fn verdict(error: &WorkError, entry: &InboxEntry, now: Timestamp, chance: f64) -> Verdict {
-    let retry = Verdict::Retry(now.plus(pause(entry.attempts, chance)));
+    let soon = now.plus(pause(entry.attempts, chance));
+    let retry = Verdict::Retry(error.not_before().map_or(soon, |until| until.max(soon)));
     let patient = match error {
         WorkError::Git(GitError::MissingCommit { .. }) => entry.attempts + 1 < MAX_SEARCHES,
         WorkError::Head(_) => entry.attempts + 1 < MAX_SEARCHES,
@@ -137,6 +146,14 @@ mod tests {
         assert_eq!(verdict(&error, &entry(0), now, 0.5), Verdict::Retry(now.plus(Duration::from_secs(1))));
         assert_eq!(verdict(&error, &entry(2), now, 0.5), Verdict::Retry(now.plus(Duration::from_secs(4))));
         assert_eq!(verdict(&error, &entry(3), now, 0.5), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn a_forge_that_asks_for_a_pause_gets_it() {
+        let (now, until) = (Timestamp::from_millis(0), Timestamp::from_millis(3_600_000));
+        let kind = ForgeErrorKind::RateLimited { until };
+        let error = WorkError::Forge(ForgeError { kind, message: "no".to_owned(), may_have_arrived: false });
+        assert_eq!(verdict(&error, &entry(0), now, 0.5), Verdict::Retry(until));
     }
 
     #[test]

@@ -58,7 +58,9 @@ pub(super) async fn pull_requests(shared: Arc<Shared>, repository: Arc<Repositor
             Err(error) => {
                 failures += 1;
                 tracing::warn!(repository = %repository.name(), failures, %error, "the open pull requests can't be looked at");
-                rest = shared.options.reconcile.max(pause(failures, fastrand::f64()));
+                let asked = error.not_before().map_or(Duration::ZERO, |until| until.since(shared.clock.now()));
+                // What is spread may come a quarter early, but not before the forge's own word.
+                rest = shared.options.reconcile.max(pause(failures, fastrand::f64())).max(asked.mul_f64(1.5));
             }
         }
     }

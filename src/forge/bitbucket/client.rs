@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::answer::{Product, classify, one_line};
 use crate::clock::Clock;
+use crate::forge::pause::{self, Pause};
 use crate::forge::{ForgeError, ForgeErrorKind};
 use crate::model::RepositoryName;
 use crate::outbound::{AddressPolicy, Answer, Client, ClientOptions, OutboundErrorKind, Request};
@@ -35,6 +36,7 @@ pub(super) struct Api {
     /// Without a slash at its end.
     base: String,
     authorization: HeaderValue,
+    pause: Pause,
 }
 
 /// One request. `path` stands below the API's address, `permission` is what it needs, for messages.
@@ -76,7 +78,8 @@ impl Api {
             ..ClientOptions::default()
         };
         let client = Client::new(options).map_err(|error| error.message)?;
-        Ok(Self { clock, product, client, base, authorization: authorization(access.user, access.token)? })
+        let authorization = authorization(access.user, access.token)?;
+        Ok(Self { clock, product, client, base, authorization, pause: Pause::default() })
     }
 
     /// The address of the API.
@@ -89,6 +92,13 @@ impl Api {
     /// # Errors
     /// If there is no answer.
     pub(super) async fn ask(&self, call: Call<'_>) -> Result<Answer, ForgeError> {
+        if let Some(until) = self.pause.until(self.clock.now()) {
+            return Err(ForgeError {
+                kind: ForgeErrorKind::RateLimited { until },
+                message: format!("{} at {}: {}", call.title(), self.base, pause::in_words(until)),
+                may_have_arrived: false,
+            });
+        }
         let mut request = Request::new(call.method.clone(), format!("{}{}", self.base, call.path));
         if let Some(body) = call.body {
             request = request.json(body);
@@ -116,9 +126,25 @@ impl Api {
         if good.contains(&answer.status.as_u16()) { Ok(answer) } else { Err(self.refusal(&answer, call)) }
     }
 
+    /// Reads one more part of something that takes several requests: if that fails, once more. All that was read before
+    /// would be lost with it, and of a Bitbucket that fails on every second request it could never be read.
+    ///
+    /// # Errors
+    /// If there is another answer than these, or none.
+    pub(super) async fn expect_on(&self, call: Call<'_>, good: &[u16]) -> Result<Answer, ForgeError> {
+        match self.expect(call, good).await {
+            Err(error) if matches!(error.kind, ForgeErrorKind::Server | ForgeErrorKind::Unreachable) => {
+                self.expect(call, good).await
+            }
+            other => other,
+        }
+    }
+
     /// What an answer that is not the wanted one means.
     pub(super) fn refusal(&self, answer: &Answer, call: Call<'_>) -> ForgeError {
-        classify(self.product, answer, call, self.clock.now())
+        let error = classify(self.product, answer, call, self.clock.now());
+        self.pause.note(&error);
+        error
     }
 
     /// Reads something; `what` is for the message if it isn't that.
@@ -133,6 +159,21 @@ impl Api {
     ) -> Result<T, ForgeError> {
         let call = Call::get(path, permission);
         let answer = self.expect(call, &[200]).await?;
+        parse(&answer, call, what)
+    }
+
+    /// The same, as one more part of something: see [`Api::expect_on`].
+    ///
+    /// # Errors
+    /// If there is no good answer, or it can't be read.
+    pub(super) async fn read_on<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        permission: &str,
+        what: &str,
+    ) -> Result<T, ForgeError> {
+        let call = Call::get(path, permission);
+        let answer = self.expect_on(call, &[200]).await?;
         parse(&answer, call, what)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::answer::{classify, read};
+use super::answer::read;
 use super::client::{Api, Call};
 use crate::forge::ForgeError;
 
@@ -69,7 +69,7 @@ impl Author {
 }
 
 impl Api {
-    /// Who writes with the token; asked once.
+    /// Who writes with the token; asked once, after what it is to be compared with.
     pub(super) async fn author(&self) -> Result<Author, ForgeError> {
         match self.account.known() {
             Known { id: Some(id), .. } => return Ok(Author::Account(id)),
@@ -77,13 +77,13 @@ impl Api {
             Known { .. } => {}
         }
         let call = Call::get("/user");
-        let answer = self.ask(call).await?;
+        let answer = self.ask_on(call).await?;
         if answer.status == StatusCode::OK {
             let person: AuthorPart = read(&answer, call, "an account")?;
             self.account.wrote(Some(&person));
             return Ok(person.id.map_or(Author::SomeApp, Author::Account));
         }
-        let error = classify(&answer, call, "Metadata: read", self.clock.now());
+        let error = self.refusal(&answer, call, "Metadata: read");
         // "Resource not accessible by integration"; a limit of requests is something else.
         if answer.status == StatusCode::FORBIDDEN && !error.kind.concerns_whole_forge() {
             self.account.is_app();

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{classify, read};
+use super::answer::read;
 use super::client::{Answer, Api, Call, one_line};
 use super::hook::HookPart;
 use super::repository_path;
@@ -66,7 +66,7 @@ impl Api {
             Err(error) => return vec![bad("connection", error.message)],
         };
         let mut items = vec![good("connection", format!("{} answers", self.base()))];
-        let error = classify(&answer, call, "", self.clock.now());
+        let error = self.refusal(&answer, call, "");
         items.push(match (answer.status, error.kind) {
             (StatusCode::OK, _) => token_of_a_person(&answer),
             (_, ForgeErrorKind::Auth) => bad("token", "GitHub doesn't take it (401): it is wrong, expired or revoked"),
@@ -103,7 +103,7 @@ impl Api {
         let answer = match self.ask(call).await {
             Ok(answer) if answer.status == StatusCode::OK => answer,
             Ok(answer) => {
-                let error = classify(&answer, call, "Metadata: read", self.clock.now());
+                let error = self.refusal(&answer, call, "Metadata: read");
                 return vec![bad("repository", error.message)];
             }
             Err(error) => return vec![bad("repository", error.message)],
@@ -197,7 +197,7 @@ impl Api {
     }
 
     fn refused(&self, answer: &Answer, call: Call<'_>, permission: &str) -> String {
-        let mut text = classify(answer, call, permission, self.clock.now()).message;
+        let mut text = self.refusal(answer, call, permission).message;
         let wants = answer.headers.get("x-accepted-github-permissions").and_then(|value| value.to_str().ok());
         if let Some(wants) = wants.filter(|_| answer.status == StatusCode::FORBIDDEN) {
             text.push_str(&format!(" (GitHub asks for `{}`)", one_line(wants, 100)));

@@ -21,7 +21,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::account::Account;
+use super::answer::classify;
 use crate::clock::{Clock, Timestamp};
+use crate::forge::pause::{self, Pause};
 use crate::forge::{Budget, ForgeError, ForgeErrorKind, Validator};
 
 /// The most bytes of an answer that are read: ten pull requests or comments with the longest texts that GitHub takes,
@@ -40,6 +42,7 @@ pub(super) struct Api {
     base: String,
     deadline: Duration,
     budget: Mutex<Option<Budget>>,
+    pause: Pause,
     pub(super) account: Account,
 }
 
@@ -57,11 +60,13 @@ pub(super) struct NoAnswer {
     pub(super) may_have_arrived: bool,
     /// Whether there was one, but a longer one than is read.
     pub(super) too_long: bool,
+    /// Until when GitHub takes no requests, if that's why none was sent.
+    limited: Option<Timestamp>,
 }
 
 impl NoAnswer {
     fn new(message: String, may_have_arrived: bool) -> Self {
-        Self { message, may_have_arrived, too_long: false }
+        Self { message, may_have_arrived, too_long: false, limited: None }
     }
 }
 
@@ -106,7 +111,7 @@ impl Api {
     ) -> Result<Self, String> {
         let base = api_url.trim_end_matches('/').to_owned();
         let octocrab = connect(base_uri(&base)?, token, connect_timeout)?;
-        Ok(Self { clock, octocrab, base, deadline, budget: Mutex::new(None), account: Account::default() })
+        Ok(Self { clock, octocrab, base, deadline, budget: Mutex::new(None), pause: Pause::default(), account: Account::default() })
     }
 
     /// The address of the API.
@@ -132,6 +137,9 @@ impl Api {
     /// # Errors
     /// If there is no answer.
     pub(super) async fn try_ask(&self, call: Call<'_>) -> Result<Answer, NoAnswer> {
+        if let Some(until) = self.pause.until(self.clock.now()) {
+            return Err(NoAnswer { limited: Some(until), ..NoAnswer::new(pause::in_words(until), false) });
+        }
         match tokio::time::timeout(self.deadline, self.follow(call)).await {
             Ok(Ok(answer)) => {
                 if let Some(budget) = budget(&answer.headers) {
@@ -144,10 +152,43 @@ impl Api {
         }
     }
 
+    /// Reads one more part of something: if that fails, once more. All that was read before would be lost with it, and
+    /// of a GitHub that fails on every second request nothing could be read that takes two.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub(super) async fn try_ask_on(&self, call: Call<'_>) -> Result<Answer, NoAnswer> {
+        let first = self.try_ask(call).await;
+        let failed = match &first {
+            Ok(answer) => {
+                answer.status.is_server_error() && self.refusal(answer, call, "").kind == ForgeErrorKind::Server
+            }
+            Err(trouble) => !trouble.too_long && trouble.limited.is_none(),
+        };
+        if failed { self.try_ask(call).await } else { first }
+    }
+
+    /// The same, where a longer answer than is read is an error like any other.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub(super) async fn ask_on(&self, call: Call<'_>) -> Result<Answer, ForgeError> {
+        self.try_ask_on(call).await.map_err(|trouble| self.trouble(call, trouble))
+    }
+
+    /// What an answer that is not the wanted one means. `permission` is what a fine-grained token needs for it, in the
+    /// words of GitHub's settings page.
+    pub(super) fn refusal(&self, answer: &Answer, call: Call<'_>, permission: &str) -> ForgeError {
+        let error = classify(answer, call, permission, self.clock.now());
+        self.pause.note(&error);
+        error
+    }
+
     /// That there was no answer to a request.
     pub(super) fn trouble(&self, call: Call<'_>, trouble: NoAnswer) -> ForgeError {
+        let kind = trouble.limited.map_or(ForgeErrorKind::Unreachable, |until| ForgeErrorKind::RateLimited { until });
         ForgeError {
-            kind: ForgeErrorKind::Unreachable,
+            kind,
             message: format!("{} at {}: {}", call.title(), self.base, trouble.message),
             may_have_arrived: trouble.may_have_arrived,
         }
@@ -189,6 +230,7 @@ impl Api {
             message: format!("its answer can't be read: {}", causes(error.as_ref())),
             may_have_arrived: true,
             too_long: error.is::<LengthLimitError>(),
+            limited: None,
         })?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes().to_vec() })
     }

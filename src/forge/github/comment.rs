@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::account::AuthorPart;
-use super::answer::{classify, read};
+use super::answer::read;
 use super::client::{Api, Call, one_line};
 use super::list::List;
 use super::repository_path;
@@ -26,7 +26,7 @@ impl Api {
         let call = Call::with(&Method::POST, &path, &body);
         let answer = self.ask(call).await?;
         if answer.status != StatusCode::CREATED {
-            return Err(classify(&answer, call, PERMISSION, self.clock.now()));
+            return Err(self.refusal(&answer, call, PERMISSION));
         }
         let comment: CommentPart = read(&answer, call, "a comment")?;
         self.account.wrote(comment.user.as_ref());
@@ -46,7 +46,7 @@ impl Api {
         if answer.status == StatusCode::OK {
             Ok(())
         } else {
-            Err(classify(&answer, call, PERMISSION, self.clock.now()))
+            Err(self.refusal(&answer, call, PERMISSION))
         }
     }
 

@@ -6,7 +6,7 @@
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
-use super::answer::{classify, read};
+use super::answer::read;
 use super::client::{Answer, Api, Call};
 use crate::forge::ForgeError;
 
@@ -87,7 +87,8 @@ impl Api {
     async fn page(&self, list: List<'_>, taken: usize, size: usize) -> Result<(Answer, usize), ForgeError> {
         let path = list.page(size, taken / size + 1);
         let call = Call::get(&path);
-        let answer = match self.try_ask(call).await {
+        let asked = if taken == 0 { self.try_ask(call).await } else { self.try_ask_on(call).await };
+        let answer = match asked {
             Ok(answer) => answer,
             Err(trouble) if trouble.too_long && size > SMALL_PAGE => {
                 let path = list.page(SMALL_PAGE, taken / SMALL_PAGE + 1);
@@ -98,16 +99,16 @@ impl Api {
         if answer.status == StatusCode::OK {
             Ok((answer, size))
         } else {
-            Err(classify(&answer, call, list.permission, self.clock.now()))
+            Err(self.refusal(&answer, call, list.permission))
         }
     }
 
     async fn good(&self, call: Call<'_>, list: List<'_>) -> Result<Answer, ForgeError> {
-        let answer = self.ask(call).await?;
+        let answer = self.ask_on(call).await?;
         if answer.status == StatusCode::OK {
             Ok(answer)
         } else {
-            Err(classify(&answer, call, list.permission, self.clock.now()))
+            Err(self.refusal(&answer, call, list.permission))
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use http::StatusCode;
 
-use super::answer::{classify, read};
+use super::answer::read;
 use super::client::{Api, Call};
 use super::list::{List, PAGE};
 use super::repository_path;
@@ -28,7 +28,7 @@ impl Api {
         let call = Call::get(&path);
         let answer = self.ask(call).await?;
         if answer.status != StatusCode::OK {
-            return Err(classify(&answer, call, PERMISSION, self.clock.now()));
+            return Err(self.refusal(&answer, call, PERMISSION));
         }
         let part: PullRequestPart = read(&answer, call, "a pull request")?;
         let odd = |message: String| ForgeError {
@@ -74,10 +74,11 @@ impl Api {
             let path = list.page(PAGE, index + 1);
             let name = Validator(name.to_owned());
             let call = Call { unless: Some(&name), ..Call::get(&path) };
-            match self.try_ask(call).await {
+            let asked = if index == 0 { self.try_ask(call).await } else { self.try_ask_on(call).await };
+            match asked {
                 Ok(answer) if answer.status == StatusCode::NOT_MODIFIED => {}
                 Ok(answer) if answer.status == StatusCode::OK => return Ok(false),
-                Ok(answer) => return Err(classify(&answer, call, PERMISSION, self.clock.now())),
+                Ok(answer) => return Err(self.refusal(&answer, call, PERMISSION)),
                 // It has changed, and too much for one answer.
                 Err(trouble) if trouble.too_long => return Ok(false),
                 Err(trouble) => return Err(self.trouble(call, trouble)),

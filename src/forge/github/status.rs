@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::account::AuthorPart;
-use super::answer::{classify, read};
+use super::answer::read;
 use super::client::{Api, Call};
 use super::repository_path;
 use crate::forge::{ForgeError, PostedStatus};
@@ -46,7 +46,7 @@ impl Api {
             }
             Ok(())
         } else {
-            Err(classify(&answer, call, PERMISSION, self.clock.now()))
+            Err(self.refusal(&answer, call, PERMISSION))
         }
     }
 
@@ -91,9 +91,9 @@ impl Api {
     ) -> Result<Vec<PostedStatus>, ForgeError> {
         let path = format!("{}/commits/{commit}/statuses?per_page={PAGE}&page={page}", repository_path(repo)?);
         let call = Call::get(&path);
-        let answer = self.ask(call).await?;
+        let answer = if page == 1 { self.ask(call).await? } else { self.ask_on(call).await? };
         if answer.status != StatusCode::OK {
-            return Err(classify(&answer, call, PERMISSION, self.clock.now()));
+            return Err(self.refusal(&answer, call, PERMISSION));
         }
         let statuses: Vec<StatusPart> = read(&answer, call, "a list of statuses")?;
         Ok(statuses.into_iter().map(PostedStatus::from).collect())

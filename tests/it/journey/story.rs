@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use longboat::clock::Clock;
 
+use crate::support::control::PullOf;
 use crate::support::fake_bitbucket::{self, FakeBitbucket, Kind};
 use crate::support::fake_github::{self, FakeGitHub, Posted};
 use crate::support::git_http::GitHttp;
@@ -105,15 +106,10 @@ impl Fake {
 
     fn open(&self, head: &str) -> u64 {
         let (title, branch, target) = ("Ship it, and @knock", "ship", "main");
+        let of = PullOf { title, from: REPOSITORY, branch, head, target, author: "ann" };
         match self {
-            Self::GitHub(fake) => {
-                let of = fake_github::PullOf { title, from: REPOSITORY, branch, head, target, author: "ann" };
-                fake.open_pull(REPOSITORY, &of)
-            }
-            Self::Bitbucket(fake) => {
-                let of = fake_bitbucket::PullOf { title, from: REPOSITORY, branch, head, target, author: "ann" };
-                fake.open_pull(REPOSITORY, &of)
-            }
+            Self::GitHub(fake) => fake.open_pull(REPOSITORY, &of),
+            Self::Bitbucket(fake) => fake.open_pull(REPOSITORY, &of),
         }
     }
 

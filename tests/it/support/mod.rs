@@ -1,5 +1,7 @@
 //! What the tests stand on.
 
+pub mod connection;
+pub mod control;
 pub mod fake_bitbucket;
 pub mod fake_github;
 pub mod git_http;

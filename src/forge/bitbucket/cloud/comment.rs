@@ -1,6 +1,7 @@
 //! Comments on pull requests.
 //!
-//! Whose a comment is says the account that wrote it. Which account a token speaks for is asked once; the access token
+//! Whose a comment is says the account that wrote it. Which account a token speaks for is asked once, and only if anybody
+//! wrote such a comment; the access token
 //! of a repository, project or workspace is nobody and may not ask. What it wrote shows it then: the answer to a
 //! comment names its author. Until there was one, a comment counts as its own if an access token wrote it: only
 //! administrators can make those.
@@ -74,10 +75,14 @@ impl Cloud {
         pull_request: u64,
         marker: &str,
     ) -> Result<Option<PostedComment>, ForgeError> {
-        let own = self.own_account().await?;
         let path = format!("{}/pullrequests/{pull_request}/comments?sort=created_on", Self::path(repo)?);
         let (comments, _): (Vec<CommentPart>, _) = self.list(&path, PAGE, PAGES, PULL_REQUESTS).await?;
-        Ok(comments.into_iter().find_map(|comment| comment.ours(own.as_deref(), marker)))
+        let candidates: Vec<CommentPart> = comments.into_iter().filter(|comment| comment.has(marker)).collect();
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let own = self.own_account().await?;
+        Ok(candidates.into_iter().find_map(|comment| comment.ours(own.as_deref())))
     }
 
     /// The account that the token speaks for; none if that isn't known.
@@ -85,7 +90,7 @@ impl Cloud {
         if let Some(own) = self.own().clone() {
             return Ok(Some(own));
         }
-        match self.api.read::<Account>("/2.0/user", "the scope `account`", "an account").await {
+        match self.api.read_on::<Account>("/2.0/user", "the scope `account`", "an account").await {
             Ok(account) => {
                 self.own().clone_from(&account.uuid);
                 Ok(account.uuid)
@@ -119,14 +124,18 @@ struct Content {
 }
 
 impl CommentPart {
-    fn ours(self, own: Option<&str>, marker: &str) -> Option<PostedComment> {
+    fn has(&self, marker: &str) -> bool {
+        let raw = self.content.as_ref().and_then(|content| content.raw.as_deref());
+        self.deleted != Some(true) && raw.is_some_and(|raw| raw.contains(marker))
+    }
+
+    fn ours(self, own: Option<&str>) -> Option<PostedComment> {
         let user = self.user?;
         let ours = match own {
             Some(own) => user.uuid.as_deref() == Some(own),
             None => user.kind.as_deref() == Some(ACCESS_TOKEN),
         };
         let body = self.content?.raw?;
-        let found = ours && self.deleted != Some(true) && body.contains(marker);
-        found.then_some(PostedComment { id: CommentId(self.id?.to_string()), body })
+        ours.then_some(PostedComment { id: CommentId(self.id?.to_string()), body })
     }
 }

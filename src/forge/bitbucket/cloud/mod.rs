@@ -219,7 +219,11 @@ impl Cloud {
         let mut all = Vec::new();
         for page in 1..=pages {
             let path = format!("{path}{mark}pagelen={size}&page={page}");
-            let Page { values, next } = self.api.read(&path, permission, "a page of a list").await?;
+            let Page { values, next } = if page == 1 {
+                self.api.read(&path, permission, "a page of a list").await?
+            } else {
+                self.api.read_on(&path, permission, "a page of a list").await?
+            };
             all.extend(values);
             if next.is_none() {
                 return Ok((all, false));

@@ -44,6 +44,7 @@ impl Cloud {
             return Ok(Listing::Unchanged);
         }
         let mut open = Vec::new();
+        let mut whole = true;
         for part in parts {
             let Some(number) = part.id else { continue };
             match self.in_full(repository, number, part).await {
@@ -52,11 +53,13 @@ impl Cloud {
                 Err(error) if matches!(error.kind, ForgeErrorKind::NotFound | ForgeErrorKind::Server) => {
                     tracing::debug!(%repository, number, %error, "a pull request can't be read whole");
                     truncated = true;
+                    whole &= error.kind != ForgeErrorKind::Server;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(Listing::Changed { open, truncated, validator: Some(validator) })
+        // What could not be asked for is asked for at the next look, though the list is the same.
+        Ok(Listing::Changed { open, truncated, validator: whole.then_some(validator) })
     }
 
     async fn in_full(
@@ -90,7 +93,7 @@ impl Cloud {
             return Ok(known);
         }
         let path = format!("{}/pullrequests/{number}/commits?pagelen=1", Self::path(repo)?);
-        let newest = match self.api.read::<Page<Hash>>(&path, PULL_REQUESTS, "a list of commits").await {
+        let newest = match self.api.read_on::<Page<Hash>>(&path, PULL_REQUESTS, "a list of commits").await {
             Ok(page) => page.values.into_iter().next().and_then(|commit| commit.hash),
             Err(error) if error.kind == ForgeErrorKind::NotFound => None,
             Err(error) => return Err(error),
@@ -118,7 +121,7 @@ impl Cloud {
             return Err(unknown(ForgeErrorKind::Server, format!("{repo}: the answer names no commit")));
         }
         let path = format!("{}/commit/{short}?fields=hash", Self::path(repo)?);
-        let commit: Hash = self.api.read(&path, STATUSES, "a commit").await?;
+        let commit: Hash = self.api.read_on(&path, STATUSES, "a commit").await?;
         let found = commit
             .hash
             .as_deref()

@@ -1,4 +1,7 @@
-//! Comments on pull requests. Whoever edits one has to say which version of it they saw.
+//! Comments on pull requests. Whoever edits one has to say which version of it they saw: it is remembered from whatever
+//! answer told it last, so that an edit is one request as a rule.
+
+use std::sync::PoisonError;
 
 use http::Method;
 use serde::Deserialize;
@@ -17,6 +20,8 @@ const PAGE: usize = 200;
 const PAGES: usize = 10;
 /// How often an edit is tried if somebody else's comes between.
 const EDITS: usize = 3;
+/// Of how many comments the version is remembered; then all are forgotten.
+const KNOWN_LIMIT: usize = 2000;
 
 impl Center {
     pub(super) async fn post_comment(
@@ -29,11 +34,13 @@ impl Center {
         let body = json!({"text": body});
         let call = Call::with(&Method::POST, &path, &body, READ);
         let answer = self.api.expect(call, &[200, 201]).await?;
-        let id = parse::<CommentPart>(&answer, call, "a comment")?.id.ok_or_else(|| ForgeError {
+        let comment: CommentPart = parse(&answer, call, "a comment")?;
+        let id = comment.id.ok_or_else(|| ForgeError {
             kind: ForgeErrorKind::Server,
             message: format!("{}: the answer doesn't say which comment it is", call.title()),
             may_have_arrived: true,
         })?;
+        self.note_version(id, comment.version);
         Ok(CommentId(id.to_string()))
     }
 
@@ -46,19 +53,54 @@ impl Center {
     ) -> Result<(), ForgeError> {
         let number = comment_number(&comment.0)?;
         let path = format!("{}/pull-requests/{pull_request}/comments/{number}", Self::path(repo)?);
-        let mut tries = 0;
-        loop {
-            let seen: CommentPart = self.api.read(&path, READ, "a comment").await?;
-            let body = json!({"text": body, "version": seen.version.unwrap_or_default()});
+        for _ in 0..EDITS {
+            let version = match self.known_version(number) {
+                Some(version) => version,
+                None => {
+                    let seen: CommentPart = self.api.read(&path, READ, "a comment").await?;
+                    self.note_version(number, seen.version);
+                    if seen.text.as_deref().is_some_and(|text| text.trim_end() == body.trim_end()) {
+                        return Ok(());
+                    }
+                    seen.version.unwrap_or_default()
+                }
+            };
+            let body = json!({"text": body, "version": version});
             let call = Call::with(&Method::PUT, &path, &body, READ);
             let answer = self.api.ask(call).await?;
-            tries += 1;
-            match answer.status.as_u16() {
-                200 => return Ok(()),
-                409 if tries < EDITS => {}
-                _ => return Err(self.api.refusal(&answer, call)),
+            if answer.status.as_u16() == 409 {
+                self.note_version(number, None);
+                continue;
             }
+            if answer.status.as_u16() != 200 {
+                return Err(self.api.refusal(&answer, call));
+            }
+            // It counts, whatever else the answer says.
+            let edited = serde_json::from_slice::<CommentPart>(&answer.body).ok();
+            self.note_version(number, edited.and_then(|edited| edited.version));
+            return Ok(());
         }
+        Err(ForgeError {
+            kind: ForgeErrorKind::Server,
+            message: format!("PUT {path}: 409 each time that it was tried, because somebody else edits the comment too"),
+            may_have_arrived: false,
+        })
+    }
+
+    fn known_version(&self, comment: u64) -> Option<i64> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(&comment).copied()
+    }
+
+    /// Takes note of the version that a comment has now; none if that isn't known.
+    fn note_version(&self, comment: u64, version: Option<i64>) {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        if versions.len() >= KNOWN_LIMIT {
+            versions.clear();
+        }
+        match version {
+            Some(version) => versions.insert(comment, version),
+            None => versions.remove(&comment),
+        };
     }
 
     /// The list of what happened to a pull request is the only one that has all comments; it begins with the newest.
@@ -74,7 +116,9 @@ impl Center {
         let Some(own) = answer.as_ref().and_then(|answer| user_name(&answer.headers)) else { return Ok(None) };
         let comments = activities.into_iter().filter(|activity| activity.action.as_deref() == Some("COMMENTED"));
         let ours = comments.filter_map(|activity| activity.comment?.ours(own, marker));
-        Ok(ours.min_by_key(|(number, _)| *number).map(|(_, comment)| comment))
+        let Some((number, version, comment)) = ours.min_by_key(|(number, ..)| *number) else { return Ok(None) };
+        self.note_version(number, version);
+        Ok(Some(comment))
     }
 }
 
@@ -93,9 +137,9 @@ struct CommentPart {
 }
 
 impl CommentPart {
-    fn ours(self, own: &str, marker: &str) -> Option<(u64, PostedComment)> {
-        let (id, body, author) = (self.id?, self.text?, self.author?.name?);
+    fn ours(self, own: &str, marker: &str) -> Option<(u64, Option<i64>, PostedComment)> {
+        let (id, version, body, author) = (self.id?, self.version, self.text?, self.author?.name?);
         let found = author.eq_ignore_ascii_case(own) && body.contains(marker);
-        found.then(|| (id, PostedComment { id: CommentId(id.to_string()), body }))
+        found.then(|| (id, version, PostedComment { id: CommentId(id.to_string()), body }))
     }
 }

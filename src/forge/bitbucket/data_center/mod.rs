@@ -7,7 +7,9 @@ mod pulls;
 mod status;
 mod webhook;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
@@ -45,6 +47,8 @@ struct Center {
     api: Api,
     /// Whether the server was found to be older than 7.4, where a status belongs to a commit alone.
     old_statuses: AtomicBool,
+    /// The versions of comments as they were last told: who edits one has to say which they saw.
+    versions: Mutex<HashMap<u64, i64>>,
 }
 
 impl fmt::Debug for BitbucketDataCenter {
@@ -66,7 +70,11 @@ impl BitbucketDataCenter {
             name: options.name,
             webhook_url,
             webhook_secret: options.webhook_secret,
-            center: api.map(|api| Center { api, old_statuses: AtomicBool::new(false) }),
+            center: api.map(|api| Center {
+                api,
+                old_statuses: AtomicBool::new(false),
+                versions: Mutex::default(),
+            }),
         })
     }
 
@@ -208,7 +216,9 @@ impl Center {
         for _ in 0..pages {
             let path = format!("{path}{mark}limit={size}&start={start}");
             let call = Call::get(&path, READ);
-            let answer = self.api.expect(call, &[200]).await?;
+            let first = all.is_empty();
+            let answer =
+                if first { self.api.expect(call, &[200]).await? } else { self.api.expect_on(call, &[200]).await? };
             let page: Page<T> = parse(&answer, call, "a page of a list")?;
             all.extend(page.values);
             last = Some(answer);

@@ -50,12 +50,17 @@ impl Center {
             }
         }
         self.post_old_status(&status.target.commit, &body).await?;
+        self.is_old();
+        Ok(())
+    }
+
+    /// Only the old address is there.
+    fn is_old(&self) {
         if !self.old_statuses.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 "this Bitbucket is older than 7.4: a commit has its statuses in all repositories that have it"
             );
         }
-        Ok(())
     }
 
     async fn post_old_status(&self, commit: &CommitSha, body: &Value) -> Result<(), ForgeError> {
@@ -68,6 +73,10 @@ impl Center {
     async fn all_statuses(&self, commit: &CommitSha) -> Result<Vec<StatusPart>, ForgeError> {
         let path = format!("{}?orderBy=NEWEST", old_path(commit));
         Ok(self.list(&path, PAGE, PAGES).await?.0)
+    }
+
+    async fn old_status(&self, commit: &CommitSha, key: &str) -> Result<Option<StatusPart>, ForgeError> {
+        Ok(StatusPart::find(self.all_statuses(commit).await?, key))
     }
 
     pub(super) async fn statuses(&self, repo: &str, commit: &CommitSha) -> Result<Vec<PostedStatus>, ForgeError> {
@@ -83,15 +92,23 @@ impl Center {
     ) -> Result<Option<PostedStatus>, ForgeError> {
         let key = status_key(context, KEY_LIMIT);
         let path = format!("{}/commits/{commit}/builds?key={}", Self::path(repo)?, percent_encode_part(&key));
-        let call = Call::get(&path, READ);
-        let answer = self.api.ask(call).await?;
-        let found = match answer.status.as_u16() {
-            200 => Some(parse::<StatusPart>(&answer, call, "a status")?),
-            404 if is_unknown_address(&answer) => StatusPart::find(self.all_statuses(commit).await?, &key),
-            _ => match self.api.refusal(&answer, call) {
-                error if error.kind == ForgeErrorKind::NotFound => None,
-                error => return Err(error),
-            },
+        let found = if self.old_statuses.load(Ordering::Relaxed) {
+            self.old_status(commit, &key).await?
+        } else {
+            let call = Call::get(&path, READ);
+            let answer = self.api.ask(call).await?;
+            match answer.status.as_u16() {
+                200 => Some(parse::<StatusPart>(&answer, call, "a status")?),
+                404 if is_unknown_address(&answer) => {
+                    let found = self.old_status(commit, &key).await?;
+                    self.is_old();
+                    found
+                }
+                _ => match self.api.refusal(&answer, call) {
+                    error if error.kind == ForgeErrorKind::NotFound => None,
+                    error => return Err(error),
+                },
+            }
         };
         Ok(found.and_then(|status| status.posted_as(context)))
     }

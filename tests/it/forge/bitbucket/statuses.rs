@@ -6,7 +6,7 @@ use longboat::forge::{Capabilities, ForgeErrorKind};
 use longboat::model::{CommitSha, StatusState};
 
 use super::{BOTH, CONTEXT, PAGE, clock, fake, forge, hasty, sha, shop, status, with};
-use crate::support::fake_bitbucket::{API_TOKEN, Fault, Kind, USER};
+use crate::support::fake_bitbucket::{API_TOKEN, Fault, Kind, Limit, USER};
 
 #[tokio::test]
 async fn a_status_is_posted_and_read_back() {
@@ -152,9 +152,9 @@ async fn limits_say_when_to_go_on() {
     let clock = clock();
     for kind in BOTH {
         let fake = fake(kind, &clock).await;
-        let bitbucket = forge(&fake, &clock);
-        for (says, expected) in [(true, 90), (false, 60)] {
-            fake.limit(Duration::from_secs(90), says);
+        for (limit, expected) in [(Limit::TooMany, 90), (Limit::Silent, 60)] {
+            let bitbucket = forge(&fake, &clock);
+            fake.limit(limit, Duration::from_secs(90));
             let queued = status(StatusState::Pending, "Queued");
             let error = bitbucket.post_status(shop(kind), &queued, Some(PAGE)).await.expect_err("limited");
             let until = clock.now().plus(Duration::from_secs(expected));

@@ -12,20 +12,21 @@ mod data_center;
 mod hooks;
 mod serve;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use longboat::clock::{Clock, Timestamp};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::fake_github::connection;
-pub use super::fake_github::{Fault, Posted, Seen};
+use super::connection;
+use super::control::Control;
+pub use super::control::{Fault, Limit, PullOf};
+pub use super::fake_github::Posted;
 pub use hooks::{Delivery, PushOf};
 
 /// The access token that the fake takes: of a repository, which is nobody.
@@ -36,9 +37,6 @@ pub const API_TOKEN: &str = "ATATT3xFfGF0fakeApiTokenOfTheFakeBitbucket";
 pub const USER: &str = "bot@example.com";
 /// Who writes with a token.
 pub const BOT: &str = "longboat-bot";
-
-/// How long a test waits for something to happen before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which of the two it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +50,6 @@ pub struct FakeBitbucket {
     shared: Arc<Shared>,
     stop: CancellationToken,
     task: JoinHandle<()>,
-}
-
-/// A pull request, in the words of a test.
-#[derive(Debug, Clone)]
-pub struct PullOf<'a> {
-    pub title: &'a str,
-    /// The full name of the repository that it comes from.
-    pub from: &'a str,
-    pub branch: &'a str,
-    pub head: &'a str,
-    pub target: &'a str,
-    pub author: &'a str,
 }
 
 /// A pull request as it stands.
@@ -141,24 +127,13 @@ struct State {
     repositories: HashMap<String, Repository>,
     posted: Vec<Posted>,
     statuses: Vec<Status>,
-    seen: Vec<Seen>,
     ids: u64,
-    /// For the next requests that write, one each.
-    next: VecDeque<Fault>,
-    /// For every n-th request that writes.
-    every: Option<(usize, Fault)>,
-    /// For every request.
-    always: Option<Fault>,
-    /// No requests are taken until then; whether it says for how long.
-    limit: Option<(Timestamp, bool)>,
     /// What the token may not do.
     denied: Vec<String>,
     /// A Bitbucket Server from before 7.4.
     old: bool,
     /// What happens once between the look at a comment and its edit.
     meddler: Option<String>,
-    writes: usize,
-    at_gate: usize,
 }
 
 struct Shared {
@@ -166,8 +141,7 @@ struct Shared {
     clock: Clock,
     base: String,
     state: Mutex<State>,
-    changed: watch::Sender<u64>,
-    gate: watch::Sender<u64>,
+    control: Arc<Control>,
 }
 
 impl fmt::Debug for FakeBitbucket {
@@ -179,10 +153,6 @@ impl fmt::Debug for FakeBitbucket {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self) {
-        self.changed.send_modify(|version| *version += 1);
     }
 }
 
@@ -213,13 +183,13 @@ impl FakeBitbucket {
     pub async fn start(kind: Kind, clock: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
+        let control = Control::new(clock.clone());
         let shared = Arc::new(Shared {
             kind,
             clock,
             base: format!("http://{address}"),
             state: Mutex::default(),
-            changed: watch::Sender::new(0),
-            gate: watch::Sender::new(0),
+            control,
         });
         let stop = CancellationToken::new();
         let task = tokio::spawn(connection::serve(listener, serve::router(Arc::clone(&shared)), stop.clone()));
@@ -364,42 +334,6 @@ impl FakeBitbucket {
         self.shared.state().meddler = Some(text.to_owned());
     }
 
-    /// The next request that writes meets this; several are taken in order.
-    pub fn fail_next(&self, fault: Fault) {
-        self.shared.state().next.push_back(fault);
-    }
-
-    /// Every `n`-th request that writes from now on meets this.
-    pub fn fail_every(&self, n: usize, fault: Fault) {
-        let mut state = self.shared.state();
-        state.writes = 0;
-        state.every = Some((n, fault));
-    }
-
-    /// Every request meets this, until `None` says that all is well again.
-    pub fn fail_always(&self, fault: Option<Fault>) {
-        self.shared.state().always = fault;
-    }
-
-    /// Waits until so many requests wait at the gate.
-    pub async fn gate_holds(&self, number: usize) {
-        self.eventually(&format!("{number} requests wait at the gate"), |fake| {
-            (fake.shared.state().at_gate == number).then_some(())
-        })
-        .await;
-    }
-
-    /// Lets those through that wait at the gate now.
-    pub fn open_gate(&self) {
-        self.shared.gate.send_modify(|version| *version += 1);
-    }
-
-    /// Takes no requests for so long on its clock; whether it says for how long.
-    pub fn limit(&self, lasts: Duration, says: bool) {
-        let until = self.shared.clock.now().plus(lasts);
-        self.shared.state().limit = Some((until, says));
-    }
-
     /// Every status that was taken, in order.
     pub fn posted(&self) -> Vec<Posted> {
         self.shared.state().posted.clone()
@@ -412,30 +346,13 @@ impl FakeBitbucket {
         mine.map(|posted| format!("{} {}", posted.state, posted.description)).collect()
     }
 
-    /// Every request of the API, in the order in which they came.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.shared.state().seen.clone()
-    }
-
     /// Waits until `check` finds something; it is asked again after each request.
     ///
     /// # Panics
     /// With `what` and all that was posted, if that takes longer than half a minute.
     pub async fn eventually<T>(&self, what: &str, check: impl Fn(&Self) -> Option<T>) -> T {
-        let mut changed = self.shared.changed.subscribe();
-        let search = async {
-            loop {
-                changed.borrow_and_update();
-                if let Some(found) = check(self) {
-                    return found;
-                }
-                changed.changed().await.expect("the fake lives");
-            }
-        };
-        match tokio::time::timeout(PATIENCE, search).await {
-            Ok(found) => found,
-            Err(_) => panic!("gave up waiting: {what}\nseen: {:#?}\nposted: {:#?}", self.seen(), self.posted()),
-        }
+        let shown = || format!("seen: {:#?}\nposted: {:#?}", self.seen(), self.posted());
+        self.shared.control.eventually(what, || check(self), shown).await
     }
 
     /// Waits until the newest status of a commit in a context has this state and text.
@@ -470,6 +387,15 @@ impl Comment {
         self.version += 1;
         body.clone_into(&mut self.body);
         self.versions.push(body.to_owned());
+    }
+}
+
+/// What goes wrong with its requests, and what came of them.
+impl Deref for FakeBitbucket {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.shared.control
     }
 }
 

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::connection::Breaker;
-use super::{Fault, Kind, Seen, Shared, cloud, data_center};
+use super::{Kind, Limit, Shared, cloud, data_center};
+use crate::support::connection::Breaker;
 
 const BODY_LIMIT: usize = 1 << 20;
 
@@ -87,64 +87,15 @@ async fn handle(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
-    let (index, fault) = begin(&shared, &parts.method, &parts.uri);
-    match fault {
-        Some(Fault::HangBefore) => std::future::pending().await,
-        Some(Fault::BreakBefore) => return broken(&breaker),
-        Some(Fault::Answer(status)) => {
-            return finish(&shared, index, Reply::new(status, json!("<html>Something went wrong</html>")));
-        }
-        Some(Fault::Gate) => {
-            let mut gate = shared.gate.subscribe();
-            shared.state().at_gate += 1;
-            shared.note();
-            gate.changed().await.expect("the fake lives");
-            shared.state().at_gate -= 1;
-        }
-        _ => {}
-    }
-    let reply = answer(&shared, &parts.method, &parts.uri, &parts.headers, &body);
-    match fault {
-        Some(Fault::HangAfter) => {
-            shared.note();
-            std::future::pending().await
-        }
-        Some(Fault::BreakAfter) => {
-            shared.note();
-            broken(&breaker)
-        }
-        Some(Fault::FailAfter) => finish(&shared, index, Reply::new(502, json!("<html>Bad gateway</html>"))),
-        _ => finish(&shared, index, reply),
-    }
+    let (method, uri) = (parts.method.clone(), parts.uri.clone());
+    let work = {
+        let shared = Arc::clone(&shared);
+        move || response(answer(&shared, &parts.method, &parts.uri, &parts.headers, &body))
+    };
+    shared.control.handle(&breaker, &method, &uri, work).await
 }
 
-fn begin(shared: &Shared, method: &Method, uri: &Uri) -> (usize, Option<Fault>) {
-    let mut state = shared.state();
-    let index = state.seen.len();
-    state.seen.push(Seen {
-        method: method.to_string(),
-        path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-        status: None,
-        at: shared.clock.now(),
-    });
-    let mut fault = state.always.clone();
-    if method != Method::GET && fault.is_none() {
-        state.writes += 1;
-        let writes = state.writes;
-        fault = state.next.pop_front();
-        if fault.is_none() {
-            fault = state.every.as_ref().filter(|(n, _)| writes.is_multiple_of(*n)).map(|(_, fault)| fault.clone());
-        }
-    }
-    drop(state);
-    (index, fault)
-}
-
-fn finish(shared: &Shared, index: usize, reply: Reply) -> Response {
-    if let Some(seen) = shared.state().seen.get_mut(index) {
-        seen.status = Some(reply.status);
-    }
-    shared.note();
+fn response(reply: Reply) -> Response {
     let status = StatusCode::from_u16(reply.status).expect("a status");
     let mut response =
         if reply.status == 204 { status.into_response() } else { (status, Json(reply.body)).into_response() };
@@ -152,11 +103,6 @@ fn finish(shared: &Shared, index: usize, reply: Reply) -> Response {
         response.headers_mut().insert(name, value.parse().expect("a header"));
     }
     response
-}
-
-fn broken(breaker: &Breaker) -> Response {
-    breaker.trip();
-    StatusCode::OK.into_response()
 }
 
 fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Reply {
@@ -168,13 +114,10 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
         body: serde_json::from_slice(body).unwrap_or_default(),
     };
     let mut state = shared.state();
-    if let Some((until, says)) = state.limit {
-        let left = until.since(shared.clock.now()).as_millis().div_ceil(1000);
-        if left > 0 {
-            let reply =
-                Reply::new(429, json!({"error": {"message": "Rate limit for this resource has been exceeded"}}));
-            return if says { reply.with("retry-after", left.to_string()) } else { reply };
-        }
+    if let Some(limited) = shared.control.limited() {
+        let reply = Reply::new(429, json!({"error": {"message": "Rate limit for this resource has been exceeded"}}));
+        let says = limited.limit != Limit::Silent;
+        return if says { reply.with("retry-after", limited.seconds.to_string()) } else { reply };
     }
     match shared.kind {
         Kind::Cloud => cloud::answer(shared, &mut state, &asked),

@@ -11,10 +11,9 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::answers;
-use super::connection::Breaker;
 use super::contract::contract;
-use super::{Fault, Limit, Seen, Shared, State, TOKEN};
+use super::{Limit, Shared, TOKEN, answers};
+use crate::support::connection::Breaker;
 
 /// How many requests an hour takes.
 const ALLOWANCE: u64 = 5000;
@@ -34,52 +33,25 @@ async fn handle(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
-    let (index, fault) = begin(&shared, &parts.method, &parts.uri);
-    let _under_way = UnderWay(Arc::clone(&shared));
     let place = place(&shared, parts.uri.path());
     if let Some(contract) = contract() {
         let faults = contract.request(parts.method.as_str(), &place, parts.uri.query().unwrap_or_default(), &body);
         shared.violated(faults);
     }
-    match fault {
-        Some(Fault::HangBefore) => std::future::pending().await,
-        Some(Fault::BreakBefore) => return broken(&breaker),
-        Some(Fault::Answer(status)) => {
-            return finish(&shared, index, (status, json!({"message": "Something went wrong."}), Vec::new()));
+    let (method, uri) = (parts.method.clone(), parts.uri.clone());
+    let work = {
+        let shared = Arc::clone(&shared);
+        move || {
+            let mut reply = answer(&shared, &parts.method, &parts.uri, &parts.headers, &body);
+            if let Some(contract) = contract() {
+                shared.violated(contract.response(parts.method.as_str(), &place, reply.0, &reply.1));
+            }
+            name_it(&parts.method, &parts.headers, &mut reply);
+            count(&shared, &mut reply);
+            response(reply)
         }
-        Some(Fault::Gate) => wait_at_gate(&shared).await,
-        _ => {}
-    }
-    let mut reply = answer(&shared, &parts.method, &parts.uri, &parts.headers, &body);
-    if let Some(contract) = contract() {
-        shared.violated(contract.response(parts.method.as_str(), &place, reply.0, &reply.1));
-    }
-    name_it(&parts.method, &parts.headers, &mut reply);
-    count(&shared, &mut reply);
-    match fault {
-        Some(Fault::HangAfter) => {
-            shared.note();
-            std::future::pending().await
-        }
-        Some(Fault::BreakAfter) => {
-            shared.note();
-            broken(&breaker)
-        }
-        Some(Fault::FailAfter) => finish(&shared, index, (502, json!("<html>Bad gateway</html>"), Vec::new())),
-        Some(Fault::GateAfter) => {
-            wait_at_gate(&shared).await;
-            finish(&shared, index, reply)
-        }
-        _ => finish(&shared, index, reply),
-    }
-}
-
-async fn wait_at_gate(shared: &Shared) {
-    let mut gate = shared.gate.subscribe();
-    shared.state().at_gate += 1;
-    shared.note();
-    gate.changed().await.expect("the fake lives");
-    shared.state().at_gate -= 1;
+    };
+    shared.control.handle(&breaker, &method, &uri, work).await
 }
 
 /// The path as GitHub's description has it: without the prefix of an Enterprise Server, and by the repository's name
@@ -128,61 +100,13 @@ fn count(shared: &Shared, reply: &mut Reply) {
     }
 }
 
-/// Counts a request while it lasts, also if the client goes away.
-struct UnderWay(Arc<Shared>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.state().under_way -= 1;
-        self.0.note();
-    }
-}
-
-fn begin(shared: &Shared, method: &Method, uri: &Uri) -> (usize, Option<Fault>) {
-    let mut state = shared.state();
-    state.under_way += 1;
-    state.most_under_way = state.most_under_way.max(state.under_way);
-    let index = state.seen.len();
-    state.seen.push(Seen {
-        method: method.to_string(),
-        path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-        status: None,
-        at: shared.clock.now(),
-    });
-    let mut fault = state.always.clone();
-    state.calls += 1;
-    let calls = state.calls;
-    if fault.is_none() {
-        fault = state.every_call.as_ref().filter(|(n, _)| calls.is_multiple_of(*n)).map(|(_, fault)| fault.clone());
-    }
-    if matches!(*method, Method::POST | Method::PATCH) && fault.is_none() {
-        state.posts += 1;
-        let posts = state.posts;
-        fault = state.next.pop_front();
-        if fault.is_none() {
-            fault = state.every.as_ref().filter(|(n, _)| posts.is_multiple_of(*n)).map(|(_, fault)| fault.clone());
-        }
-    }
-    drop(state);
-    shared.note();
-    (index, fault)
-}
-
-fn finish(shared: &Shared, index: usize, (status, body, headers): Reply) -> Response {
-    if let Some(seen) = shared.state().seen.get_mut(index) {
-        seen.status = Some(status);
-    }
+fn response((status, body, headers): Reply) -> Response {
     let status = StatusCode::from_u16(status).expect("a status");
     let mut response = if body.is_null() { status.into_response() } else { (status, Json(body)).into_response() };
     for (name, value) in headers {
         response.headers_mut().insert(name, value.parse().expect("a header"));
     }
     response
-}
-
-fn broken(breaker: &Breaker) -> Response {
-    breaker.trip();
-    StatusCode::OK.into_response()
 }
 
 pub(super) fn refuse(status: u16, message: &str) -> Reply {
@@ -212,7 +136,7 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
         Some(_) => {}
     }
     let mut state = shared.state();
-    if let Some(reply) = limited(shared, &state) {
+    if let Some(reply) = limited(shared) {
         return reply;
     }
     let path = uri.path();
@@ -258,27 +182,22 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
     answers::repository(shared, &mut state, &key, &asked)
 }
 
-fn limited(shared: &Shared, state: &State) -> Option<Reply> {
-    let (limit, until) = state.limit?;
-    let left = until.since(shared.clock.now());
-    if left == Duration::ZERO {
-        return None;
-    }
-    // Whole seconds, and never less than is left.
-    let seconds = u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+fn limited(shared: &Shared) -> Option<Reply> {
+    let limited = shared.control.limited()?;
     let secondary = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
-    let mut reply = match limit {
+    let mut reply = match limited.limit {
         Limit::Reset => refuse(403, "API rate limit exceeded for user ID 1."),
         Limit::RetryAfter => refuse(403, secondary),
-        Limit::TooMany => refuse(429, secondary),
+        Limit::TooMany | Limit::Silent => refuse(429, secondary),
     };
-    reply.2 = match limit {
+    reply.2 = match limited.limit {
         Limit::Reset => vec![
             ("x-ratelimit-limit", "5000".to_owned()),
             ("x-ratelimit-remaining", "0".to_owned()),
-            ("x-ratelimit-reset", ((until.as_millis() + 999) / 1000).to_string()),
+            ("x-ratelimit-reset", ((limited.until.as_millis() + 999) / 1000).to_string()),
         ],
-        Limit::RetryAfter | Limit::TooMany => vec![("retry-after", seconds.to_string())],
+        Limit::RetryAfter | Limit::TooMany => vec![("retry-after", limited.seconds.to_string())],
+        Limit::Silent => Vec::new(),
     };
     Some(reply)
 }

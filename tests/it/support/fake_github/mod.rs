@@ -8,33 +8,31 @@
 
 mod answers;
 mod api;
-pub(super) mod connection;
 pub mod contract;
 mod hooks;
 mod pulls;
 mod show;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use longboat::clock::{Clock, Timestamp};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::connection;
+use super::control::Control;
+pub use super::control::{Fault, Limit, PullOf};
 pub use hooks::{Delivery, PushOf, hook};
-pub use pulls::{Comment, Pull, PullOf};
+pub use pulls::{Comment, Pull};
 
 /// The token that the fake takes.
 pub const TOKEN: &str = "ghp_fakeTokenOfTheFakeGitHub0123456789ab";
-
-/// How long a test waits for something to happen before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The running fake. It stops when it is dropped.
 pub struct FakeGitHub {
@@ -56,49 +54,6 @@ pub struct Posted {
     pub target_url: Option<String>,
     /// When, by the fake's clock.
     pub at: Timestamp,
-}
-
-/// A request of the API, refused ones included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// What was answered; none if the connection was broken or the request hangs.
-    pub status: Option<u16>,
-    pub at: Timestamp,
-}
-
-/// What goes wrong with a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// It is answered with this status (500, 502, 401 ...) and has no effect.
-    Answer(u16),
-    /// The connection breaks before anything happened.
-    BreakBefore,
-    /// It does its work, and then the connection breaks without an answer.
-    BreakAfter,
-    /// There is never an answer, and it has no effect.
-    HangBefore,
-    /// It does its work, and then there is never an answer.
-    HangAfter,
-    /// It does its work, and the answer is 502, as from a gateway that lost its patience.
-    FailAfter,
-    /// It waits until [`FakeGitHub::open_gate`].
-    Gate,
-    /// It does its work, and the answer waits until [`FakeGitHub::open_gate`]: late, and out of order.
-    GateAfter,
-}
-
-/// How GitHub says that there were too many requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// 403 with `retry-after`: the secondary limit.
-    RetryAfter,
-    /// 403 with `x-ratelimit-remaining: 0` and `x-ratelimit-reset`: the primary limit.
-    Reset,
-    /// 429 with `retry-after`.
-    TooMany,
 }
 
 type KnowsCommit = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -142,29 +97,13 @@ struct State {
     posted: Vec<Posted>,
     /// Statuses that count against the limit of 1,000 without having been posted: (sha, context) to number.
     earlier: HashMap<(String, String), usize>,
-    seen: Vec<Seen>,
-    /// For the next posts of a status, one each.
-    next: VecDeque<Fault>,
-    /// For every n-th post of a status.
-    every: Option<(usize, Fault)>,
-    /// For every n-th request of any kind.
-    every_call: Option<(usize, Fault)>,
-    calls: usize,
-    /// For every request.
-    always: Option<Fault>,
-    limit: Option<(Limit, Timestamp)>,
-    posts: usize,
-    under_way: usize,
-    most_under_way: usize,
-    at_gate: usize,
 }
 
 struct Shared {
     clock: Clock,
     base: String,
     state: Mutex<State>,
-    changed: watch::Sender<u64>,
-    gate: watch::Sender<u64>,
+    control: Arc<Control>,
 }
 
 impl fmt::Debug for FakeGitHub {
@@ -181,10 +120,6 @@ impl Shared {
     fn violated(&self, faults: Vec<String>) {
         self.state().violations.extend(faults);
     }
-
-    fn note(&self) {
-        self.changed.send_modify(|version| *version += 1);
-    }
 }
 
 impl FakeGitHub {
@@ -192,12 +127,12 @@ impl FakeGitHub {
     pub async fn start(clock: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
+        let control = Control::new(clock.clone());
         let shared = Arc::new(Shared {
             clock,
             base: format!("http://{address}"),
             state: Mutex::new(State { account: "longboat-bot".to_owned(), ids: 1000, ..State::default() }),
-            changed: watch::Sender::new(0),
-            gate: watch::Sender::new(0),
+            control,
         });
         let stop = CancellationToken::new();
         let task = tokio::spawn(connection::serve(listener, api::router(Arc::clone(&shared)), stop.clone()));
@@ -282,49 +217,6 @@ impl FakeGitHub {
         std::mem::take(&mut self.shared.state().violations)
     }
 
-    /// The next request that writes meets this; several are taken in order.
-    pub fn fail_next(&self, fault: Fault) {
-        self.shared.state().next.push_back(fault);
-    }
-
-    /// Every `n`-th request of any kind from now on meets this, until `None`.
-    pub fn fail_calls(&self, every: Option<(usize, Fault)>) {
-        let mut state = self.shared.state();
-        state.calls = 0;
-        state.every_call = every;
-    }
-
-    /// Every `n`-th request that writes from now on meets this.
-    pub fn fail_every(&self, n: usize, fault: Fault) {
-        let mut state = self.shared.state();
-        state.posts = 0;
-        state.every = Some((n, fault));
-    }
-
-    /// Every request meets this, until `None` says that all is well again.
-    pub fn fail_always(&self, fault: Option<Fault>) {
-        self.shared.state().always = fault;
-    }
-
-    /// Waits until so many requests wait at the gate.
-    pub async fn gate_holds(&self, number: usize) {
-        self.eventually(&format!("{number} requests wait at the gate"), |fake| {
-            (fake.shared.state().at_gate == number).then_some(())
-        })
-        .await;
-    }
-
-    /// Lets those through that wait at the gate now.
-    pub fn open_gate(&self) {
-        self.shared.gate.send_modify(|version| *version += 1);
-    }
-
-    /// Takes no requests for so long on its clock.
-    pub fn limit(&self, limit: Limit, lasts: Duration) {
-        let until = self.shared.clock.now().plus(lasts);
-        self.shared.state().limit = Some((limit, until));
-    }
-
     /// Every status that was taken, in order.
     pub fn posted(&self) -> Vec<Posted> {
         self.shared.state().posted.clone()
@@ -337,35 +229,13 @@ impl FakeGitHub {
         mine.map(|posted| format!("{} {}", posted.state, posted.description)).collect()
     }
 
-    /// Every request of the API, in the order in which they came.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.shared.state().seen.clone()
-    }
-
-    /// How many requests were under way at once, at most.
-    pub fn most_under_way(&self) -> usize {
-        self.shared.state().most_under_way
-    }
-
     /// Waits until `check` finds something; it is asked again after each request.
     ///
     /// # Panics
     /// With `what` and all that was posted, if that takes longer than half a minute.
     pub async fn eventually<T>(&self, what: &str, check: impl Fn(&Self) -> Option<T>) -> T {
-        let mut changed = self.shared.changed.subscribe();
-        let search = async {
-            loop {
-                changed.borrow_and_update();
-                if let Some(found) = check(self) {
-                    return found;
-                }
-                changed.changed().await.expect("the fake lives");
-            }
-        };
-        match tokio::time::timeout(PATIENCE, search).await {
-            Ok(found) => found,
-            Err(_) => panic!("gave up waiting: {what}\nseen: {:#?}\nposted: {:#?}", self.seen(), self.posted()),
-        }
+        let shown = || format!("seen: {:#?}\nposted: {:#?}", self.seen(), self.posted());
+        self.shared.control.eventually(what, || check(self), shown).await
     }
 
     /// Waits until the newest status of a commit in a context has this state and text.
@@ -380,6 +250,15 @@ impl FakeGitHub {
     pub async fn stop(mut self) {
         self.stop.cancel();
         (&mut self.task).await.expect("the fake ends well");
+    }
+}
+
+/// What goes wrong with its requests, and what came of them.
+impl Deref for FakeGitHub {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.shared.control
     }
 }
 

@@ -4,19 +4,7 @@ use longboat::clock::Timestamp;
 use serde_json::{Value, json};
 
 use super::hooks::Delivery;
-use super::{FakeGitHub, Repository, show};
-
-/// A pull request, in the words of a test.
-#[derive(Debug, Clone)]
-pub struct PullOf<'a> {
-    pub title: &'a str,
-    /// `owner/name` of the repository that it comes from.
-    pub from: &'a str,
-    pub branch: &'a str,
-    pub head: &'a str,
-    pub target: &'a str,
-    pub author: &'a str,
-}
+use super::{FakeGitHub, PullOf, Repository, show};
 
 /// A pull request as it stands.
 #[derive(Debug, Clone)]
