@@ -24,12 +24,12 @@ struct Target<'a> {
     tries: u32,
 }
 
-/// Writes the comment, or edits the one that is there.
+/// Writes the comment, or edits the one that is there. `look_first`: it may say already what it is to say.
 pub(super) async fn bring_up_to_date(
     way: &Way,
     entry: &OutboxEntry,
-    repository: &RepositoryName,
-    pull_request: u64,
+    (repository, pull_request): (&RepositoryName, u64),
+    look_first: bool,
 ) -> Outcome {
     let Way { store, forge, .. } = way;
     let Some(composer) = &way.composer else { return record(store, entry).await };
@@ -50,6 +50,7 @@ pub(super) async fn bring_up_to_date(
     let target = Target { forge, repo: repository.as_str(), pull_request, marker: &marker, body: &body, tries };
     let id = match &kept {
         Some(KeptComment { digest: Some(same), .. }) if *same == digest => return record(store, entry).await,
+        Some(KeptComment { id, digest: Some(_) }) if look_first => target.look_and_edit(&CommentId(id.clone())).await,
         Some(KeptComment { id, digest: Some(_) }) => target.edit_or_renew(&CommentId(id.clone())).await,
         // What stands there may be another text by now, or nothing.
         Some(KeptComment { digest: None, .. }) | None => target.find_or_post().await,
@@ -80,13 +81,30 @@ impl Target<'_> {
         }
     }
 
-    async fn find_or_post(&self) -> Result<CommentId, Trouble> {
-        let look = || self.forge.find_comment(self.repo, self.pull_request, self.marker);
-        let mut found = look().await.map_err(Trouble::NotLookedUp)?;
-        if looks_twice(self.tries) {
-            found = look().await.unwrap_or(found);
+    /// Edits the known comment, unless it says already what it is to say: an edit whose answer was lost may have arrived.
+    async fn look_and_edit(&self, id: &CommentId) -> Result<CommentId, Trouble> {
+        match self.find().await {
+            Ok(Some(found)) if same_text(&found.body, self.body) => Ok(found.id),
+            Ok(_) => self.edit_or_renew(id).await,
+            // Where comments can't be read, they can be edited perhaps; an edit more than needed is seen by nobody.
+            Err(error) if !error.kind.concerns_whole_forge() => self.edit_or_renew(id).await,
+            Err(error) => Err(Trouble::NotLookedUp(error)),
         }
-        match found {
+    }
+
+    /// The comment as it stands. After a failed try, what isn't as it should be is looked at twice now and then.
+    async fn find(&self) -> Result<Option<PostedComment>, ForgeError> {
+        let look = || self.forge.find_comment(self.repo, self.pull_request, self.marker);
+        let found = look().await?;
+        let good = found.as_ref().is_some_and(|found| same_text(&found.body, self.body));
+        if !good && looks_twice(self.tries) {
+            return Ok(look().await.unwrap_or(found));
+        }
+        Ok(found)
+    }
+
+    async fn find_or_post(&self) -> Result<CommentId, Trouble> {
+        match self.find().await.map_err(Trouble::NotLookedUp)? {
             Some(PostedComment { id, body }) if same_text(&body, self.body) => Ok(id),
             Some(PostedComment { id, .. }) => self.edit(&id).await,
             None => {

@@ -310,7 +310,7 @@ impl Drain {
     fn arrived(&mut self, flight: &Flight, entry: OutboxEntry) {
         self.forget(flight.id);
         if let Some(lane) = self.lanes.get_mut(flight.lane) {
-            lane.answered(&flight.repository);
+            lane.answered(&flight.repository, self.clock.now());
             lane.stats.sent += 1;
             metrics().message(&lane.stats.name, "sent");
             lane.stats.last_error = None;

@@ -81,14 +81,12 @@ impl Lane {
         let after = |moment: Option<Timestamp>| moment.filter(|until| *until > now);
         let fares = self.fares.get(repository);
         let under_way = fares.map_or(0, |fares| fares.under_way);
-        let own_rest = fares.and_then(|fares| after(fares.rest));
-        if let Some(until) = after(self.asked).max(own_rest) {
+        let own = fares.and_then(|fares| after(fares.rest));
+        let of_the_forge = after(self.rest).filter(|_| self.failing.contains(repository));
+        if let Some(until) = after(self.asked).max(of_the_forge).max(own) {
             return Go::At(until);
         }
-        if let Some(until) = after(self.rest).filter(|_| self.failing.contains(repository)) {
-            return Go::At(until);
-        }
-        let tried_alone = self.failures >= TRIP || after(self.rest).is_some();
+        let tried_alone = self.failures >= TRIP || self.asked.is_some();
         let room = if tried_alone {
             self.stats.in_flight == 0
         } else if fares.is_some_and(|fares| fares.failures >= TRIP) {
@@ -117,7 +115,9 @@ impl Lane {
     }
 
     /// A message arrived, or the forge gave a clear answer about it.
-    pub(super) fn answered(&mut self, repository: &RepositoryName) {
+    pub(super) fn answered(&mut self, repository: &RepositoryName, now: Timestamp) {
+        // What was under way doesn't end a pause.
+        self.asked = self.asked.filter(|until| *until > now);
         if self.failures >= TRIP {
             tracing::info!(forge = self.stats.name, "the forge takes messages again");
         }
@@ -152,7 +152,7 @@ impl Lane {
                 }
                 self.asked = self.asked.max(Some(until));
             }
-            kind if !kind.concerns_whole_forge() => self.answered(repository),
+            kind if !kind.concerns_whole_forge() => self.answered(repository, now),
             kind => {
                 self.failing.insert(repository.clone());
                 if kind != ForgeErrorKind::Auth {
@@ -277,7 +277,7 @@ mod tests {
         lane.ended(&shop);
         let next = lane.trouble(&shop, &down(), after, &options).expect("it rests again");
         assert!(next.since(after) > Duration::from_millis(1500), "and longer");
-        lane.answered(&shop);
+        lane.answered(&shop, after);
         lane.started(&shop);
         assert_eq!((lane.may_go(&shop, after, &options), lane.stats.paused_until), (Go::Now, None));
     }
@@ -291,7 +291,7 @@ mod tests {
         }
         assert!(matches!(lane.may_go(&shop, NOW, &options), Go::At(_)));
         assert_eq!((lane.may_go(&bank, NOW, &options), lane.stats.paused_until), (Go::Now, None));
-        lane.answered(&bank);
+        lane.answered(&bank, NOW);
         assert!(matches!(lane.may_go(&shop, NOW, &options), Go::At(_)), "the other one's luck is not its own");
     }
 
@@ -328,7 +328,7 @@ mod tests {
         lane.ended(&all[3]);
         lane.trouble(&all[3], &down(), NOW, &options);
         assert!(matches!(lane.may_go(&all[3], NOW, &options), Go::At(_)), "once");
-        lane.answered(&name("a/e"));
+        lane.answered(&name("a/e"), NOW);
         assert_eq!((lane.may_go(&all[3], NOW, &options), lane.stats.paused_until), (Go::Now, None));
     }
 
@@ -350,9 +350,15 @@ mod tests {
         let limited = |until| error(ForgeErrorKind::RateLimited { until });
         assert_eq!(lane.trouble(&shop, &limited(until), NOW, &options), Some(until));
         assert_eq!(lane.trouble(&shop, &limited(NOW.plus(Duration::from_secs(5))), NOW, &options), Some(until));
-        lane.answered(&bank);
+        lane.answered(&bank, NOW);
         assert_eq!(lane.may_go(&bank, NOW, &options), Go::At(until), "what was under way doesn't end it");
         assert_eq!(lane.may_go(&bank, later(until), &options), Go::Now);
+        lane.started(&bank);
+        assert_eq!(lane.may_go(&shop, later(until), &options), Go::NoRoom, "one finds out whether it is over");
+        lane.ended(&bank);
+        lane.answered(&bank, later(until));
+        lane.started(&bank);
+        assert_eq!(lane.may_go(&shop, later(until), &options), Go::Now);
     }
 
     #[test]

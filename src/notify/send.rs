@@ -43,7 +43,7 @@ pub(super) async fn send(way: &Way, entry: &OutboxEntry, look_first: bool) -> Ou
     match &entry.message {
         Message::Status(status) => send_status(way, entry, status, look_first).await,
         Message::Comment { repository, pull_request } => {
-            comment::bring_up_to_date(way, entry, repository, *pull_request).await
+            comment::bring_up_to_date(way, entry, (repository, *pull_request), look_first).await
         }
     }
 }

@@ -68,6 +68,8 @@ pub(super) fn classify(product: Product, answer: &Answer, call: Call<'_>, now: T
         ForgeErrorKind::NotFound => "; there is no such thing, or the token may not see it".to_owned(),
         _ => String::new(),
     };
+    // Some of its messages are sentences.
+    let said = if advice.is_empty() { said.as_str() } else { said.trim_end_matches('.') };
     ForgeError {
         kind,
         message: format!("{}: {} {said}{advice}", call.title(), status.as_u16()),
@@ -238,7 +240,7 @@ mod tests {
         let center = r#"{"errors":[{"context":null,"message":"Repository A/b does not exist.","exceptionName":"com.atlassian.bitbucket.repository.NoSuchRepositoryException"}]}"#;
         assert_eq!(
             about(Product::DataCenter, 404, &[], center).message,
-            "POST /x: 404 Repository A/b does not exist.; there is no such thing, or the token may not see it"
+            "POST /x: 404 Repository A/b does not exist; there is no such thing, or the token may not see it"
         );
         let forbidden = about(Product::Cloud, 403, &[], "<html>\n<b>No</b>").message;
         assert_eq!(

@@ -106,7 +106,7 @@ impl Api {
         request.redirects = REDIRECTS;
         request.headers.insert(header::AUTHORIZATION, self.authorization.clone());
         request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        self.client.send(request).await.map_err(|error| ForgeError {
+        let answer = self.client.send(request).await.map_err(|error| ForgeError {
             kind: match error.kind {
                 OutboundErrorKind::Invalid => ForgeErrorKind::Refused,
                 OutboundErrorKind::TooLarge => ForgeErrorKind::Server,
@@ -114,7 +114,11 @@ impl Api {
             },
             message: format!("{} at {}", call.title(), error.message),
             may_have_arrived: error.may_have_arrived,
-        })
+        })?;
+        if answer.status.is_success() {
+            self.pause.answered();
+        }
+        Ok(answer)
     }
 
     /// Sends one request that must be answered with one of these statuses.
@@ -142,8 +146,9 @@ impl Api {
 
     /// What an answer that is not the wanted one means.
     pub(super) fn refusal(&self, answer: &Answer, call: Call<'_>) -> ForgeError {
-        let error = classify(self.product, answer, call, self.clock.now());
-        self.pause.note(&error);
+        let now = self.clock.now();
+        let mut error = classify(self.product, answer, call, now);
+        self.pause.note(&mut error, now);
         error
     }
 

@@ -142,6 +142,9 @@ impl Api {
         }
         match tokio::time::timeout(self.deadline, self.follow(call)).await {
             Ok(Ok(answer)) => {
+                if answer.status.is_success() {
+                    self.pause.answered();
+                }
                 if let Some(budget) = budget(&answer.headers) {
                     *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
                 }
@@ -179,8 +182,9 @@ impl Api {
     /// What an answer that is not the wanted one means. `permission` is what a fine-grained token needs for it, in the
     /// words of GitHub's settings page.
     pub(super) fn refusal(&self, answer: &Answer, call: Call<'_>, permission: &str) -> ForgeError {
-        let error = classify(answer, call, permission, self.clock.now());
-        self.pause.note(&error);
+        let now = self.clock.now();
+        let mut error = classify(answer, call, permission, now);
+        self.pause.note(&mut error, now);
         error
     }
 

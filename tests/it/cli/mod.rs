@@ -3,6 +3,7 @@
 mod demo;
 mod files;
 mod forge_check;
+mod forge_check_bitbucket;
 mod run;
 mod stages;
 

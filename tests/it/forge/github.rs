@@ -309,7 +309,7 @@ async fn an_answer_that_is_no_answer_is_the_forges_failure() {
 }
 
 /// A receiver of webhooks that does what the API will: it verifies, and answers with the error's status.
-pub(super) async fn receiver(secret: &'static str) -> (String, mpsc::UnboundedReceiver<(String, ForgeEvent)>) {
+pub async fn receiver(secret: &'static str) -> (String, mpsc::UnboundedReceiver<(String, ForgeEvent)>) {
     let (sender, events) = mpsc::unbounded_channel();
     let mut options = GitHubOptions::new("github", "https://api.github.com", None);
     options.webhook_secret = Some(SecretString::from(secret));

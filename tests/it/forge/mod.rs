@@ -5,5 +5,5 @@ mod check;
 mod comments;
 mod contract;
 mod deliveries;
-mod github;
+pub mod github;
 mod pull_requests;

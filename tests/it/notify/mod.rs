@@ -144,7 +144,7 @@ async fn until<F: Future<Output = bool>>(what: &str, done: impl Fn() -> F) {
     }
 }
 
-async fn waiting(reporter: &Reporter) -> u64 {
+pub async fn waiting(reporter: &Reporter) -> u64 {
     reporter.stats().await.expect("the store can be read").waiting
 }
 
@@ -153,16 +153,16 @@ async fn forge_stats(reporter: &Reporter, name: &str) -> ForgeStats {
     stats.forges.into_iter().find(|forge| forge.name == name).unwrap_or_default()
 }
 
-fn name(text: &str) -> RepositoryName {
+pub fn name(text: &str) -> RepositoryName {
     RepositoryName::parse(text).expect("a name")
 }
 
 /// The `number`-th commit.
-fn sha(number: usize) -> String {
+pub fn sha(number: usize) -> String {
     format!("a{number:039x}")
 }
 
-fn status_of(repository: &str, sha: &str, context: &str, state: StatusState, text: &str) -> CommitStatus {
+pub fn status_of(repository: &str, sha: &str, context: &str, state: StatusState, text: &str) -> CommitStatus {
     let target = ReportTarget {
         repository: name(repository),
         commit: CommitSha::parse(sha).expect("a commit id"),
@@ -176,7 +176,7 @@ fn deploy(state: StatusState, text: &str) -> CommitStatus {
     status_of(SHOP, &sha(1), DEPLOY, state, text)
 }
 
-async fn say(store: &Store, statuses: Vec<CommitStatus>) {
+pub async fn say(store: &Store, statuses: Vec<CommitStatus>) {
     let target = statuses[0].target.clone();
     let settlement = Settlement {
         inbox: None,

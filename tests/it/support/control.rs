@@ -114,6 +114,8 @@ struct Plan {
     /// Who waits at the gate, in the order of arrival.
     gate: Vec<oneshot::Sender<()>>,
     answered: usize,
+    /// What is done without anybody to wait for it.
+    late: usize,
 }
 
 impl Plan {
@@ -176,6 +178,11 @@ impl Control {
         let mut plan = self.plan();
         plan.calls = 0;
         plan.every_call = every;
+    }
+
+    /// Counts a request that doesn't come, so that the next one meets what the one after it would have met.
+    pub fn skip_a_call(&self) {
+        self.plan().calls += 1;
     }
 
     /// Every `n`-th request that writes from now on meets this.
@@ -248,6 +255,17 @@ impl Control {
         self.plan().seen.clone()
     }
 
+    /// How many requests there are that somebody waits for.
+    pub fn under_way(&self) -> usize {
+        self.plan().under_way
+    }
+
+    /// Waits until everything is done that was late.
+    pub async fn at_rest(&self) {
+        let done = || (self.plan().late == 0).then_some(());
+        self.eventually("what was late is done", done, || format!("{:#?}", self.seen())).await;
+    }
+
     /// How many requests were under way at once, at most.
     pub fn most_under_way(&self) -> usize {
         self.plan().most_under_way
@@ -294,9 +312,12 @@ impl Control {
             Some(Fault::Gate) => self.wait_at_gate().await,
             Some(Fault::Late) => {
                 let this = Arc::clone(self);
+                self.plan().late += 1;
                 let late = tokio::spawn(async move {
                     this.wait_at_gate().await;
-                    this.finish(index, work())
+                    let response = work();
+                    this.plan().late -= 1;
+                    this.finish(index, response)
                 });
                 return late.await.expect("the fake works");
             }

@@ -4,6 +4,7 @@ pub mod connection;
 pub mod control;
 pub mod fake_bitbucket;
 pub mod fake_github;
+pub mod fakes;
 pub mod git_http;
 pub mod postgres;
 pub mod repo;

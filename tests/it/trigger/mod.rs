@@ -8,4 +8,4 @@ mod publish;
 mod pulls;
 mod pushes;
 mod trouble;
-mod world;
+pub mod world;

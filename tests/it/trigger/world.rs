@@ -90,7 +90,17 @@ impl World {
 
     /// A world in which forges can be asked.
     pub async fn on(forges: Forges, specs: Vec<RepositorySpec>, options: TriggerOptions, git: GitOptions) -> Self {
-        let clock = Clock::manual(START);
+        Self::at(Clock::manual(START), forges, specs, options, git).await
+    }
+
+    /// The same, by a clock that others go by as well.
+    pub async fn at(
+        clock: Clock,
+        forges: Forges,
+        specs: Vec<RepositorySpec>,
+        options: TriggerOptions,
+        git: GitOptions,
+    ) -> Self {
         let store = Store::temporary(clock.clone()).await.expect("a store");
         let state = tempfile::tempdir().expect("a folder");
         let submitted = Arc::default();

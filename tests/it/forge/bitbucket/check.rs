@@ -9,19 +9,7 @@ use crate::support::fake_bitbucket::Kind;
 const ADDRESS: &str = "https://cd.example/webhooks/bitbucket";
 
 fn hook(kind: Kind, change: impl FnOnce(&mut Value)) -> Vec<Value> {
-    let mut hook = match kind {
-        Kind::Cloud => json!({
-            "uuid": "{1}", "url": ADDRESS, "active": true, "secret_set": true,
-            "events": ["repo:push", "pullrequest:created", "pullrequest:updated", "pullrequest:fulfilled",
-                "pullrequest:rejected", "pullrequest:comment_created", "pullrequest:comment_updated",
-                "pullrequest:comment_deleted"],
-        }),
-        Kind::DataCenter => json!({
-            "id": 1, "url": ADDRESS, "active": true, "configuration": {"secret": "hunter2"},
-            "events": ["repo:refs_changed", "pr:opened", "pr:from_ref_updated", "pr:modified", "pr:merged",
-                "pr:declined", "pr:deleted", "pr:comment:added", "pr:comment:edited", "pr:comment:deleted"],
-        }),
-    };
+    let mut hook = crate::support::fake_bitbucket::hook(kind, ADDRESS);
     change(&mut hook);
     vec![json!({"url": "https://elsewhere.example", "active": true, "events": []}), hook]
 }

@@ -6,6 +6,23 @@ use sha2::Sha256;
 
 use super::{FakeBitbucket, Kind, cloud, data_center};
 
+/// A webhook as a repository's list of them shows it: with a secret, and all events that Longboat acts on.
+pub fn hook(kind: Kind, address: &str) -> Value {
+    match kind {
+        Kind::Cloud => json!({
+            "uuid": "{1}", "url": address, "active": true, "secret_set": true,
+            "events": ["repo:push", "pullrequest:created", "pullrequest:updated", "pullrequest:fulfilled",
+                "pullrequest:rejected", "pullrequest:comment_created", "pullrequest:comment_updated",
+                "pullrequest:comment_deleted"],
+        }),
+        Kind::DataCenter => json!({
+            "id": 1, "url": address, "active": true, "configuration": {"secret": "hunter2"},
+            "events": ["repo:refs_changed", "pr:opened", "pr:from_ref_updated", "pr:modified", "pr:merged",
+                "pr:declined", "pr:deleted", "pr:comment:added", "pr:comment:edited", "pr:comment:deleted"],
+        }),
+    }
+}
+
 /// One delivery, which can be sent more than once.
 #[derive(Debug, Clone)]
 pub struct Delivery {

@@ -27,7 +27,7 @@ use super::connection;
 use super::control::Control;
 pub use super::control::{Fault, Limit, PullOf};
 pub use super::fake_github::Posted;
-pub use hooks::{Delivery, PushOf};
+pub use hooks::{Delivery, PushOf, hook};
 
 /// The access token that the fake takes: of a repository, which is nobody.
 pub const TOKEN: &str = "ATCTT3xFfGN0fakeAccessTokenOfTheFakeBitbucket";

@@ -1,5 +1,7 @@
 //! Pull requests, from what a webhook tells to the review that is stored and the status that is said.
 
+mod drafts;
+mod forks;
 mod hostile;
 mod order;
 mod several;
