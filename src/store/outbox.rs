@@ -197,6 +197,21 @@ impl Store {
         Ok(u64::try_from(rows).unwrap_or(0))
     }
 
+    /// Whether this is the last that was said, or is to be said, about what it is about: then nobody needs to hear it
+    /// again.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn was_said_last(&self, message: &Message) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT state, document FROM outbox WHERE order_key = $1 ORDER BY id DESC LIMIT 1")
+            .bind(message.order_key())
+            .fetch_optional(self.reads())
+            .await?;
+        let Some(row) = row else { return Ok(false) };
+        let row = Row::of("outbox", &row);
+        Ok(matches!(row.text("state")?.as_str(), "pending" | "sent") && row.json::<Message>("document")? == *message)
+    }
+
     async fn end_outbox(&self, ids: &[OutboxId], state: &'static str, error: Option<String>) -> Result<(), StoreError> {
         let ids = ids.to_vec();
         self.write(move |tx| {

@@ -159,6 +159,7 @@ on_every_backend! {
     }
     outbox {
         rows_of_a_context_are_sent_in_order,
+        what_was_said_last_is_known,
         a_row_put_off_holds_its_context_and_no_other,
         a_row_given_up_lets_the_next_one_through,
         rows_of_a_forge_at_rest_wait_without_a_failure,

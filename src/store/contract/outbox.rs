@@ -43,6 +43,22 @@ async fn send_all(store: &Store) -> Vec<(String, bool)> {
     sent
 }
 
+pub(super) async fn what_was_said_last_is_known(fixture: Fixture) {
+    let store = fixture.open().await;
+    let context = "longboat/validate";
+    let (checking, valid) = (status(context, "Checking").into(), status(context, "1 pipeline valid").into());
+    assert!(!store.was_said_last(&checking).await.expect("reads"));
+    say_about_files(&store, context, "Checking").await;
+    assert!(store.was_said_last(&checking).await.expect("reads"), "it waits");
+    say_about_files(&store, context, "1 pipeline valid").await;
+    assert!(!store.was_said_last(&checking).await.expect("reads"));
+    send_all(&store).await;
+    assert!(store.was_said_last(&valid).await.expect("reads"), "it was sent");
+    say_about_files(&store, context, "Checking").await;
+    store.outbox_failed(due(&store).await[0].id, "no").await.expect("writes");
+    assert!(!store.was_said_last(&checking).await.expect("reads"), "nobody heard it");
+}
+
 pub(super) async fn rows_of_a_context_are_sent_in_order(fixture: Fixture) {
     let store = fixture.open().await;
     let key = created(&store, run()).await;

@@ -176,7 +176,11 @@ impl<'a> Case<'a> {
         let was_told = self.entries().filter_map(told).any(|told| told.head == self.this.head);
         let mut statuses = Vec::new();
         if let Some(review) = self.reviewed().filter(|_| was_told) {
-            statuses.push(said::worst(self.shared, self.repository, &self.this, review).await?);
+            let status = said::worst(self.shared, self.repository, &self.this, review).await?;
+            // The look at another entry may have said it since.
+            if !self.shared.store.was_said_last(&status.clone().into()).await? {
+                statuses.push(status);
+            }
         }
         self.settle(None, statuses, None).await
     }
