@@ -5,7 +5,7 @@ use longboat::forge::{Budget, Forge, ForgeErrorKind, HeadSource, Listing, Valida
 use longboat::model::{CommitSha, PullRequest, PullRequestState, RepositoryName};
 
 use super::github::{SHOP, clock, fake, github};
-use crate::support::fake_github::{FakeGitHub, PullOf, TOKEN};
+use crate::support::fake_github::{FakeGitHub, Fault, PullOf, TOKEN};
 
 fn shop() -> RepositoryName {
     SHOP.parse().expect("a name")
@@ -116,4 +116,25 @@ async fn what_is_left_of_the_allowance_is_known() {
     github.open_pull_requests(&shop(), None).await.expect("read");
     let resets_at = clock.now().plus(std::time::Duration::from_secs(3600));
     assert_eq!(github.budget(), Some(Budget { limit: 5000, remaining: 4998, resets_at }));
+}
+
+#[tokio::test]
+async fn a_github_that_fails_on_every_second_request_is_read_to_the_end() {
+    let clock = clock();
+    let fake = fake(&clock).await;
+    let github = github(&fake.url(), TOKEN, &clock);
+    for _ in 0..230 {
+        open(&fake, &clock, SHOP);
+    }
+    fake.fail_calls(Some((2, Fault::Answer(500))));
+    let (found, _, validator) = changed(github.open_pull_requests(&shop(), None).await.expect("read"));
+    // Three pages, and one more try for the second and the third.
+    assert_eq!((found.len(), fake.seen().len()), (230, 5));
+    fake.fail_calls(Some((2, Fault::Answer(500))));
+    assert_eq!(github.open_pull_requests(&shop(), validator.as_ref()).await.expect("read"), Listing::Unchanged);
+    // What fails at the beginning is left to whoever asked.
+    fake.fail_always(Some(Fault::Answer(500)));
+    let asked = fake.seen().len();
+    github.open_pull_requests(&shop(), None).await.expect_err("it fails");
+    assert_eq!(fake.seen().len(), asked + 1);
 }

@@ -6,7 +6,7 @@ use longboat::forge::{ForgeError, ForgeErrorKind, HeadSource, Listing};
 use longboat::model::{CommitSha, PullRequest, PullRequestState};
 
 use super::{BOTH, clock, fake, forge, fork, name, shop};
-use crate::support::fake_bitbucket::{FakeBitbucket, Kind, PullOf};
+use crate::support::fake_bitbucket::{FakeBitbucket, Fault, Kind, PullOf};
 
 fn id(digit: &str) -> String {
     digit.repeat(40)
@@ -145,4 +145,36 @@ async fn a_list_is_bounded_and_says_so() {
         let (found, truncated) = all(bitbucket.open_pull_requests(&name(repo), None).await);
         assert_eq!((found.len(), truncated), (limit, true), "{kind:?}");
     }
+}
+
+#[tokio::test]
+async fn a_bitbucket_that_fails_on_every_second_request_is_read_to_the_end() {
+    let clock = clock();
+    for kind in BOTH {
+        let fake = fake(kind, &clock).await;
+        for number in 1..=130_u64 {
+            let head = format!("{number:012x}{}", "0".repeat(28));
+            let of = PullOf { title: "Ship", from: shop(kind), branch: "x", head: &head, target: "main", author: "bob" };
+            fake.open_pull(shop(kind), &of);
+        }
+        fake.fail_calls(Some((2, Fault::Answer(500))));
+        let (found, truncated) = all(forge(&fake, &clock).open_pull_requests(&name(shop(kind)), None).await);
+        assert_eq!((found.len(), truncated), (130, false), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_could_not_be_asked_for_is_asked_for_at_the_next_look() {
+    let clock = clock();
+    let fake = fake(Kind::Cloud, &clock).await;
+    let repo = name(shop(Kind::Cloud));
+    open(&fake, shop(Kind::Cloud), "a");
+    let bitbucket = forge(&fake, &clock);
+    fake.fail_only(Some("/commits"));
+    fake.fail_always(Some(Fault::Answer(500)));
+    let listing = bitbucket.open_pull_requests(&repo, None).await.expect("read");
+    assert_eq!(listing, Listing::Changed { open: Vec::new(), truncated: true, validator: None });
+    fake.fail_always(None);
+    let (found, truncated) = all(bitbucket.open_pull_requests(&repo, None).await);
+    assert_eq!((found.len(), truncated), (1, false));
 }
