@@ -190,7 +190,9 @@ impl Drain {
             let repository = entry.message.repository();
             let fresh = self.fresh.get(&entry.order_key).copied();
             match (lane.may_go(repository, now, &self.options), fresh) {
-                (Go::At(until), fresh) => put_off.entry(Some(until).max(fresh).unwrap_or(until)).or_default().push(entry.id),
+                (Go::At(until), fresh) => {
+                    put_off.entry(Some(until).max(fresh).unwrap_or(until)).or_default().push(entry.id)
+                }
                 (_, Some(until)) => put_off.entry(until).or_default().push(entry.id),
                 (Go::Now, None) => self.fly(index, entry),
                 (Go::NoRoom, None) if full => {
@@ -225,8 +227,13 @@ impl Drain {
         let mut back = Vec::new();
         for lane in &mut self.lanes {
             let may_go = |repository: &RepositoryName| lane.may_go(repository, now, &self.options) == Go::Now;
-            let ids: Vec<OutboxId> =
-                lane.aside.iter().filter(|(_, repository)| may_go(repository)).take(LOOK / 2).map(|(id, _)| *id).collect();
+            let ids: Vec<OutboxId> = lane
+                .aside
+                .iter()
+                .filter(|(_, repository)| may_go(repository))
+                .take(LOOK / 2)
+                .map(|(id, _)| *id)
+                .collect();
             ids.iter().for_each(|id| drop(lane.aside.remove(id)));
             back.extend(ids);
         }

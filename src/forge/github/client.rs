@@ -111,7 +111,15 @@ impl Api {
     ) -> Result<Self, String> {
         let base = api_url.trim_end_matches('/').to_owned();
         let octocrab = connect(base_uri(&base)?, token, connect_timeout)?;
-        Ok(Self { clock, octocrab, base, deadline, budget: Mutex::new(None), pause: Pause::default(), account: Account::default() })
+        Ok(Self {
+            clock,
+            octocrab,
+            base,
+            deadline,
+            budget: Mutex::new(None),
+            pause: Pause::default(),
+            account: Account::default(),
+        })
     }
 
     /// The address of the API.

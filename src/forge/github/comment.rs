@@ -43,11 +43,7 @@ impl Api {
         let body = json!({"body": body});
         let call = Call::with(&Method::PATCH, &path, &body);
         let answer = self.ask(call).await?;
-        if answer.status == StatusCode::OK {
-            Ok(())
-        } else {
-            Err(self.refusal(&answer, call, PERMISSION))
-        }
+        if answer.status == StatusCode::OK { Ok(()) } else { Err(self.refusal(&answer, call, PERMISSION)) }
     }
 
     pub(super) async fn find_comment(

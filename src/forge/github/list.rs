@@ -105,10 +105,6 @@ impl Api {
 
     async fn good(&self, call: Call<'_>, list: List<'_>) -> Result<Answer, ForgeError> {
         let answer = self.ask_on(call).await?;
-        if answer.status == StatusCode::OK {
-            Ok(answer)
-        } else {
-            Err(self.refusal(&answer, call, list.permission))
-        }
+        if answer.status == StatusCode::OK { Ok(answer) } else { Err(self.refusal(&answer, call, list.permission)) }
     }
 }

@@ -59,8 +59,14 @@ impl World {
             on.add_repository(repository);
             for number in 1..=pulls {
                 let head = sha(usize::try_from(number).expect("small"));
-                let of =
-                    PullOf { title: "Faster", from: repository, branch: "fast", head: &head, target: "main", author: "ann" };
+                let of = PullOf {
+                    title: "Faster",
+                    from: repository,
+                    branch: "fast",
+                    head: &head,
+                    target: "main",
+                    author: "ann",
+                };
                 assert_eq!(on.open_pull(repository, &of), number);
             }
         }

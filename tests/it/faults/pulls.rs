@@ -96,7 +96,8 @@ impl Cell {
         let specs = vec![spec(&sick), spec(&well)];
         let mut forges = Forges::new();
         forges.add(fake.client("forge", fault.patience(), &clock), [name(SICK), name(WELL)]);
-        let reviews = ReviewOptions { program: PathBuf::from(env!("CARGO_BIN_EXE_longboat")), ..ReviewOptions::default() };
+        let reviews =
+            ReviewOptions { program: PathBuf::from(env!("CARGO_BIN_EXE_longboat")), ..ReviewOptions::default() };
         let options = TriggerOptions { reviews, ..TriggerOptions::default() };
         let world = World::at(clock, forges, specs, options, GitOptions::default()).await;
         world.seen(SICK).await;
@@ -152,7 +153,10 @@ impl Cell {
         if lasts > Duration::ZERO {
             self.pass("the trouble lasts", async || self.now() >= began.plus(lasts)).await;
             let asked = self.fake.asked_about(SICK);
-            assert!(asked <= 1 + usize::try_from(lasts.as_secs() / 200).expect("small"), "{fault:?}: asked {asked} times");
+            assert!(
+                asked <= 1 + usize::try_from(lasts.as_secs() / 200).expect("small"),
+                "{fault:?}: asked {asked} times"
+            );
             self.fake.heal();
             // A request that hangs takes real time to be given up, and the clock would run meanwhile.
             at_once("nothing hangs any more", async || self.fake.under_way() == 0).await;

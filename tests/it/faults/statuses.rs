@@ -48,7 +48,8 @@ impl World {
     /// Says a text about each commit of the sick repository.
     async fn say(&self, text: &str) {
         let state = if text == SAID[2] { StatusState::Success } else { StatusState::Pending };
-        say(&self.store, (1..=COMMITS).map(|number| status_of(SICK, &sha(number), CONTEXT, state, text)).collect()).await;
+        say(&self.store, (1..=COMMITS).map(|number| status_of(SICK, &sha(number), CONTEXT, state, text)).collect())
+            .await;
     }
 
     /// Says something about another repository, and waits until it stands there, without that the clock moves.

@@ -275,12 +275,7 @@ impl Control {
     ///
     /// # Panics
     /// With `what` and what is `shown`, if that takes longer than half a minute.
-    pub async fn eventually<T>(
-        &self,
-        what: &str,
-        check: impl Fn() -> Option<T>,
-        shown: impl FnOnce() -> String,
-    ) -> T {
+    pub async fn eventually<T>(&self, what: &str, check: impl Fn() -> Option<T>, shown: impl FnOnce() -> String) -> T {
         let mut changed = self.changed.subscribe();
         let search = async {
             loop {

@@ -82,7 +82,9 @@ impl Center {
         }
         Err(ForgeError {
             kind: ForgeErrorKind::Server,
-            message: format!("PUT {path}: 409 each time that it was tried, because somebody else edits the comment too"),
+            message: format!(
+                "PUT {path}: 409 each time that it was tried, because somebody else edits the comment too"
+            ),
             may_have_arrived: false,
         })
     }

@@ -70,11 +70,7 @@ impl BitbucketDataCenter {
             name: options.name,
             webhook_url,
             webhook_secret: options.webhook_secret,
-            center: api.map(|api| Center {
-                api,
-                old_statuses: AtomicBool::new(false),
-                versions: Mutex::default(),
-            }),
+            center: api.map(|api| Center { api, old_statuses: AtomicBool::new(false), versions: Mutex::default() }),
         })
     }
 

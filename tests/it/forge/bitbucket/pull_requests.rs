@@ -154,7 +154,8 @@ async fn a_bitbucket_that_fails_on_every_second_request_is_read_to_the_end() {
         let fake = fake(kind, &clock).await;
         for number in 1..=130_u64 {
             let head = format!("{number:012x}{}", "0".repeat(28));
-            let of = PullOf { title: "Ship", from: shop(kind), branch: "x", head: &head, target: "main", author: "bob" };
+            let of =
+                PullOf { title: "Ship", from: shop(kind), branch: "x", head: &head, target: "main", author: "bob" };
             fake.open_pull(shop(kind), &of);
         }
         fake.fail_calls(Some((2, Fault::Answer(500))));

@@ -184,13 +184,8 @@ impl FakeBitbucket {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let control = Control::new(clock.clone());
-        let shared = Arc::new(Shared {
-            kind,
-            clock,
-            base: format!("http://{address}"),
-            state: Mutex::default(),
-            control,
-        });
+        let shared =
+            Arc::new(Shared { kind, clock, base: format!("http://{address}"), state: Mutex::default(), control });
         let stop = CancellationToken::new();
         let task = tokio::spawn(connection::serve(listener, serve::router(Arc::clone(&shared)), stop.clone()));
         Self { shared, stop, task }

@@ -54,8 +54,7 @@ impl Draft {
         let head = self.remote.write(FILE, file("noob")).commit("a change");
         self.remote.git(&["update-ref", "refs/pull/1/head", head.as_str()]);
         self.remote.git(&["checkout", "--quiet", "main"]);
-        let of =
-            PullOf { title: "WIP", from: SHOP, branch: "wip", head: head.as_str(), target: "main", author: "ann" };
+        let of = PullOf { title: "WIP", from: SHOP, branch: "wip", head: head.as_str(), target: "main", author: "ann" };
         let number = self.fake.open_pull(SHOP, &of);
         self.fake.change_pull(SHOP, number, |pull| pull.draft = true);
         (number, head)

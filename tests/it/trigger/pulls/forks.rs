@@ -81,7 +81,8 @@ impl Forked {
             merge_commit: None,
         };
         let address = self.server.url("");
-        let cloud = BitbucketCloud::new(BitbucketOptions::new("cloud", address.clone(), address), self.world.clock.clone());
+        let cloud =
+            BitbucketCloud::new(BitbucketOptions::new("cloud", address.clone(), address), self.world.clock.clone());
         self.forge.heads_are(cloud.expect("set up").head_of(&this));
         self.forge.has(&this);
         this
