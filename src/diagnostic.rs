@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// How bad a finding is. Only errors keep a file from being published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file can't be published.
@@ -136,7 +136,7 @@ impl fmt::Display for Code {
 }
 
 /// A stretch of a file; lines and columns count from 1, columns in characters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// The path inside the repository, or the module's full name for a built-in one.
@@ -159,7 +159,7 @@ impl Place {
 }
 
 /// One step of the way by which a value came into a document: where a module was called.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChainLink {
     /// The file that holds the call.
@@ -173,12 +173,13 @@ pub struct ChainLink {
 }
 
 /// One finding about one place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
     /// What kind of finding it is.
+    #[schemars(with = "String")]
     pub code: Code,
     /// What is wrong, in one sentence.
     pub message: String,

@@ -11,6 +11,7 @@ mod explain;
 mod findings;
 mod forge;
 mod freeze;
+mod plan;
 mod progress;
 mod remote;
 mod render;
@@ -42,6 +43,8 @@ enum Command {
     Serve(serve::Args),
     /// Check the pipeline files of a work tree
     Validate(validate::Args),
+    /// Say what a change does to the pipelines, and what its merge would start
+    Plan(plan::Args),
     /// Print a pipeline file as its templates and modules make it
     Render(render::Args),
     /// Say where a value of a rendered file comes from
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Validate(args) => validate::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Run(args) => block_on(run::run(args)),

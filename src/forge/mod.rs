@@ -196,7 +196,7 @@ impl Capabilities {
         status_needs_url: false,
         pull_requests: false,
         comment_limit: 0,
-        markup: Markup { folding: false, hidden_text: false },
+        markup: Markup { folding: false, hidden_text: false, mermaid: false },
     };
 }
 
@@ -218,6 +218,8 @@ pub struct Markup {
     pub folding: bool,
     /// Whether HTML comments are hidden; elsewhere a marker is a link target or plain words.
     pub hidden_text: bool,
+    /// Whether a code block in the language `mermaid` is drawn as a picture.
+    pub mermaid: bool,
 }
 
 /// A forge's id of a comment, as the forge writes it.

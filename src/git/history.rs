@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use git2::{Commit, ErrorCode, Oid, Repository};
+use git2::{Commit, Diff, ErrorCode, Oid, Repository};
 
 use super::GitError;
 use crate::clock::Timestamp;
 use crate::model::CommitSha;
 
 /// The most paths that [`Changed`] lists.
-const MAX_PATHS: usize = 20_000;
+pub(super) const MAX_PATHS: usize = 20_000;
 /// The most commits that are looked through for those that begin with some digits.
 const MAX_WALK: usize = 500_000;
 /// The longest author or first line that is kept, in characters.
@@ -116,14 +116,19 @@ pub(super) fn changed_paths(
         return Ok(Changed { paths: Vec::new(), truncated: true });
     };
     let diff = repository.diff_tree_to_tree(Some(&old), Some(&new), None).map_err(&failed)?;
+    Ok(paths(&diff, MAX_PATHS))
+}
+
+/// Both names of everything in which two trees differ.
+pub(super) fn paths(diff: &Diff<'_>, most: usize) -> Changed {
     let mut paths = BTreeSet::new();
     for delta in diff.deltas() {
-        if paths.len() >= MAX_PATHS {
-            return Ok(Changed { paths: paths.into_iter().collect(), truncated: true });
+        if paths.len() >= most {
+            return Changed { paths: paths.into_iter().collect(), truncated: true };
         }
         for bytes in [delta.old_file().path_bytes(), delta.new_file().path_bytes()].into_iter().flatten() {
             paths.insert(String::from_utf8_lossy(bytes).into_owned());
         }
     }
-    Ok(Changed { paths: paths.into_iter().collect(), truncated: false })
+    Changed { paths: paths.into_iter().collect(), truncated: false }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use git2::{ObjectType, Oid, Repository, Tree, TreeEntry};
 
-use super::{GitError, history};
+use super::{Changed, GitError, history};
 use crate::model::CommitSha;
 
 /// The most entries that one listing yields.
@@ -74,6 +74,15 @@ impl Snapshot {
     /// The commit.
     pub fn commit(&self) -> &CommitSha {
         &self.commit
+    }
+
+    /// The paths in which this commit differs from an earlier one of the same mirror.
+    ///
+    /// # Errors
+    /// If the mirror can't be read.
+    pub fn changed_since(&self, earlier: &Self) -> Result<Changed, GitError> {
+        let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+        history::changed_paths(&repository, &self.dir, Some(&earlier.commit), &self.commit)
     }
 
     /// Everything below a folder, sorted by path; the empty path is the whole commit. Empty if there is no

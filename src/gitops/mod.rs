@@ -8,7 +8,9 @@ mod check;
 mod commit;
 mod library;
 mod limits;
+pub mod matching;
 mod node;
+mod plan;
 mod render;
 mod review;
 mod source;
@@ -21,10 +23,11 @@ pub use library::{
 };
 pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position};
+pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use render::{
     Explanation, ProposedModules, Rendered, RenderedFile, Request, Settings, built_in, explain,
     is_module_repository_name, module_folder, render_all, render_file, settings,
 };
-pub use review::{Comparison, Ownership, compare, foreign, review, summarize_review, trouble};
-pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, check_path};
+pub use review::{Base, Ownership, foreign, in_order_of_weight, review, summarize_review, trouble};
+pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};
 pub use writer::{YamlError, to_yaml};

@@ -117,6 +117,42 @@ impl Source for MemorySource {
     }
 }
 
+/// A folder of another source, seen as if it were all there is.
+pub struct SubFolder<'a> {
+    whole: &'a dyn Source,
+    folder: &'a str,
+}
+
+impl<'a> SubFolder<'a> {
+    /// What is below `folder`, a path with `/`; everything, if it is empty.
+    pub fn new(whole: &'a dyn Source, folder: &'a str) -> Self {
+        Self { whole, folder }
+    }
+
+    fn path(&self, path: &str) -> String {
+        if self.folder.is_empty() { path.to_owned() } else { format!("{}/{path}", self.folder) }
+    }
+}
+
+impl Source for SubFolder<'_> {
+    fn list(&self, dir: &str) -> Result<Vec<SourceFile>, SourceError> {
+        check_path(dir)?;
+        let mut files = self.whole.list(&self.path(dir))?;
+        if !self.folder.is_empty() {
+            for file in &mut files {
+                let inside = file.path.get(self.folder.len() + 1..).unwrap_or_default().to_owned();
+                file.path = inside;
+            }
+        }
+        Ok(files)
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+        check_path(path)?;
+        self.whole.read(&self.path(path))
+    }
+}
+
 /// A work tree on disk, for the command line. Symbolic links are refused, not followed.
 #[derive(Debug, Clone)]
 pub struct FolderSource {
@@ -230,6 +266,17 @@ mod tests {
         assert_eq!(source.read("ab").expect("read"), Some(b"3".to_vec()));
         assert_eq!(source.read("no").expect("read"), None);
         assert!(source.read("a/../b").is_err());
+    }
+
+    #[test]
+    fn a_folder_of_a_source_is_a_source() {
+        let whole = MemorySource::new([("one/a/x", "1"), ("one/y", "2"), ("oned/a/z", "3"), ("a/w", "4")]);
+        let inner = SubFolder::new(&whole, "one");
+        assert_eq!(listed(&inner, "a"), ["a/x"]);
+        assert_eq!(inner.read("y").expect("read"), Some(b"2".to_vec()));
+        assert!(matches!(inner.read("../a/w"), Err(SourceError::BadPath(_))));
+        let all = SubFolder::new(&whole, "");
+        assert_eq!((listed(&all, "a"), all.read("a/w").expect("read")), (vec!["a/w".to_owned()], Some(b"4".to_vec())));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A comment on a pull request, before any forge's markup: blocks of text whose foreign parts stay text.
 
-use super::RepositoryName;
+use super::{PlanGraph, RepositoryName};
 
 /// What one comment says. Each forge writes it in its own markup, cut to its own size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Block {
         /// The text.
         text: String,
     },
+    /// A picture of a pipeline's stages; nothing where the forge draws none.
+    Graph(PlanGraph),
     /// A table.
     Table {
         /// The columns' names.

@@ -12,6 +12,7 @@ mod id;
 mod percent;
 mod pin;
 mod pipeline;
+mod plan;
 mod pull_request;
 mod report;
 mod secret;
@@ -33,9 +34,13 @@ pub use id::{
 pub use percent::{percent_encode, percent_encode_part};
 pub use pin::{FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
+pub use plan::{
+    Change, ChangeKind, LineChange, PipelineChange, Plan, PlanEdge, PlanGraph, PlanReport, PlanStage, PlannedStart,
+    SourceLine, Told, WhyNot, told,
+};
 pub use pull_request::{
-    ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, ReviewVerdict,
-    pull_request_number, pull_request_page, pull_request_ref,
+    PullRequest, PullRequestState, Review, ReviewFinding, ReviewVerdict, pull_request_number, pull_request_page,
+    pull_request_ref,
 };
 pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
 pub use secret::SecretUse;

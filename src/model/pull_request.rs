@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApplicationName, CommitSha, Pins, PipelineName, RepositoryName, counted};
+use super::{CommitSha, Pins, Plan, PlanReport, RepositoryName, counted};
 use crate::diagnostic::Diagnostic;
 
 /// A pull request as its forge has it.
@@ -109,13 +109,17 @@ pub struct Review {
     pub warnings: u32,
     /// How many errors the review before this one had; it is what "fixed" refers to.
     pub errors_before: u32,
-    /// The pipelines that would change by the merge, bounded; empty while there are errors that hide them.
-    pub changes: Vec<PipelineChange>,
-    /// How many would change, those that `changes` has no room for included.
+    /// How many pipelines the merge would add, change or remove.
     pub changed: u32,
     /// What the references to module repositories meant.
     #[serde(default, skip_serializing_if = "Pins::is_empty")]
     pub pins: Pins,
+    /// What the merge would do; none if the head could not be looked at, or was by an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The commit that the head was compared with; none if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<CommitSha>,
     /// Why the head could not be looked at, in words; then nothing else here counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -192,40 +196,37 @@ pub struct ReviewFinding {
     pub snippet: Option<String>,
 }
 
-/// A pipeline that the merge would change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PipelineChange {
-    /// Its application.
-    pub application: ApplicationName,
-    /// Its name.
-    pub pipeline: PipelineName,
-    /// What would happen to it.
-    pub kind: ChangeKind,
-    /// What is different, in words, one thing each: `stage deploy: command changed`. Bounded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub details: Vec<String>,
-}
-
-/// What a merge does to a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// It is new.
-    Added,
-    /// It is there before and after, and differs.
-    Changed,
-    /// It goes away.
-    Removed,
-}
-
-impl ChangeKind {
-    /// The word for it: `added`, `changed`, `removed`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Removed => "removed",
+impl Review {
+    /// The plan with what was found, as the program prints it.
+    pub fn report(&self, repository: &RepositoryName) -> PlanReport {
+        PlanReport {
+            repository: repository.clone(),
+            target_branch: self.target_branch.clone(),
+            base: self.base.clone(),
+            head: Some(self.commit.clone()),
+            trouble: self.trouble.clone(),
+            errors: self.errors,
+            warnings: self.warnings,
+            findings: self.findings.iter().map(|found| found.finding.clone()).collect(),
+            plan: self.plan.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_review_of_an_older_version_is_read() {
+        let old = json!({
+            "commit": "a".repeat(40), "targetBranch": "main", "files": 1, "pipelines": 1, "findings": [], "errors": 0,
+            "warnings": 0, "errorsBefore": 0, "changed": 1,
+            "changes": [{"application": "shop", "pipeline": "deploy", "kind": "changed", "details": ["x changed"]}],
+        });
+        let review: Review = serde_json::from_value(old).expect("reads");
+        assert_eq!((review.changed, review.plan), (1, None));
     }
 }

@@ -3,9 +3,8 @@
 use super::Subject;
 use super::findings;
 use super::outcome;
-use crate::model::{
-    Block, Comment, Line, Mark, Piece, PipelineChange, PullRequestState, Review, ReviewVerdict, counted,
-};
+use super::plan::{changes, starts};
+use crate::model::{Block, Comment, Line, Mark, Piece, PullRequestState, Review, ReviewVerdict, counted};
 
 /// The comment.
 pub(super) fn comment(subject: &Subject<'_>) -> Comment {
@@ -44,14 +43,28 @@ fn open(subject: &Subject<'_>) -> Vec<Block> {
     }
     blocks.push(checked(review));
     blocks.extend(fixed(review));
-    blocks.extend(findings::errors(review));
-    blocks.extend(changes(review));
-    blocks.extend(findings::warnings(review));
+    blocks.extend(found(review));
     blocks.push(Block::Paragraph(vec![
         Piece::text("To check again, comment "),
         Piece::code("/longboat check"),
         Piece::text("."),
     ]));
+    blocks
+}
+
+/// Errors first, then what would change and start, then what is good to know.
+fn found(review: &Review) -> Vec<Block> {
+    let mut blocks = findings::errors(review);
+    blocks.extend(changes(review));
+    blocks.extend(starts(review));
+    blocks.extend(findings::warnings(review));
+    blocks
+}
+
+/// A plan for people who aren't on a forge: the verdict, `about` what it is, and everything that was found.
+pub(super) fn plan(review: &Review, about: Line) -> Vec<Block> {
+    let mut blocks = vec![verdict(review), Block::Paragraph(about)];
+    blocks.extend(found(review));
     blocks
 }
 
@@ -114,37 +127,6 @@ fn fixed(review: &Review) -> Option<Block> {
         (gone, _) => format!("{} fewer than at the check before.", counted(gone, "error")),
     };
     Some(Block::Paragraph(vec![Piece::Mark(Mark::Good), Piece::text(" "), Piece::Strong(text)]))
-}
-
-/// The pipelines that the merge changes.
-fn changes(review: &Review) -> Vec<Block> {
-    if review.trouble.is_some() || review.changed == 0 {
-        let hidden = review.errors > 0 && review.trouble.is_none();
-        let text = "Which pipelines the merge would change can be told once the errors are fixed.";
-        return hidden.then(|| Block::Paragraph(vec![Piece::text(text)])).into_iter().collect();
-    }
-    let mut blocks = vec![Block::Heading { level: 4, line: vec![Piece::text("What the merge changes")] }];
-    blocks.extend(review.changes.iter().map(change));
-    let listed = u32::try_from(review.changes.len()).unwrap_or(u32::MAX);
-    if let Some(more) = review.changed.checked_sub(listed).filter(|more| *more > 0) {
-        blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", counted(more, "pipeline")))]));
-    }
-    blocks
-}
-
-fn change(change: &PipelineChange) -> Block {
-    let mut summary: Line = vec![
-        Piece::code(format!("{}/{}", change.application, change.pipeline)),
-        Piece::text(" "),
-        Piece::Strong(change.kind.as_str().to_owned()),
-    ];
-    if change.details.is_empty() {
-        return Block::Paragraph(summary);
-    }
-    let number = u32::try_from(change.details.len()).unwrap_or(u32::MAX);
-    summary.push(Piece::text(format!(": {}", counted(number, "difference"))));
-    let details = change.details.iter().map(|detail| findings::with_code(detail)).collect();
-    Block::Details { summary, blocks: vec![Block::List(details)] }
 }
 
 /// A heading with a mark: the first line of a comment.

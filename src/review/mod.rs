@@ -7,6 +7,7 @@
 mod findings;
 mod layout;
 mod outcome;
+mod plan;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,15 @@ mod tests;
 use std::sync::Arc;
 
 use crate::engine::{Handle, LogSource};
-use crate::model::{Comment, PullRequest, PullRequestState, RepositoryName, Review};
+use crate::model::{Block, Comment, Line, PullRequest, PullRequestState, RepositoryName, Review};
 use crate::store::Store;
 
 use runs::Runs;
+
+/// A plan as a comment tells it, for those who print it: `about` says what was compared.
+pub fn plan(review: &Review, about: Line) -> Vec<Block> {
+    layout::plan(review, about)
+}
 
 /// Puts comments together.
 #[derive(Clone)]

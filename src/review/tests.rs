@@ -1,6 +1,6 @@
 //! The whole comment in each situation, as GitHub and Bitbucket get it.
 
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 
 use super::runs::{Failure, Run, Runs};
 use super::{Subject, layout};
@@ -8,9 +8,9 @@ use crate::clock::Timestamp;
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::forge::{Capabilities, Markup, markdown};
 use crate::model::{
-    ApplicationName, Artifacts, Cause, ChangeKind, CommitSha, ExecutionId, ExecutionView, Pins, PipelineChange,
-    PipelineName, PullRequest, PullRequestState, RepositoryName, Review, ReviewFinding, StageId, StageSource,
-    StageView, Status,
+    ApplicationName, Artifacts, Cause, Change, ChangeKind, CommitSha, ExecutionId, ExecutionView, Pins, PipelineChange,
+    PipelineName, Plan, PlanEdge, PlanGraph, PlanStage, PlannedStart, PullRequest, PullRequestState, RepositoryName,
+    Review, ReviewFinding, SourceLine, StageId, StageSource, StageView, Status, WhyNot,
 };
 
 const NOON: i64 = 1_700_000_000_000;
@@ -45,22 +45,76 @@ fn good() -> Review {
         errors: 0,
         warnings: 0,
         errors_before: 0,
-        changes: vec![
-            change("deploy", ChangeKind::Changed, &["stage `bake`: `command` changed", "stage `smoke` is new"]),
-            change("nightly", ChangeKind::Added, &[]),
-        ],
         changed: 3,
         pins: Pins::default(),
+        plan: Some(Plan {
+            pipelines: vec![deploy(), nightly()],
+            changed: 2,
+            added: 1,
+            starts: vec![start("deploy", None), start("asks", Some(WhyNot::MissingParameters)), start("nightly", Some(WhyNot::NoGitTrigger))],
+            starting: 1,
+            tracked: true,
+            ..Plan::default()
+        }),
+        base: Some(sha('a')),
         trouble: None,
     }
 }
 
-fn change(name: &str, kind: ChangeKind, details: &[&str]) -> PipelineChange {
+fn change(pointer: &str, before: Option<Value>, after: Option<Value>) -> Change {
+    let kind = match (&before, &after) {
+        (None, _) => ChangeKind::Added,
+        (_, None) => ChangeKind::Removed,
+        _ => ChangeKind::Changed,
+    };
+    let place = Some(SourceLine { file: ".longboat/deploy.yaml".to_owned(), line: 12 });
+    Change { kind, pointer: pointer.to_owned(), before, after, place, cut: false }
+}
+
+fn pipeline(name: &str, kind: ChangeKind, changes: Vec<Change>, graph: Option<PlanGraph>) -> PipelineChange {
     PipelineChange {
         application: ApplicationName::parse("shop").expect("legal"),
         pipeline: PipelineName::parse(name).expect("legal"),
         kind,
-        details: details.iter().map(|detail| (*detail).to_owned()).collect(),
+        place: SourceLine { file: ".longboat/deploy.yaml".to_owned(), line: 3 },
+        changes,
+        left_out: 0,
+        graph,
+    }
+}
+
+fn deploy() -> PipelineChange {
+    let id = |id: &str| StageId::parse(id).expect("legal");
+    let stage = |name: &str, change, needs: &[&str]| PlanStage {
+        id: id(name),
+        name: name.to_owned(),
+        kind: "script".to_owned(),
+        change,
+        needs: needs.iter().map(|need| PlanEdge { stage: id(need), change }).collect(),
+    };
+    let added = Some(ChangeKind::Added);
+    let graph = PlanGraph { stages: vec![stage("bake", Some(ChangeKind::Changed), &[]), stage("smoke", added, &["bake"])] };
+    let changes = vec![
+        change("/stages/bake/image", Some(json!("a@everyone")), Some(json!("b"))),
+        change("/stages/bake/command", Some(json!("one\ntwo\n")), Some(json!("one\n```\n"))),
+        change("/stages/smoke", None, Some(json!({"type": "script", "needs": {"bake": true}}))),
+    ];
+    pipeline("deploy", ChangeKind::Changed, changes, Some(graph))
+}
+
+fn nightly() -> PipelineChange {
+    let document = json!({"triggers": {"cron-1": {"type": "cron", "schedule": "0 3 * * *"}}, "stages": {"clean": {"type": "wait"}}});
+    pipeline("nightly", ChangeKind::Added, vec![change("", None, Some(document))], None)
+}
+
+fn start(name: &str, why_not: Option<WhyNot>) -> PlannedStart {
+    PlannedStart {
+        application: ApplicationName::parse("shop").expect("legal"),
+        pipeline: PipelineName::parse(name).expect("legal"),
+        starts: why_not.is_none(),
+        why_not,
+        trigger: None,
+        parameters: if why_not == Some(WhyNot::MissingParameters) { vec!["version".to_owned()] } else { Vec::new() },
     }
 }
 
@@ -87,9 +141,9 @@ fn bad() -> Review {
         ],
         errors: 3,
         warnings: 1,
-        changes: Vec::new(),
         changed: 0,
         pins: Pins::default(),
+        plan: None,
         ..good()
     }
 }
@@ -184,8 +238,8 @@ fn written(state: PullRequestState, review: Option<&Review>, told: Option<Vec<Ru
         let marker = markdown::marker(&pull_request.repository, pull_request.number, markup);
         markdown::write(&comment, &forge, Some("https://cd.example.com"), &marker)
     };
-    let github = write(65_536, Markup { folding: true, hidden_text: true });
-    let bitbucket = write(32_768, Markup { folding: false, hidden_text: false });
+    let github = write(65_536, Markup { folding: true, hidden_text: true, mermaid: true });
+    let bitbucket = write(32_768, Markup { folding: false, hidden_text: false, mermaid: false });
     format!("--- GitHub\n{github}\n--- Bitbucket\n{bitbucket}\n")
 }
 
@@ -218,19 +272,51 @@ fn a_good_one_says_what_the_merge_changes() {
     let lines = [
         "### ✅ Good: 3 pipelines valid, 3 change\n\n",
         "#### What the merge changes\n\n",
-        "<details><summary><code>shop/deploy</code> <b>changed</b>: 2 differences</summary>\n\n",
-        "- stage `bake`: `command` changed\n- stage `smoke` is new\n\n</details>\n\n",
-        "`shop/nightly` **added**\n\n",
+        "`shop/deploy` **changed**: 3 differences\n\n",
+        "- **changed** stage `bake`: `image` from `a@everyone` to `b` · `.longboat/deploy.yaml:12`\n",
+        "- **added** stage `smoke`, `script`, after `bake` · `.longboat/deploy.yaml:12`\n\n",
+        "**changed** stage `bake`: `command`: · `.longboat/deploy.yaml:12`\n\n````diff\n- two\n+ ```\n````\n\n",
+        "```mermaid\nflowchart LR\n  n0[\"bake (changed)\"]:::changed\n  n1[\"smoke (added)\"]:::added\n  n0 ==> n1\n",
+        "`shop/nightly` **added**\n\n- **added** trigger `cron`, schedule `0 3 * * *`\n- **added** stage `clean`, `wait`\n\n",
         "And 1 pipeline more.\n\n",
+        "#### What the merge starts\n\n- `shop/deploy`\n- ⚠️ `shop/asks` can't start: no value for the required `version`\n\n",
+        "<details><summary>1 pipeline is not started</summary>\n\n- `shop/nightly`: it has no git trigger\n\n</details>\n\n",
         "--- Bitbucket\n",
-        "`shop/deploy` **changed**: 2 differences\n\n- stage `bake`",
+        "`shop/deploy` **changed**: 3 differences\n\n- **changed** stage `bake`",
+        "1 pipeline is not started\n\n- `shop/nightly`",
     ];
     in_order(&text, &lines);
+    let (_, bitbucket) = text.split_once("--- Bitbucket").expect("both");
+    assert!(!bitbucket.contains("mermaid"), "{bitbucket}");
+}
+
+#[test]
+fn many_pipelines_are_folded_and_the_rest_is_counted() {
+    let mut many = good();
+    let plan = many.plan.as_mut().expect("a plan");
+    plan.pipelines = (0..5).map(|number| PipelineChange { left_out: number, ..deploy() }).collect();
+    plan.hidden = vec!["bank".parse().expect("legal")];
+    plan.starts.clear();
+    many.changed = 9;
+    let text = written(PullRequestState::Open, Some(&many), None);
+    let lines = [
+        "<details><summary><code>shop/deploy</code> <b>changed</b>: 3 differences</summary>\n\n- **changed**",
+        "</details>",
+        "<b>changed</b>: 7 differences</summary>",
+        "- and 4 more\n",
+        "And 4 pipelines more.\n\nNot compared, because of errors before or after: `bank`.\n",
+    ];
+    in_order(&text, &lines);
+    assert!(!text.contains("What the merge starts"), "{text}");
+    // A branch whose definitions don't count.
+    many.plan.as_mut().expect("a plan").tracked = false;
+    let text = written(PullRequestState::Open, Some(&many), None);
+    assert!(text.contains("The definitions on `main` don't count: "), "{text}");
 }
 
 #[test]
 fn fixed_errors_are_said() {
-    let fixed = Review { errors_before: 2, changes: Vec::new(), changed: 0, ..good() };
+    let fixed = Review { errors_before: 2, plan: None, changed: 0, ..good() };
     let text = written(PullRequestState::Open, Some(&fixed), None);
     assert!(text.contains("### ✅ Good: 3 pipelines valid, none changes\n"), "{text}");
     assert!(text.contains("✅ **All 2 errors of the check before are fixed.**\n"), "{text}");
@@ -335,7 +421,7 @@ fn many_errors_are_folded_and_counted() {
 
 #[test]
 fn repositories_without_files_are_left_alone() {
-    let nothing = Review { files: 0, pipelines: 0, changes: Vec::new(), changed: 0, ..good() };
+    let nothing = Review { files: 0, pipelines: 0, plan: None, changed: 0, ..good() };
     let open = pull_request(PullRequestState::Open);
     let silent = |review: Option<&Review>, runs| Subject { pull_request: &open, review, runs }.is_of_no_interest();
     assert!(silent(Some(&nothing), None) && silent(None, None));

@@ -6,13 +6,22 @@ use serde_json::{Map, Value, json};
 use super::catalog::join_lines;
 use super::format::{ApplicationFile, ModuleCall, StageFile};
 use super::{Catalog, StageType};
+use crate::model::PlanReport;
 
-/// The files below `schema/` that say what application files may hold, as paths and texts.
+/// The files below `schema/` that say what application files may hold, and what a plan looks like, as paths and texts.
 pub fn files(catalog: &Catalog) -> Vec<(String, String)> {
     let mut files = vec![("schema/application.json".to_owned(), text(&application(catalog)))];
     let stages = catalog.iter().map(|kind| (format!("schema/stages/{}.json", kind.name), text(&stage_file(kind))));
     files.extend(stages);
+    files.push(("schema/plan.json".to_owned(), text(&plan())));
     files
+}
+
+/// What `longboat plan --format json` prints.
+fn plan() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<PlanReport>();
+    schema.insert("title".to_owned(), json!("Longboat plan"));
+    schema.to_value()
 }
 
 fn text(schema: &Value) -> String {
@@ -176,7 +185,7 @@ mod tests {
         let files = files(&catalog);
         assert_eq!(
             files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
-            ["schema/application.json", "schema/stages/work.json"]
+            ["schema/application.json", "schema/stages/work.json", "schema/plan.json"]
         );
         for (path, text) in &files {
             let schema: Value = serde_json::from_str(text).expect("JSON");

@@ -1,6 +1,6 @@
 //! From a push that somebody noticed to an entry of the inbox.
 
-use super::matching::RefName;
+use crate::gitops::matching::RefName;
 use super::{Repository, Shared, Triggers};
 use crate::forge::{CommentEvent, PullRequestEvent, Push};
 use crate::model::{CommitSha, CommitStatus, PullRequestState, RepositoryName, pull_request_page};

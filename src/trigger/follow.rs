@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 
 use super::failure::{WorkError, pause, spread};
-use super::matching::RefName;
+use crate::gitops::matching::RefName;
 use super::settle::{self, Occasion};
 use super::worker::note;
 use super::{Repository, Shared};

@@ -21,7 +21,6 @@ mod examine;
 mod failure;
 mod follow;
 mod manual;
-mod matching;
 mod parameters;
 mod pulls;
 mod reconcile;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use super::matching::RefName;
+use crate::gitops::matching::RefName;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::git::{self, GitError, GitOptions, Mirror, Remote};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::examine::{Examined, examine};
 use super::failure::WorkError;
-use super::matching::RefName;
+use crate::gitops::matching::RefName;
 use super::pulls::worse_of_pull_requests;
 use super::start::{self, Push};
 use super::{Notice, Repository, Shared};

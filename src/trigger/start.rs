@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::artifacts::{self, Unresolved, commit_artifact};
 use super::failure::WorkError;
-use super::matching::{RefName, asks_for_paths, git_triggers, is_for, lets_through, names_branches};
+use crate::gitops::matching::{RefName, asks_for_paths, git_triggers, is_for, lets_through, names_branches};
 use super::{Repository, Shared, check_parameters};
 use crate::git::{Changed, CommitInfo};
 use crate::gitops::CheckedApplication;

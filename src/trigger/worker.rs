@@ -10,7 +10,7 @@ use futures::FutureExt;
 use tokio::task::{Id, JoinSet};
 
 use super::failure::{Verdict, WorkError, verdict};
-use super::matching::RefName;
+use crate::gitops::matching::RefName;
 use super::pulls;
 use super::settle::{self, Occasion};
 use super::{Repository, Shared};

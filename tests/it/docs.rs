@@ -56,11 +56,12 @@ fn the_page_of_stage_types_is_in_step_with_the_types() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "",
     "demo",
     "serve",
     "validate",
+    "plan",
     "render",
     "explain",
     "run",

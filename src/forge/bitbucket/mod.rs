@@ -96,7 +96,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     status_needs_url: true,
     pull_requests: true,
     comment_limit: COMMENT_LIMIT,
-    markup: Markup { folding: false, hidden_text: false },
+    markup: Markup { folding: false, hidden_text: false, mermaid: false },
 };
 
 /// The id of a comment as part of an address: both number them.

@@ -119,7 +119,7 @@ impl Forge for GitHub {
             status_needs_url: false,
             pull_requests: true,
             comment_limit: COMMENT_LIMIT,
-            markup: Markup { folding: true, hidden_text: true },
+            markup: Markup { folding: true, hidden_text: true, mermaid: true },
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::inline::{Pen, clipped, longest_run, visible};
+use super::mermaid;
 use crate::model::{Block, Line, Piece};
 
 /// How small blocks are made.
@@ -14,15 +15,17 @@ pub(super) struct Squeeze {
     pub(super) width: usize,
     /// The most rows of a table, and items of a list.
     pub(super) rows: usize,
+    /// Whether there are pictures.
+    pub(super) pictures: bool,
 }
 
 impl Squeeze {
     /// From generous to tight.
     pub(super) const LEVELS: [Self; 4] = [
-        Self { lines: 1000, width: 2000, rows: 1000 },
-        Self { lines: 60, width: 400, rows: 100 },
-        Self { lines: 20, width: 200, rows: 30 },
-        Self { lines: 8, width: 120, rows: 10 },
+        Self { lines: 1000, width: 2000, rows: 1000, pictures: true },
+        Self { lines: 60, width: 400, rows: 100, pictures: true },
+        Self { lines: 20, width: 200, rows: 30, pictures: false },
+        Self { lines: 8, width: 120, rows: 10, pictures: false },
     ];
 }
 
@@ -31,6 +34,7 @@ impl Squeeze {
 pub(super) struct Writer<'a> {
     pub(super) pen: Pen<'a>,
     pub(super) folding: bool,
+    pub(super) mermaid: bool,
     pub(super) squeeze: Squeeze,
 }
 
@@ -45,6 +49,8 @@ impl Writer<'_> {
             Block::Paragraph(line) => self.pen.line(line),
             Block::List(items) => self.list(items),
             Block::Code { language, text } => self.code(language, text),
+            Block::Graph(graph) if self.mermaid && self.squeeze.pictures => mermaid::written(graph),
+            Block::Graph(_) => String::new(),
             Block::Table { head, rows } => self.table(head, rows),
             Block::Details { summary, blocks } => {
                 let inside: Vec<String> = blocks.iter().map(|block| self.block(block)).collect();

@@ -6,6 +6,7 @@
 
 mod block;
 mod inline;
+mod mermaid;
 #[cfg(test)]
 mod tests;
 
@@ -30,14 +31,14 @@ pub fn marker(repository: &RepositoryName, pull_request: u64, markup: Markup) ->
 }
 
 /// The comment in the forge's markup, not longer than it takes. `public_url` is the server's public address, without
-/// which there are no links; `marker` becomes its last line.
+/// which there are no links; `marker` becomes its last line, and may be empty where nobody looks for the comment again.
 ///
 /// The first block is always there, shortened if need be; the marker always is. The same comment gives the same text.
 pub fn write(comment: &Comment, capabilities: &Capabilities, public_url: Option<&str>, marker: &str) -> String {
     let markup = capabilities.markup;
     let pen = Pen { html: markup.hidden_text, public_url, marker, longest: LONGEST_PIECE };
     let limit = capabilities.comment_limit;
-    let mut writer = Writer { pen, folding: markup.folding, squeeze: Squeeze::LEVELS[0] };
+    let mut writer = Writer { pen, folding: markup.folding, mermaid: markup.mermaid, squeeze: Squeeze::LEVELS[0] };
     for squeeze in Squeeze::LEVELS {
         writer.squeeze = squeeze;
         let blocks: Vec<String> = comment.blocks.iter().map(|block| writer.block(block)).collect();

@@ -13,7 +13,7 @@ const GITHUB: Capabilities = Capabilities {
     statuses: true,
     pull_requests: true,
     comment_limit: 65_536,
-    markup: Markup { folding: true, hidden_text: true },
+    markup: Markup { folding: true, hidden_text: true, mermaid: true },
     ..Capabilities::NONE
 };
 const BITBUCKET: Capabilities = Capabilities {
@@ -21,7 +21,7 @@ const BITBUCKET: Capabilities = Capabilities {
     status_needs_url: true,
     pull_requests: true,
     comment_limit: 32_768,
-    markup: Markup { folding: false, hidden_text: false },
+    markup: Markup { folding: false, hidden_text: false, mermaid: false },
 };
 
 fn shop() -> RepositoryName {

@@ -21,12 +21,13 @@ mod tests;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 pub use secrets::SecretMention;
 pub use summary::summarize;
 pub(super) use summary::summary;
 
-use super::{Rendered, RenderedFile, Request, render_all};
+use super::{Node, Rendered, RenderedFile, Request, render_all};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{ApplicationName, FileUse, ModuleUse, Pins, Pipeline};
 use crate::schema::Catalog;
@@ -46,6 +47,8 @@ pub struct Checked {
     pub files: usize,
     /// Files whose application can't be told. What they defined before stays as it is.
     pub blocked_files: Vec<String>,
+    /// The documents of the files, in the order of their paths; those that could not be rendered left out.
+    pub documents: Vec<Arc<Node>>,
     /// The secrets that pipelines name; whether they may is told by [`Checked::judge_secrets`].
     pub secrets: Vec<SecretMention>,
 }
@@ -105,7 +108,8 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
         let outcome = application::read(&file, catalog, ownership);
         let valid = !file.findings.iter().chain(&outcome.findings).any(Diagnostic::is_error);
         checked.secrets.extend(outcome.secrets);
-        let RenderedFile { path, findings, modules, files, pins, .. } = file;
+        let RenderedFile { path, findings, modules, files, pins, root, .. } = file;
+        checked.documents.extend(root);
         checked.pins.extend(&pins);
         checked.uses.push(FileUses { file: path.clone(), modules, files });
         checked.findings.extend(findings);

@@ -2,22 +2,19 @@
 //! are compared with those of the commit that both branches come from.
 //!
 //! The comparison is with the merge base and not with what is published: it tells what the pull request's author did,
-//! whatever happened on the target branch meanwhile. What can't be compared is left out: applications with errors on
-//! either side, and everything that could go away while some file can't be read.
+//! whatever happened on the target branch meanwhile.
 
-mod compare;
 mod excerpt;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use compare::{Comparison, compare};
-
-use super::{Checked, Request, Source, built_in, check};
+use super::{Checked, KEPT_PLAN, Push, Request, Source, built_in, check, plan};
 use crate::config::SecretRules;
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
-use crate::model::{ApplicationName, CommitSha, Pins, Pipeline, RepositoryName, Review, ReviewFinding, StatusState};
+use crate::git::Changed;
+use crate::model::{ApplicationName, CommitSha, Pins, RepositoryName, Review, ReviewFinding, StatusState};
 use crate::schema::Catalog;
 
 /// The most findings that a review lists.
@@ -43,7 +40,7 @@ pub struct Ownership {
 
 impl Ownership {
     /// Checks the files of a commit, with the applications of others marked as errors.
-    fn check(&self, request: &Request<'_>, catalog: &Catalog) -> Checked {
+    pub fn check(&self, request: &Request<'_>, catalog: &Catalog) -> Checked {
         let mut checked = check(request, catalog, self.allowed.as_deref());
         if let Some(rules) = &self.secrets {
             checked.judge_secrets(rules, request.repository, self.tracked.then_some(request.branch));
@@ -65,18 +62,33 @@ pub fn foreign(application: &ApplicationName, file: &str, owner: &RepositoryName
     Diagnostic::error(Code::ForeignApplication, message).at(Place::point(file, 1, 1)).hint(hint)
 }
 
+/// What a head is compared with.
+#[derive(Clone, Copy)]
+pub struct Base<'a> {
+    /// The commit.
+    pub commit: &'a CommitSha,
+    /// Its files.
+    pub source: &'a dyn Source,
+    /// The paths in which the head differs from it.
+    pub changed: &'a Changed,
+}
+
 /// Reviews the head of a pull request: `head` is rendered as its target branch, `base` are the files before it.
 pub fn review(
     commit: &CommitSha,
     head: &Request<'_>,
-    base: Option<&dyn Source>,
+    base: Option<Base<'_>>,
     catalog: &Catalog,
     ownership: &Ownership,
 ) -> Review {
     let after = ownership.check(head, catalog);
-    let before = base.map(|source| ownership.check(&Request { source, ..*head }, catalog)).unwrap_or_default();
+    let before = base.map(|base| ownership.check(&Request { source: base.source, ..*head }, catalog));
+    let before = before.unwrap_or_default();
     let count = |severity| to_count(after.findings.iter().filter(|finding| finding.severity == severity).count());
-    let Comparison { changes, changed } = changes(&before, &after);
+    let unknown = Changed { paths: Vec::new(), truncated: true };
+    let changed = base.map_or(&unknown, |base| base.changed);
+    let push = Push { branch: head.branch, changed, tracked: ownership.tracked };
+    let plan = plan(&before, &after, push, KEPT_PLAN);
     let valid = after.applications.iter().filter(|application| application.valid);
     Review {
         commit: commit.clone(),
@@ -87,8 +99,9 @@ pub fn review(
         warnings: count(Severity::Warning),
         findings: findings(&after.findings, head),
         errors_before: 0,
-        changes,
-        changed,
+        changed: plan.all_changed(),
+        plan: Some(plan),
+        base: base.map(|base| base.commit.clone()),
         pins: after.pins,
         trouble: None,
     }
@@ -105,8 +118,9 @@ pub fn trouble(commit: &CommitSha, target_branch: &str, why: impl Into<String>) 
         errors: 0,
         warnings: 0,
         errors_before: 0,
-        changes: Vec::new(),
         changed: 0,
+        plan: None,
+        base: None,
         pins: Pins::default(),
         trouble: Some(why.into()),
     }
@@ -125,14 +139,20 @@ fn to_count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Errors first, then by place; each with its lines.
-fn findings(all: &[Diagnostic], head: &Request<'_>) -> Vec<ReviewFinding> {
+/// Errors first, then by place.
+pub fn in_order_of_weight(all: &[Diagnostic]) -> Vec<&Diagnostic> {
     let mut ordered: Vec<&Diagnostic> = all.iter().collect();
     let place = |finding: &Diagnostic| {
         let place = finding.place.as_ref();
         (finding.severity, place.map(|place| (place.file.clone(), place.line, place.column)))
     };
     ordered.sort_by_cached_key(|finding| place(finding));
+    ordered
+}
+
+/// Errors first, then by place; each with its lines.
+fn findings(all: &[Diagnostic], head: &Request<'_>) -> Vec<ReviewFinding> {
+    let ordered = in_order_of_weight(all);
     let mut texts: BTreeMap<String, Option<String>> = BTreeMap::new();
     let with_lines = |finding: &Diagnostic| {
         let snippet = finding.place.as_ref().and_then(|place| {
@@ -167,34 +187,13 @@ fn cut(text: &mut String) {
     }
 }
 
-/// How pipelines change, as far as both sides can be read.
-fn changes(before: &Checked, after: &Checked) -> Comparison {
-    let broken = |checked: &Checked| {
-        let broken = checked.applications.iter().filter(|application| !application.valid);
-        broken.map(|application| application.name.clone()).collect::<BTreeSet<_>>()
-    };
-    let mut left_out = broken(before);
-    left_out.extend(broken(after));
-    if !after.blocked_files.is_empty() {
-        // A file whose application can't be told may be the one that an application has moved to.
-        let there: BTreeSet<_> = after.applications.iter().map(|application| &application.name).collect();
-        let gone = before.applications.iter().filter(|application| !there.contains(&application.name));
-        left_out.extend(gone.map(|application| application.name.clone()));
-    }
-    let pipelines = |checked: &Checked| -> Vec<Pipeline> {
-        let kept = checked.applications.iter().filter(|application| !left_out.contains(&application.name));
-        kept.flat_map(|application| application.pipelines.iter().cloned()).collect()
-    };
-    compare(&pipelines(before), &pipelines(after))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, json};
 
     use super::*;
     use crate::gitops::{Limits, MemorySource};
-    use crate::model::ChangeKind;
+    use crate::model::{ChangeKind, PipelineChange};
     use crate::schema::stage_type;
 
     #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -224,7 +223,13 @@ mod tests {
             library: None,
         };
         let catalog = Catalog::new(vec![stage_type::<Wait>("wait", "Waits")]);
-        review(&sha(), &head, Some(&before), &catalog, ownership)
+        let changed = Changed { paths: vec!["x".to_owned()], truncated: false };
+        let base = Base { commit: &sha(), source: &before, changed: &changed };
+        review(&sha(), &head, Some(base), &catalog, ownership)
+    }
+
+    fn changes(review: &Review) -> &[PipelineChange] {
+        review.plan.as_ref().map_or(&[], |plan| &plan.pipelines)
     }
 
     fn file(application: &str, wait: u32) -> String {
@@ -243,7 +248,8 @@ mod tests {
             &Ownership::default(),
         );
         assert_eq!((review.files, review.pipelines, review.errors, review.changed), (2, 2, 0, 1));
-        assert_eq!(review.changes[0].details, ["stage rest: waitTime changed"]);
+        let change = &changes(&review)[0].changes[0];
+        assert_eq!((change.pointer.as_str(), &change.before), ("/stages/rest/waitTime", &Some(json!(1))));
         assert_eq!(summarize_review(&review), (StatusState::Success, "2 pipelines valid".to_owned()));
     }
 
@@ -258,7 +264,7 @@ mod tests {
         assert_eq!(first.finding.code, Code::UnknownStageType);
         let lines = first.snippet.as_deref().expect("has lines");
         assert!(lines.contains("> 5 |       - {id: rest, type: wiat") && lines.contains("^^^^"), "{lines}");
-        let told: Vec<_> = review.changes.iter().map(|change| (change.application.as_str(), change.kind)).collect();
+        let told: Vec<_> = changes(&review).iter().map(|change| (change.application.as_str(), change.kind)).collect();
         assert_eq!(told, [("base", ChangeKind::Added)]);
         let (state, text) = summarize_review(&review);
         assert_eq!(state, StatusState::Failure);
@@ -271,7 +277,7 @@ mod tests {
         let hidden = looked(&[("a.yaml", &old)], &[("a.yaml", broken)], &Ownership::default());
         assert_eq!((hidden.errors, hidden.changed), (1, 0), "{hidden:?}");
         let gone = looked(&[("a.yaml", &old)], &[], &Ownership::default());
-        assert_eq!((gone.changes[0].kind, gone.files), (ChangeKind::Removed, 0));
+        assert_eq!((changes(&gone)[0].kind, gone.files), (ChangeKind::Removed, 0));
         assert_eq!(summarize_review(&gone).1, "No pipeline files");
     }
 

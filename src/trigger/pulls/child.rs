@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::git::{GitError, Snapshot};
-use crate::gitops::{Limits, Ownership, Request, Source, review};
+use crate::gitops::{Base, Limits, Ownership, Request, review};
 use crate::model::{CommitSha, RepositoryName, Review, humanize};
 use crate::process::{self, Command, Output, ProcessError, Restrictions, own_program, restrict};
 use crate::schema::Catalog;
@@ -178,7 +178,8 @@ fn look(job: &Job, catalog: &Catalog) -> Answer {
             limits: &limits,
             library: None,
         };
-        let base = base.as_ref().map(|base| base as &dyn Source);
+        let changed = base.as_ref().map(|base| head.changed_since(base)).transpose()?.unwrap_or_default();
+        let base = base.as_ref().map(|base| Base { commit: base.commit(), source: base, changed: &changed });
         Ok(review(&job.head, &request, base, catalog, &job.ownership))
     };
     match reviewed() {

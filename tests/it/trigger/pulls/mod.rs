@@ -9,13 +9,19 @@ mod world;
 
 use longboat::diagnostic::Code;
 use longboat::forge::HeadSource;
-use longboat::model::{ChangeKind, Message, PullRequest, PullRequestState};
+use longboat::model::{ChangeKind, Message, PullRequest, PullRequestState, Review};
 use longboat::store::Accepted;
 
 use super::world::repository;
 use world::{Pulls, file};
 
 const FILE: &str = ".longboat/deploy.yaml";
+
+/// Where the pipelines differ.
+fn pointers(review: &Review) -> Vec<&str> {
+    let pipelines = review.plan.iter().flat_map(|plan| &plan.pipelines);
+    pipelines.flat_map(|pipeline| &pipeline.changes).map(|change| change.pointer.as_str()).collect()
+}
 
 #[tokio::test]
 async fn an_error_is_found_where_it_stands_and_its_fix_says_so() {
@@ -37,9 +43,12 @@ async fn an_error_is_found_where_it_stands_and_its_fix_says_so() {
     pulls.world.idle().await;
     let review = pulls.review(7).await;
     assert_eq!((review.errors, review.errors_before, review.pipelines, review.changed), (0, 1, 1, 1));
-    let change = &review.changes[0];
+    let plan = review.plan.as_ref().expect("a plan");
+    let change = &plan.pipelines[0];
     assert_eq!((change.kind, change.pipeline.as_str()), (ChangeKind::Changed, "deploy"));
-    assert_eq!(change.details, ["stage one: type changed", "stage one: waitTime changed"]);
+    assert_eq!(pointers(&review), ["/stages/one/type", "/stages/one/waitTime"]);
+    let starts: Vec<_> = plan.starts.iter().map(|start| (start.pipeline.as_str(), start.starts)).collect();
+    assert_eq!((starts.as_slice(), review.base.is_some()), (&[("deploy", false)][..], true));
     assert_eq!(pulls.said(&fixed).await, ["Pending Checking", "Success 1 pipeline valid"]);
     assert_eq!(pulls.world.started().await, [], "nothing of a pull request is executed");
     assert_eq!(pulls.world.published().await, ["shop/deploy"], "and nothing is published");
@@ -51,7 +60,7 @@ async fn it_is_rendered_as_its_target_would_be() {
     let text = "application: shop\npipelines:\n  - name: deploy\n    description: \"on {{ branch }}\"\n    stages: [{id: one, type: noop}]\n{% if branch != 'main' %}  - broken\n{% endif %}";
     let (this, review) = pulls.open(7, &[(FILE, text)]).await;
     assert_eq!((review.errors, review.target_branch.as_str()), (0, "main"), "{:?}", review.findings);
-    assert_eq!(review.changes[0].details, ["description changed"]);
+    assert_eq!(pointers(&review), ["/description"]);
     // The same head for another branch is another question.
     pulls.remote.git(&["branch", "release", "main"]);
     pulls.tell(&PullRequest { target_branch: "release".to_owned(), ..this.clone() }).await;
@@ -71,7 +80,7 @@ async fn only_what_the_author_did_is_told_as_a_change() {
     pulls.remote.write(".longboat/other.yaml", file("noop").replace("shop", "other")).commit("elsewhere");
     pulls.tell(&pulls.pull_request(7, &head)).await;
     pulls.world.idle().await;
-    assert_eq!(pulls.review(7).await.changes, []);
+    assert_eq!((pointers(&pulls.review(7).await).len(), pulls.review(7).await.changed), (0, 0));
 }
 
 #[tokio::test]
@@ -79,7 +88,7 @@ async fn an_application_of_another_repository_is_an_error() {
     let pulls = Pulls::with(|spec| spec.applications = Some(vec!["shop".parse().expect("legal")]), |_| {}).await;
     let (_, review) = pulls.open(7, &[(".longboat/x.yaml", &file("noop").replace("shop", "bank"))]).await;
     assert_eq!((review.errors, review.findings[0].finding.code), (1, Code::ForeignApplication));
-    assert_eq!(review.changes, []);
+    assert_eq!((pointers(&review).len(), review.changed), (0, 0));
 }
 
 #[tokio::test]
@@ -100,7 +109,7 @@ async fn a_repository_that_has_no_files_is_left_in_peace() {
     assert_eq!(pulls.said(&head).await, ["Success No pipeline files"]);
     // One that brings files is told everything.
     let (_, review) = pulls.open(8, &[(FILE, &file("noop"))]).await;
-    assert_eq!(review.changes[0].kind, ChangeKind::Added);
+    assert_eq!(review.plan.expect("a plan").pipelines[0].kind, ChangeKind::Added);
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ impl Forge for Stub {
             statuses: true,
             pull_requests: true,
             comment_limit: 1000,
-            markup: Markup { folding: false, hidden_text: false },
+            markup: Markup { folding: false, hidden_text: false, mermaid: false },
             ..Capabilities::NONE
         }
     }

@@ -1,4 +1,4 @@
-//! Which pushes start which pipelines.
+//! Which pushes start which pipelines: what a trigger says, without looking at anything else.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -7,19 +7,22 @@ use crate::model::{GitTrigger, Pipeline, Trigger};
 
 /// A branch or a tag, by its short name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RefName<'a> {
+pub enum RefName<'a> {
+    /// A branch.
     Branch(&'a str),
+    /// A tag.
     Tag(&'a str),
 }
 
 impl<'a> RefName<'a> {
     /// From the full name; other refs (notes, pull requests) start nothing.
-    pub(super) fn of(git_ref: &'a str) -> Option<Self> {
+    pub fn of(git_ref: &'a str) -> Option<Self> {
         let name = |prefix| git_ref.strip_prefix(prefix).filter(|name: &&str| !name.is_empty());
         name("refs/heads/").map(Self::Branch).or_else(|| name("refs/tags/").map(Self::Tag))
     }
 
-    pub(super) fn branch(self) -> Option<&'a str> {
+    /// The name, if it is a branch.
+    pub fn branch(self) -> Option<&'a str> {
         match self {
             Self::Branch(name) => Some(name),
             Self::Tag(_) => None,
@@ -28,7 +31,7 @@ impl<'a> RefName<'a> {
 }
 
 /// The git triggers of a pipeline.
-pub(super) fn git_triggers(pipeline: &Pipeline) -> impl Iterator<Item = &GitTrigger> {
+pub fn git_triggers(pipeline: &Pipeline) -> impl Iterator<Item = &GitTrigger> {
     pipeline.triggers.iter().filter_map(|trigger| match trigger {
         Trigger::Git(git) => Some(git),
         Trigger::Other(_) => None,
@@ -38,7 +41,7 @@ pub(super) fn git_triggers(pipeline: &Pipeline) -> impl Iterator<Item = &GitTrig
 /// Whether a trigger is for this branch or tag. A trigger that names tags and no branches is for tags alone; one
 /// that names neither is for all branches. In globs, `*` stops at a `/` and `**` doesn't; Spinnaker's `branch`
 /// has to match the whole name. Patterns that can't be read match nothing: validation has reported them.
-pub(super) fn is_for(trigger: &GitTrigger, name: RefName<'_>) -> bool {
+pub fn is_for(trigger: &GitTrigger, name: RefName<'_>) -> bool {
     match name {
         RefName::Tag(tag) => any(&trigger.tags, tag),
         RefName::Branch(_) if !names_branches(trigger) => trigger.tags.is_empty(),
@@ -50,18 +53,18 @@ pub(super) fn is_for(trigger: &GitTrigger, name: RefName<'_>) -> bool {
 }
 
 /// Whether a trigger says for which branches it is.
-pub(super) fn names_branches(trigger: &GitTrigger) -> bool {
+pub fn names_branches(trigger: &GitTrigger) -> bool {
     !trigger.branches.is_empty() || trigger.branch.is_some()
 }
 
 /// Whether a trigger asks which paths changed. Tags have no paths.
-pub(super) fn asks_for_paths(trigger: &GitTrigger, name: RefName<'_>) -> bool {
+pub fn asks_for_paths(trigger: &GitTrigger, name: RefName<'_>) -> bool {
     matches!(name, RefName::Branch(_)) && !(trigger.paths.is_empty() && trigger.ignore_paths.is_empty())
 }
 
 /// Whether the changed paths let a trigger start: one must be among `paths` and not among `ignorePaths`. A push
 /// that changes nothing is held back by `paths` alone. Where not all paths are known, any of them could be it.
-pub(super) fn lets_through(trigger: &GitTrigger, changed: &Changed) -> bool {
+pub fn lets_through(trigger: &GitTrigger, changed: &Changed) -> bool {
     let (wanted, ignored) = (globs(&trigger.paths), globs(&trigger.ignore_paths));
     if changed.truncated || changed.paths.is_empty() && trigger.paths.is_empty() {
         return true;
