@@ -149,7 +149,8 @@ fn line(told: &Told) -> Line {
     let mut line = vec![Piece::Strong(told.kind.as_str().to_owned()), Piece::text(" ")];
     line.extend(told.line.iter().cloned());
     if let Some(place) = &told.place {
-        line.extend([Piece::text(" · "), Piece::code(place.to_string())]);
+        line.push(Piece::text(if told.gone { " · was at " } else { " · " }));
+        line.push(Piece::code(place.to_string()));
     }
     line
 }

@@ -275,7 +275,7 @@ fn a_good_one_says_what_the_merge_changes() {
         "`shop/deploy` **changed**: 3 differences\n\n",
         "- **changed** stage `bake`: `image` from `a@everyone` to `b` · `.longboat/deploy.yaml:12`\n",
         "- **added** stage `smoke`, `script`, after `bake` · `.longboat/deploy.yaml:12`\n\n",
-        "**changed** stage `bake`: `command`: · `.longboat/deploy.yaml:12`\n\n````diff\n- two\n+ ```\n````\n\n",
+        "**changed** stage `bake`: `command` differs · `.longboat/deploy.yaml:12`\n\n````diff\n- two\n+ ```\n````\n\n",
         "```mermaid\nflowchart LR\n  n0[\"bake (changed)\"]:::changed\n  n1[\"smoke (added)\"]:::added\n  n0 ==> n1\n",
         "`shop/nightly` **added**\n\n- **added** trigger `cron`, schedule `0 3 * * *`\n- **added** stage `clean`, `wait`\n\n",
         "And 1 pipeline more.\n\n",

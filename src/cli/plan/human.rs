@@ -81,7 +81,7 @@ fn pipeline(change: &PipelineChange, paint: Paint, out: &mut String) {
     let shown: Vec<String> = all.iter().map(|told| paint.line(&told.line)).collect();
     for (told, line) in all.iter().zip(shown) {
         let sign = paint.kind(told.kind, &told.kind.sign().to_string());
-        let place = told.place.as_ref().map(|place| paint.put(FAINT, &format!("  {place}"))).unwrap_or_default();
+        let place = told.where_it_is().map(|place| paint.put(FAINT, &format!("  {place}"))).unwrap_or_default();
         let _ = writeln!(out, "    {sign} {line}{place}");
         for line in &told.lines {
             let text = inert(&line.written());

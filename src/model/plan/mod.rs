@@ -223,7 +223,7 @@ impl WhyNot {
         match self {
             Self::NoGitTrigger => "it has no git trigger",
             Self::OtherBranch => "its git triggers are for other branches or for tags",
-            Self::OtherPaths => "no path that its git triggers ask for changes",
+            Self::OtherPaths => "the change touches none of the paths of its git triggers",
             Self::MissingParameters => "a required parameter has no default",
             Self::Errors => "its application has errors",
         }

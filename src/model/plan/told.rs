@@ -26,6 +26,16 @@ pub struct Told {
     pub lines: Vec<LineChange>,
     /// Where it is written.
     pub place: Option<SourceLine>,
+    /// Whether it was written there, and isn't any more.
+    pub gone: bool,
+}
+
+impl Told {
+    /// The place in words: `.longboat/shop.yaml:7`, or `was at .longboat/shop.yaml:7`.
+    pub fn where_it_is(&self) -> Option<String> {
+        let place = self.place.as_ref()?;
+        Some(if self.gone { format!("was at {place}") } else { place.to_string() })
+    }
 }
 
 /// A line of a text that comes, goes, stays, or stands for some that are left out.
@@ -81,7 +91,7 @@ fn parts(document: &Value) -> Vec<Told> {
 fn whole(noun: &str, name: &str, value: &Value) -> Told {
     let mut line = vec![Piece::text(format!("{noun} ")), Piece::code(shorten(name, LONGEST_NAME))];
     line.extend(about(noun, value));
-    Told { kind: ChangeKind::Added, line, lines: Vec::new(), place: None }
+    Told { kind: ChangeKind::Added, line, lines: Vec::new(), place: None, gone: false }
 }
 
 /// What matters most of a thing that is new.
@@ -131,12 +141,12 @@ fn one(change: &Change, steps: &[&str]) -> Told {
             let mut line = vec![Piece::text(noun), Piece::code(shorten(name, LONGEST_NAME))];
             let new = change.after.as_ref().filter(|_| change.kind == ChangeKind::Added);
             line.extend(new.map(|new| about(noun.trim_end(), new)).unwrap_or_default());
-            Told { kind: change.kind, line, lines: Vec::new(), place: change.place.clone() }
+            Told { kind: change.kind, line, lines: Vec::new(), place: change.place.clone(), gone: change.kind == ChangeKind::Removed }
         }
         ["needs", other] if noun == "stage " => {
             let how = if change.kind == ChangeKind::Removed { ": no longer after " } else { ": now after " };
             let line = vec![Piece::text(noun), Piece::code(name), Piece::text(how), Piece::code(*other)];
-            Told { kind: ChangeKind::Changed, line, lines: Vec::new(), place: change.place.clone() }
+            Told { kind: ChangeKind::Changed, line, lines: Vec::new(), place: change.place.clone(), gone: change.kind == ChangeKind::Removed }
         }
         rest => value(noun, name, rest, change),
     }
@@ -159,7 +169,7 @@ fn value(noun: &str, name: &str, rest: &[&str], change: &Change) -> Told {
     };
     match (&change.before, &change.after) {
         _ if change.cut => line.push(Piece::text(" differs; it is too long to be shown")),
-        _ if !lines.is_empty() => line.push(Piece::text(if change.before.is_some() { ":" } else { " set to:" })),
+        _ if !lines.is_empty() => line.push(Piece::text(if change.before.is_some() { " differs" } else { " is new" })),
         (Some(before), Some(after)) if before == after => line.push(Piece::text(" differs; it is not shown")),
         (Some(before), Some(after)) => {
             line.extend([Piece::text(" from "), code(before), Piece::text(" to "), code(after)]);
@@ -168,7 +178,7 @@ fn value(noun: &str, name: &str, rest: &[&str], change: &Change) -> Told {
         (Some(before), None) => line.extend([Piece::text(" taken away, it was "), code(before)]),
         (None, None) => {}
     }
-    Told { kind: ChangeKind::Changed, line, lines, place: change.place.clone() }
+    Told { kind: ChangeKind::Changed, line, lines, place: change.place.clone(), gone: change.kind == ChangeKind::Removed }
 }
 
 /// Triggers have no names. Where one of a type goes and one comes, it is told as one that changes.
@@ -193,6 +203,7 @@ fn triggers(changes: &[&Change]) -> Vec<Told> {
             let mut told = whole("trigger", &kind, &content(change));
             told.kind = change.kind;
             told.place.clone_from(&change.place);
+            told.gone = change.kind == ChangeKind::Removed;
             all.push(told);
         }
     }
@@ -325,7 +336,7 @@ mod tests {
             "changed stage `build`: now after `lint`",
             "changed stage `build`: no longer after `old`",
             "changed stage `build`: `env.A.B` from `\"\"` to `[1,\"x\"]`",
-            "changed stage `build`: `command`:\n- b\n+ x",
+            "changed stage `build`: `command` differs\n- b\n+ x",
             "changed stage `build`: `token` differs; it is not shown",
             "removed stage `gone`",
         ];
