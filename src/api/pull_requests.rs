@@ -10,11 +10,16 @@ use super::problem::Problem;
 use super::request::parse;
 use crate::config::Repository;
 use crate::diagnostic::Diagnostic;
-use crate::model::{CommitSha, PipelineChange, PullRequestState, Review, ReviewVerdict};
+use crate::model::{
+    ApplicationName, ChangeKind, CommitSha, PipelineChange, PipelineName, PullRequestState, Review, ReviewVerdict,
+    Told, told,
+};
 use crate::store::{ExecutionFilter, StoredPullRequest};
 
 /// How many executions of a merge are told; `GET /executions` tells the others.
 const EXECUTIONS: u32 = 50;
+/// How many differences of a pipeline are told in words.
+const DETAILS: usize = 50;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +73,24 @@ struct Outcome<'a> {
 #[derive(Serialize)]
 struct Whole<'a> {
     findings: Vec<Finding<'a>>,
-    changes: &'a [PipelineChange],
+    changes: Vec<PipelineInWords<'a>>,
+}
+
+/// How a pipeline changes, in words; the plan has the values.
+#[derive(Serialize)]
+struct PipelineInWords<'a> {
+    application: &'a ApplicationName,
+    pipeline: &'a PipelineName,
+    kind: ChangeKind,
+    details: Vec<String>,
+}
+
+impl<'a> PipelineInWords<'a> {
+    fn new(change: &'a PipelineChange) -> Self {
+        let all = told(change);
+        let details = all.iter().take(DETAILS).map(Told::sentence).collect();
+        Self { application: &change.application, pipeline: &change.pipeline, kind: change.kind, details }
+    }
 }
 
 #[derive(Serialize)]
@@ -118,8 +140,10 @@ impl<'a> Outcome<'a> {
             warnings: review.warnings,
             errors_before: review.errors_before,
             changed: review.changed,
-            whole: whole
-                .then(|| Whole { findings: review.findings.iter().map(finding).collect(), changes: &review.changes }),
+            whole: whole.then(|| Whole {
+                findings: review.findings.iter().map(finding).collect(),
+                changes: review.plan.iter().flat_map(|plan| &plan.pipelines).map(PipelineInWords::new).collect(),
+            }),
         }
     }
 }
@@ -151,10 +175,7 @@ pub(super) async fn list(shared: &Shared, repository: &Repository, filter: Filte
 /// Answers `GET /repositories/{name}/pull-requests/{number}`, with the findings, what the merge changes, and what it
 /// started.
 pub(super) async fn one(shared: &Shared, repository: &Repository, number: &str) -> Result<Json<Value>, Problem> {
-    let number: u64 = parse(number, "pull request")?;
-    let stored = shared.api.store.pull_request(&repository.name, number).await?;
-    let stored = stored
-        .ok_or_else(|| Problem::not_found(format!("of `{}`, no pull request {number} is known", repository.name)))?;
+    let stored = find(shared, repository, number).await?;
     let mut answer = json!(View::new(shared, &stored, true));
     answer["executions"] = match &stored.pull_request.merge_commit {
         Some(commit) => {
@@ -170,4 +191,23 @@ pub(super) async fn one(shared: &Shared, repository: &Repository, number: &str) 
         None => json!([]),
     };
     Ok(Json(answer))
+}
+
+/// Answers `GET /repositories/{name}/pull-requests/{number}/plan`: the document that `longboat plan --format json` prints.
+pub(super) async fn plan(shared: &Shared, repository: &Repository, number: &str) -> Result<Json<Value>, Problem> {
+    let stored = find(shared, repository, number).await?;
+    let review = stored.review.as_ref().filter(|review| review.plan.is_some() || review.trouble.is_some());
+    let review = review.ok_or_else(|| {
+        Problem::not_found(format!(
+            "pull request {number} of `{}` has no plan yet: comment `/longboat check`",
+            repository.name
+        ))
+    })?;
+    Ok(Json(json!(review.report(&repository.name))))
+}
+
+async fn find(shared: &Shared, repository: &Repository, number: &str) -> Result<StoredPullRequest, Problem> {
+    let number: u64 = parse(number, "pull request")?;
+    let stored = shared.api.store.pull_request(&repository.name, number).await?;
+    stored.ok_or_else(|| Problem::not_found(format!("of `{}`, no pull request {number} is known", repository.name)))
 }

@@ -79,6 +79,9 @@ pub(super) async fn below(
     match rest.split_once('/') {
         None if rest.is_empty() => one(&shared, repository).await,
         None if rest == "pull-requests" => pull_requests::list(&shared, repository, Params::of(&uri)?).await,
+        Some(("pull-requests", below)) if below.ends_with("/plan") => {
+            pull_requests::plan(&shared, repository, below.trim_end_matches("/plan")).await
+        }
         Some(("pull-requests", number)) => pull_requests::one(&shared, repository, number).await,
         _ => Err(Problem::not_found(format!("of `{}`, the API has no `{rest}`", repository.name))),
     }

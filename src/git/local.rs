@@ -130,7 +130,8 @@ mod tests {
         let root = folder.path().join("shop");
         let inner = root.join("examples/one");
         std::fs::create_dir_all(&inner).expect("a folder");
-        for (path, text) in [("a", "1"), (".gitignore", "ignored\n"), ("examples/one/b", "1"), ("examples/one/c", "1")] {
+        for (path, text) in [("a", "1"), (".gitignore", "ignored\n"), ("examples/one/b", "1"), ("examples/one/c", "1")]
+        {
             std::fs::write(root.join(path), text).expect("a file");
         }
         let first = first_commit(&root, "First").await.expect("a commit");

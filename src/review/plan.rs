@@ -1,9 +1,8 @@
 //! What the merge changes and what it starts.
 
 use super::findings::with_code;
-use super::layout::count;
 use crate::model::{
-    Block, ChangeKind, Line, Mark, Piece, PipelineChange, Plan, PlannedStart, Review, Told, WhyNot, told,
+    Block, ChangeKind, Line, Mark, Piece, PipelineChange, Plan, PlannedStart, Review, Told, WhyNot, counted, told,
 };
 
 /// Up to so many pipelines are told unfolded.
@@ -27,7 +26,7 @@ pub(super) fn changes(review: &Review) -> Vec<Block> {
     blocks.extend(plan.pipelines.iter().flat_map(|change| pipeline(change, unfolded)));
     let listed = to_count(plan.pipelines.len());
     if let Some(more) = review.changed.checked_sub(listed).filter(|more| *more > 0) {
-        blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", count(more, "pipeline")))]));
+        blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", counted(more, "pipeline")))]));
     }
     if let Some((last, rest)) = plan.hidden.split_last() {
         let mut line = vec![Piece::text("Not compared, because of errors before or after: ")];
@@ -55,7 +54,7 @@ pub(super) fn starts(review: &Review) -> Vec<Block> {
     let mut first: Vec<Line> =
         plan.starts.iter().filter(|start| start.starts).take(MOST_LISTED).map(|start| vec![name(start)]).collect();
     if let Some(more) = plan.starting.checked_sub(to_count(first.len())).filter(|more| *more > 0) {
-        first.push(vec![Piece::text(format!("and {}", count(more, "more pipeline")))]);
+        first.push(vec![Piece::text(format!("and {}", counted(more, "more pipeline")))]);
     }
     first.extend(plan.starts.iter().filter(|start| is_wrong(start)).take(MOST_LISTED).map(cannot_start));
     if first.is_empty() {
@@ -114,7 +113,7 @@ fn pipeline(change: &PipelineChange, unfolded: bool) -> Vec<Block> {
     let all = told(change);
     let number = to_count(all.len()).saturating_add(change.left_out);
     if change.kind == ChangeKind::Changed {
-        summary.push(Piece::text(format!(": {}", count(number, "difference"))));
+        summary.push(Piece::text(format!(": {}", counted(number, "difference"))));
     }
     let mut blocks = differences(&all, number);
     blocks.extend(change.graph.clone().filter(|graph| graph.stages.len() > 1).map(Block::Graph));

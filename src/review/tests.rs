@@ -51,7 +51,11 @@ fn good() -> Review {
             pipelines: vec![deploy(), nightly()],
             changed: 2,
             added: 1,
-            starts: vec![start("deploy", None), start("asks", Some(WhyNot::MissingParameters)), start("nightly", Some(WhyNot::NoGitTrigger))],
+            starts: vec![
+                start("deploy", None),
+                start("asks", Some(WhyNot::MissingParameters)),
+                start("nightly", Some(WhyNot::NoGitTrigger)),
+            ],
             starting: 1,
             tracked: true,
             ..Plan::default()
@@ -93,7 +97,8 @@ fn deploy() -> PipelineChange {
         needs: needs.iter().map(|need| PlanEdge { stage: id(need), change }).collect(),
     };
     let added = Some(ChangeKind::Added);
-    let graph = PlanGraph { stages: vec![stage("bake", Some(ChangeKind::Changed), &[]), stage("smoke", added, &["bake"])] };
+    let graph =
+        PlanGraph { stages: vec![stage("bake", Some(ChangeKind::Changed), &[]), stage("smoke", added, &["bake"])] };
     let changes = vec![
         change("/stages/bake/image", Some(json!("a@everyone")), Some(json!("b"))),
         change("/stages/bake/command", Some(json!("one\ntwo\n")), Some(json!("one\n```\n"))),

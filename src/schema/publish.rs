@@ -19,7 +19,8 @@ pub fn files(catalog: &Catalog) -> Vec<(String, String)> {
 
 /// What `longboat plan --format json` prints.
 fn plan() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<PlanReport>();
+    let mut schema =
+        SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<PlanReport>();
     schema.insert("title".to_owned(), json!("Longboat plan"));
     schema.to_value()
 }

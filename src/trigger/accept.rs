@@ -1,8 +1,8 @@
 //! From a push that somebody noticed to an entry of the inbox.
 
-use crate::gitops::matching::RefName;
 use super::{Repository, Shared, Triggers};
 use crate::forge::{CommentEvent, PullRequestEvent, Push};
+use crate::gitops::matching::RefName;
 use crate::model::{CommitSha, CommitStatus, PullRequestState, RepositoryName, pull_request_page};
 use crate::store::{Accepted, NoticedPullRequest, PullRequestNotice, RefChange, Seen, Source, StoreError};
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 
 use super::failure::{WorkError, pause, spread};
-use crate::gitops::matching::RefName;
 use super::settle::{self, Occasion};
 use super::worker::note;
 use super::{Repository, Shared};
 use crate::clock::Timestamp;
 use crate::git::{RemoteHeads, watch_local};
+use crate::gitops::matching::RefName;
 use crate::model::CommitSha;
 use crate::store::{RefChange, RefHead, Seen, Source};
 

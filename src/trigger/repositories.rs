@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use crate::gitops::matching::RefName;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::git::{self, GitError, GitOptions, Mirror, Remote};
+use crate::gitops::matching::RefName;
 use crate::model::{ApplicationName, CommitSha, RepositoryName};
 
 /// A repository to follow.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::examine::{Examined, examine};
 use super::failure::WorkError;
-use crate::gitops::matching::RefName;
 use super::pulls::worse_of_pull_requests;
 use super::start::{self, Push};
 use super::{Notice, Repository, Shared};
 use crate::diagnostic::Diagnostic;
+use crate::gitops::matching::RefName;
 use crate::gitops::{Checked, foreign, summarize};
 use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, RepositoryName, StatusState};
 use crate::store::{CommitFindings, InboxEntry, InboxId, Publication, Published, Settled, Settlement};

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use super::artifacts::{self, Unresolved, commit_artifact};
 use super::failure::WorkError;
-use crate::gitops::matching::{RefName, asks_for_paths, git_triggers, is_for, lets_through, names_branches};
 use super::{Repository, Shared, check_parameters};
 use crate::git::{Changed, CommitInfo};
 use crate::gitops::CheckedApplication;
+use crate::gitops::matching::{RefName, asks_for_paths, git_triggers, is_for, lets_through, names_branches};
 use crate::model::{
     ApplicationName, Artifacts, Cause, CauseKind, CommitSha, CommitStatus, ExecutionId, GitTrigger, NewExecution,
     Pipeline, RevisionId,

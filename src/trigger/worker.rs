@@ -10,12 +10,12 @@ use futures::FutureExt;
 use tokio::task::{Id, JoinSet};
 
 use super::failure::{Verdict, WorkError, verdict};
-use crate::gitops::matching::RefName;
 use super::pulls;
 use super::settle::{self, Occasion};
 use super::{Repository, Shared};
 use crate::clock::Timestamp;
 use crate::git::GitError;
+use crate::gitops::matching::RefName;
 use crate::model::{CommitSha, RepositoryName};
 use crate::store::{InboxEntry, RepositoryNote, StoreError};
 

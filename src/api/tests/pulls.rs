@@ -6,7 +6,8 @@ use super::reads::{COMMIT, seed};
 use super::*;
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{
-    ChangeKind, CommitSha, Pins, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_ref,
+    Change, ChangeKind, CommitSha, Pins, PipelineChange, Plan, PlanReport, PullRequest, PullRequestState, Review,
+    ReviewFinding, SourceLine, pull_request_ref,
 };
 use crate::store::Settlement;
 
@@ -30,6 +31,28 @@ fn pull_request(number: u64, state: PullRequestState) -> PullRequest {
     }
 }
 
+fn plan() -> Plan {
+    let place = SourceLine { file: ".longboat/shop.yaml".to_owned(), line: 7 };
+    let change = Change {
+        kind: ChangeKind::Added,
+        pointer: "/stages/ship".to_owned(),
+        before: None,
+        after: Some(json!({"type": "script", "needs": {"build": true}})),
+        place: Some(place.clone()),
+        cut: false,
+    };
+    let pipeline = PipelineChange {
+        application: "shop".parse().expect("a name"),
+        pipeline: "deploy".parse().expect("a name"),
+        kind: ChangeKind::Changed,
+        place,
+        changes: vec![change],
+        left_out: 0,
+        graph: None,
+    };
+    Plan { pipelines: vec![pipeline], changed: 1, tracked: true, ..Plan::default() }
+}
+
 fn review() -> Review {
     let finding = Diagnostic::error(Code::UnknownStageType, "unknown stage type `scirpt`")
         .at(Place::point(".longboat/shop.yaml", 8, 13))
@@ -43,13 +66,9 @@ fn review() -> Review {
         errors: 1,
         warnings: 0,
         errors_before: 2,
-        changes: vec![PipelineChange {
-            application: "shop".parse().expect("a name"),
-            pipeline: "deploy".parse().expect("a name"),
-            kind: ChangeKind::Changed,
-            details: vec!["stage ship added".to_owned()],
-        }],
         changed: 1,
+        plan: Some(plan()),
+        base: Some(sha('b')),
         pins: Pins::default(),
         trouble: None,
     }
@@ -134,7 +153,7 @@ async fn one_pull_request_tells_its_findings_and_what_its_merge_started() {
     assert_eq!((&finding["code"], &finding["snippet"]), (&json!("LB0304"), &json!(">  8 |  type: scirpt")));
     assert_eq!(
         review["changes"],
-        json!([{"application": "shop", "pipeline": "deploy", "kind": "changed", "details": ["stage ship added"]}])
+        json!([{"application": "shop", "pipeline": "deploy", "kind": "changed", "details": ["added stage `ship`, `script`, after `build`"]}])
     );
     let pipelines: Vec<&Value> =
         one["executions"].as_array().expect("a list").iter().map(|execution| &execution["pipeline"]).collect();
@@ -156,5 +175,24 @@ async fn what_is_not_there_is_not_found() {
         "acme/shop/pull-requests/",
     ] {
         world.get(&format!("/api/v1/repositories/{path}")).await.problem(404, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn the_plan_of_a_pull_request_is_a_document_of_its_own() {
+    let world = World::new().await;
+    keep(&world, pull_request(7, PullRequestState::Open), Some(review())).await;
+    keep(&world, pull_request(8, PullRequestState::Open), None).await;
+    keep(&world, pull_request(9, PullRequestState::Open), Some(Review { plan: None, ..review() })).await;
+    let base = "/api/v1/repositories/acme/shop/pull-requests";
+    let told = world.get(&format!("{base}/7/plan")).await.json(200);
+    let report: PlanReport = serde_json::from_value(told.clone()).expect("a plan");
+    assert_eq!(report, review().report(&"acme/shop".parse().expect("a name")));
+    assert_eq!(
+        (&told["plan"]["pipelines"][0]["changes"][0]["pointer"], &told["errors"]),
+        (&json!("/stages/ship"), &json!(1))
+    );
+    for missing in ["8/plan", "9/plan", "10/plan", "7/plan/x", "x/plan"] {
+        world.get(&format!("{base}/{missing}")).await.problem(404, "not-found");
     }
 }

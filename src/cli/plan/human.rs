@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{ChangeKind, Line, LineChange, Piece, PipelineChange, Plan, PlannedStart, WhyNot, told};
+use crate::model::{ChangeKind, Line, LineChange, Piece, PipelineChange, Plan, PlannedStart, WhyNot, counted, told};
 
 /// Where the colours come from, if there are any.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,17 @@ impl Paint {
 /// Text that is one line and moves no cursor.
 fn inert(text: &str) -> String {
     let odd = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|letter| if letter.is_control() { ' ' } else if odd(letter) { '\u{fffd}' } else { letter }).collect()
+    text.chars()
+        .map(|letter| {
+            if letter.is_control() {
+                ' '
+            } else if odd(letter) {
+                '\u{fffd}'
+            } else {
+                letter
+            }
+        })
+        .collect()
 }
 
 /// The plan; `errors` is how many the change has, `about` says what was compared.
@@ -62,7 +72,7 @@ pub(super) fn written(plan: &Plan, errors: usize, about: &Line, branch: &str, co
     }
     let listed = u32::try_from(plan.pipelines.len()).unwrap_or(u32::MAX);
     if let Some(more) = plan.all_changed().checked_sub(listed).filter(|more| *more > 0) {
-        let _ = writeln!(out, "\nand {} more", count(more, "pipeline"));
+        let _ = writeln!(out, "\nand {} more", counted(more, "pipeline"));
     }
     if !plan.hidden.is_empty() {
         let names: Vec<&str> = plan.hidden.iter().map(|name| name.as_str()).collect();
@@ -113,13 +123,17 @@ fn starts(plan: &Plan, branch: &str, paint: Paint, out: &mut String) {
     }
     let shown = plan.starts.iter().filter(|start| start.starts).count();
     if let Some(more) = plan.starting.checked_sub(u32::try_from(shown).unwrap_or(u32::MAX)).filter(|more| *more > 0) {
-        let _ = writeln!(out, "    and starts {} more", count(more, "pipeline"));
+        let _ = writeln!(out, "    and starts {} more", counted(more, "pipeline"));
     }
 }
 
 fn reason(start: &PlannedStart) -> String {
     let why = start.why_not.map_or("", WhyNot::as_str);
-    if start.parameters.is_empty() { why.to_owned() } else { format!("{why} ({})", inert(&start.parameters.join(", "))) }
+    if start.parameters.is_empty() {
+        why.to_owned()
+    } else {
+        format!("{why} ({})", inert(&start.parameters.join(", ")))
+    }
 }
 
 fn summary(plan: &Plan, errors: usize) -> String {
@@ -136,12 +150,8 @@ fn summary(plan: &Plan, errors: usize) -> String {
     };
     let failed = match errors {
         0 => String::new(),
-        errors => format!("Failed: {}", count(u32::try_from(errors).unwrap_or(u32::MAX), "error")),
+        errors => format!("Failed: {}", counted(u32::try_from(errors).unwrap_or(u32::MAX), "error")),
     };
     let parts: Vec<String> = [failed, pipelines].into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(". ")
-}
-
-fn count(number: u32, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

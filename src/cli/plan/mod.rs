@@ -86,6 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
         branch: &sides.branch,
         globals: &globals,
         limits: &limits,
+        library: None,
     };
     let catalog = crate::stage::catalog();
     if args.format == Format::Markdown {
@@ -106,8 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
         super::print(&format!("{}\n", markdown::write(&comment, &forge, None, "").trim_end()))?;
         return Ok(if reviewed.errors > 0 { Answer::No } else { Answer::Yes });
     }
-    let (old, new) =
-        (gitops::check(&request(before), &catalog, None), gitops::check(&request(after), &catalog, None));
+    let (old, new) = (gitops::check(&request(before), &catalog, None), gitops::check(&request(after), &catalog, None));
     let push = Push { branch: &sides.branch, changed: &sides.changed, tracked: true };
     let plan = gitops::plan(&old, &new, push, PRINTED_PLAN);
     let failed = !new.is_valid();

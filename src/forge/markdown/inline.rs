@@ -120,7 +120,11 @@ impl Pen<'_> {
     /// Text in a fixed width in which the marker doesn't stand.
     pub(super) fn unmarked(&self, text: String) -> String {
         let core = self.marker.trim_matches('`');
-        if !core.is_empty() && text.contains(core) { text.replace("longboat:", &format!("longboat:{JOINER}")) } else { text }
+        if !core.is_empty() && text.contains(core) {
+            text.replace("longboat:", &format!("longboat:{JOINER}"))
+        } else {
+            text
+        }
     }
 
     /// Text that is nothing but text.

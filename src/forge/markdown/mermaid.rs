@@ -92,7 +92,8 @@ fn label(name: &str) -> String {
     let letters: Vec<char> = clipped(flat(name).trim(), LONGEST_NAME).chars().collect();
     let mut out = String::new();
     for (index, &letter) in letters.iter().enumerate() {
-        let beside = |index: Option<usize>| index.and_then(|index| letters.get(index)).is_some_and(|one| one.is_alphanumeric());
+        let beside =
+            |index: Option<usize>| index.and_then(|index| letters.get(index)).is_some_and(|one| one.is_alphanumeric());
         let within = beside(index.checked_sub(1)) && beside(Some(index + 1));
         // A hyphen, a low line or a point within a word begins no list and no emphasis.
         if letter.is_alphanumeric() || letter == ' ' || within && matches!(letter, '-' | '_' | '.') {

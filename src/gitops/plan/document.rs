@@ -250,10 +250,13 @@ mod tests {
 
     #[test]
     fn names_of_credentials_are_told_from_names_about_them() {
-        for name in ["password", "DB_PASSWORD", "apiToken", "X-Api-Key", "apikey", "private_key", "Authorization", "PWD"] {
+        for name in
+            ["password", "DB_PASSWORD", "apiToken", "X-Api-Key", "apikey", "private_key", "Authorization", "PWD"]
+        {
             assert!(is_credential(name), "{name}");
         }
-        for name in ["tokenUrl", "secretName", "passwordFile", "key", "monkey", "tokenizer", "", "keyboard", "cacheKey"] {
+        for name in ["tokenUrl", "secretName", "passwordFile", "key", "monkey", "tokenizer", "", "keyboard", "cacheKey"]
+        {
             assert!(!is_credential(name), "{name}");
         }
     }

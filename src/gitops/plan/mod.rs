@@ -158,7 +158,8 @@ fn starts(before: &Checked, after: &Checked, push: Push<'_>) -> Vec<PlannedStart
         }
     }
     // Those with errors of their own have no pipeline on this side.
-    let broken = after.applications.iter().filter(|application| !application.valid).map(|application| &application.name);
+    let broken =
+        after.applications.iter().filter(|application| !application.valid).map(|application| &application.name);
     let broken: BTreeSet<_> = broken.collect();
     let known = before.applications.iter().filter(|application| broken.contains(&application.name));
     for pipeline in known.flat_map(|application| &application.pipelines) {

@@ -96,7 +96,10 @@ fn deepest<'a>(node: &'a Node, steps: &[&str]) -> Option<&'a Origin> {
         let next = match node.as_list() {
             // An index, or what is needed, by its id.
             Some(items) => node.child(step).or_else(|| {
-                items.iter().map(AsRef::as_ref).find(|item| text(item) == *step || item.get("id").is_some_and(|id| text(id) == *step))
+                items
+                    .iter()
+                    .map(AsRef::as_ref)
+                    .find(|item| text(item) == *step || item.get("id").is_some_and(|id| text(id) == *step))
             }),
             None => get(node, step),
         };

@@ -28,8 +28,14 @@ fn rendered(files: &[(&str, &str)]) -> Checked {
     let source = MemorySource::new(files.iter().map(|(path, text)| (format!(".longboat/{path}"), *text)));
     let repository = RepositoryName::parse("acme/shop").expect("a name");
     let (globals, limits) = (Map::new(), Limits::default());
-    let request =
-        Request { source: &source, repository: &repository, branch: "main", globals: &globals, limits: &limits };
+    let request = Request {
+        source: &source,
+        repository: &repository,
+        branch: "main",
+        globals: &globals,
+        limits: &limits,
+        library: None,
+    };
     let catalog = Catalog::new(vec![stage_type::<Script>("script", "Runs"), stage_type::<Wait>("wait", "Waits")]);
     check(&request, &catalog, None)
 }
@@ -91,7 +97,10 @@ fn each_change_points_to_the_line_where_it_is_written() {
         .replace("default: eu", "default: us")
         .replace("branches: [main]}", "branches: [main, next]}")
         .replace("B: '2'", "C: '2'")
-        .replace("command: ship\n        needs: [build]", "command: ship\n        needs:\n          - build\n          - test");
+        .replace(
+            "command: ship\n        needs: [build]",
+            "command: ship\n        needs:\n          - build\n          - test",
+        );
     let told = told(BEFORE, &after);
     let expected = [
         ("/parameters/region/default", "a.yaml:5"),
@@ -146,7 +155,9 @@ pipelines:
 
 #[test]
 fn the_picture_has_the_stages_and_edges_of_both_sides() {
-    let after = BEFORE.replace("id: test", "id: check").replace("command: ship\n        needs: [build]", "command: ship\n        needs: [check]");
+    let after = BEFORE
+        .replace("id: test", "id: check")
+        .replace("command: ship\n        needs: [build]", "command: ship\n        needs: [check]");
     let plan = planned(&good(&[("a.yaml", BEFORE)]), &good(&[("a.yaml", &after)]));
     let graph = plan.pipelines[0].graph.as_ref().expect("a picture");
     let stages: Vec<_> = graph.stages.iter().map(|stage| (stage.id.as_str(), stage.change)).collect();
@@ -234,14 +245,16 @@ fn a_plan_without_room_says_so_and_keeps_the_small_ones() {
 
 #[test]
 fn a_plan_does_not_fit_what_it_was_not_made_for() {
-    let side = |command: &str| good(&[("a.yaml", &BEFORE.replace("command: make\n", &format!("command: {command}\n")))]);
+    let side =
+        |command: &str| good(&[("a.yaml", &BEFORE.replace("command: make\n", &format!("command: {command}\n")))]);
     let plan = planned(&side("one"), &side("two"));
     assert_eq!(apply(&plan, documents(&side("one"))), Some(documents(&side("two"))));
     assert_eq!(apply(&plan, documents(&side("three"))), None);
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof![Just("build"), Just("test"), Just("a/b"), Just("~x"), Just("token"), Just("ship")].prop_map(str::to_owned)
+    prop_oneof![Just("build"), Just("test"), Just("a/b"), Just("~x"), Just("token"), Just("ship")]
+        .prop_map(str::to_owned)
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -257,8 +270,7 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(name(), inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(name(), inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
@@ -329,6 +341,7 @@ fn side() -> impl Strategy<Value = Checked> {
             files: vec!["x".to_owned()],
             pipelines: pipelines.collect(),
             valid: true,
+            pins: Default::default(),
         };
         Checked { applications: vec![application], ..Checked::default() }
     })
@@ -343,7 +356,10 @@ fn files() -> impl Strategy<Value = String> {
         ("      - {id: one, type: wait, waitTime: {}}\n", "      - {id: one, type: script, command: 'x {}'}\n"),
         ("      - {id: two, type: wait, needs: [zero]}\n", "      - {id: two, name: T{}, type: wait, needs: []}\n"),
         ("      - {% if branch == 'main' %}{id: m, type: wait}{% endif %}\n", "      - {id: x{}, type: wait}\n"),
-        ("      - {id: env, type: script, command: c, env: {A: '{}'}}\n", "      - use: std/approve\n        with: {instructions: q{}}\n"),
+        (
+            "      - {id: env, type: script, command: c, env: {A: '{}'}}\n",
+            "      - use: std/approve\n        with: {instructions: q{}}\n",
+        ),
     ];
     prop::collection::vec((0..3_usize, 1..9_u32), parts.len()).prop_map(move |choices| {
         let mut text = "application: shop\npipelines:\n  - name: deploy\n".to_owned();

@@ -31,6 +31,19 @@ pub struct Told {
 }
 
 impl Told {
+    /// As plain text, names between backticks: ``added stage `ship` ``.
+    pub fn sentence(&self) -> String {
+        let mut text = format!("{} ", self.kind.as_str());
+        for piece in &self.line {
+            match piece {
+                Piece::Text(plain) | Piece::Strong(plain) | Piece::Link { text: plain, .. } => text.push_str(plain),
+                Piece::Code(code) => text.extend(["`", code.as_str(), "`"]),
+                Piece::Mark(_) => {}
+            }
+        }
+        text
+    }
+
     /// The place in words: `.longboat/shop.yaml:7`, or `was at .longboat/shop.yaml:7`.
     pub fn where_it_is(&self) -> Option<String> {
         let place = self.place.as_ref()?;
@@ -141,12 +154,24 @@ fn one(change: &Change, steps: &[&str]) -> Told {
             let mut line = vec![Piece::text(noun), Piece::code(shorten(name, LONGEST_NAME))];
             let new = change.after.as_ref().filter(|_| change.kind == ChangeKind::Added);
             line.extend(new.map(|new| about(noun.trim_end(), new)).unwrap_or_default());
-            Told { kind: change.kind, line, lines: Vec::new(), place: change.place.clone(), gone: change.kind == ChangeKind::Removed }
+            Told {
+                kind: change.kind,
+                line,
+                lines: Vec::new(),
+                place: change.place.clone(),
+                gone: change.kind == ChangeKind::Removed,
+            }
         }
         ["needs", other] if noun == "stage " => {
             let how = if change.kind == ChangeKind::Removed { ": no longer after " } else { ": now after " };
             let line = vec![Piece::text(noun), Piece::code(name), Piece::text(how), Piece::code(*other)];
-            Told { kind: ChangeKind::Changed, line, lines: Vec::new(), place: change.place.clone(), gone: change.kind == ChangeKind::Removed }
+            Told {
+                kind: ChangeKind::Changed,
+                line,
+                lines: Vec::new(),
+                place: change.place.clone(),
+                gone: change.kind == ChangeKind::Removed,
+            }
         }
         rest => value(noun, name, rest, change),
     }
@@ -178,7 +203,13 @@ fn value(noun: &str, name: &str, rest: &[&str], change: &Change) -> Told {
         (Some(before), None) => line.extend([Piece::text(" taken away, it was "), code(before)]),
         (None, None) => {}
     }
-    Told { kind: ChangeKind::Changed, line, lines, place: change.place.clone(), gone: change.kind == ChangeKind::Removed }
+    Told {
+        kind: ChangeKind::Changed,
+        line,
+        lines,
+        place: change.place.clone(),
+        gone: change.kind == ChangeKind::Removed,
+    }
 }
 
 /// Triggers have no names. Where one of a type goes and one comes, it is told as one that changes.
@@ -294,14 +325,9 @@ mod tests {
             left_out: 0,
             graph: None,
         };
-        let text = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Code(code) => format!("`{code}`"),
-            other => format!("{other:?}"),
-        };
         let plain = |told: Told| {
             let lines: String = told.lines.iter().map(|line| format!("\n{}", line.written())).collect();
-            format!("{} {}{lines}", told.kind.as_str(), told.line.iter().map(text).collect::<String>())
+            told.sentence() + &lines
         };
         told(&pipeline).into_iter().map(plain).collect()
     }

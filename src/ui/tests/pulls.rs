@@ -1,12 +1,14 @@
 //! The pages of pull requests.
 
 use axum::http::StatusCode;
+use serde_json::{Value, json};
 
 use super::super::view::samples::HOSTILE;
 use super::pages::{World, seed};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{
-    ChangeKind, CommitSha, Pins, PipelineChange, PullRequest, PullRequestState, Review, ReviewFinding, pull_request_ref,
+    Change, ChangeKind, CommitSha, Pins, PipelineChange, Plan, PlanEdge, PlanGraph, PlanStage, PlannedStart,
+    PullRequest, PullRequestState, Review, ReviewFinding, SourceLine, WhyNot, pull_request_ref,
 };
 use crate::store::Settlement;
 
@@ -32,17 +34,81 @@ fn pull_request(number: u64, state: PullRequestState) -> PullRequest {
     }
 }
 
+fn plan() -> Plan {
+    let place = SourceLine { file: ".longboat/shop.yaml".to_owned(), line: 7 };
+    let change = |pointer: &str, kind, before: Option<Value>, after: Option<Value>| Change {
+        kind,
+        pointer: pointer.to_owned(),
+        before,
+        after,
+        place: Some(place.clone()),
+        cut: false,
+    };
+    let pipeline = |name: &str, kind, changes, graph| PipelineChange {
+        application: "shop".parse().expect("a name"),
+        pipeline: name.parse().expect("a name"),
+        kind,
+        place: place.clone(),
+        changes,
+        left_out: 0,
+        graph,
+    };
+    let stage = |name: &str, kind, needs: &[(&str, Option<ChangeKind>)]| PlanStage {
+        id: name.parse().expect("an id"),
+        name: name.to_owned(),
+        kind: "script".to_owned(),
+        change: kind,
+        needs: needs
+            .iter()
+            .map(|(stage, change)| PlanEdge { stage: stage.parse().expect("an id"), change: *change })
+            .collect(),
+    };
+    let (added, removed) = (Some(ChangeKind::Added), Some(ChangeKind::Removed));
+    let graph = PlanGraph {
+        stages: vec![
+            stage("build", Some(ChangeKind::Changed), &[]),
+            stage("ship", added, &[("build", added)]),
+            stage("old", removed, &[("build", removed)]),
+            stage("same", None, &[]),
+        ],
+    };
+    let deploy = vec![
+        change("/stages/build/command", ChangeKind::Changed, Some(json!("make\ntest")), Some(json!("make\ncheck"))),
+        change("/stages/ship", ChangeKind::Added, None, Some(json!({"type": "script", "needs": {"build": true}}))),
+        change("/stages/old", ChangeKind::Removed, Some(json!({"type": "script"})), None),
+    ];
+    let smoke = vec![change("", ChangeKind::Added, None, Some(json!({"stages": {"knock": {"type": "script"}}})))];
+    let start = |name: &str, why_not| PlannedStart {
+        application: "shop".parse().expect("a name"),
+        pipeline: name.parse().expect("a name"),
+        starts: false,
+        why_not,
+        trigger: None,
+        parameters: Vec::new(),
+    };
+    Plan {
+        pipelines: vec![
+            pipeline("deploy", ChangeKind::Changed, deploy, Some(graph)),
+            pipeline("smoke", ChangeKind::Added, smoke, None),
+        ],
+        changed: 3,
+        added: 1,
+        starts: vec![
+            PlannedStart { starts: true, ..start("deploy", None) },
+            start("nightly", Some(WhyNot::NoGitTrigger)),
+        ],
+        starting: 1,
+        tracked: true,
+        hidden: vec!["bank".parse().expect("a name")],
+        ..Plan::default()
+    }
+}
+
 fn review() -> Review {
     let finding = Diagnostic::error(Code::UnknownStageType, "unknown stage type `scirpt`")
         .at(Place::point(".longboat/shop.yaml", 8, 13))
         .hint("did you mean `script`?");
     let snippet = "   7 |  - id: ship\n>  8 |    type: scirpt\n     |          ^^^^^^".to_owned();
-    let change = |name: &str, kind, details: &[&str]| PipelineChange {
-        application: "shop".parse().expect("a name"),
-        pipeline: name.parse().expect("a name"),
-        kind,
-        details: details.iter().map(|&detail| detail.to_owned()).collect(),
-    };
     Review {
         commit: sha("abcde"),
         target_branch: "main".to_owned(),
@@ -52,11 +118,9 @@ fn review() -> Review {
         errors: 3,
         warnings: 0,
         errors_before: 5,
-        changes: vec![
-            change("deploy", ChangeKind::Changed, &["stage ship added"]),
-            change("smoke", ChangeKind::Added, &[]),
-        ],
         changed: 4,
+        plan: Some(plan()),
+        base: Some(sha("b")),
         pins: Pins::default(),
         trouble: None,
     }
@@ -142,7 +206,16 @@ async fn a_pull_request_has_a_page_with_its_findings_and_changes() {
             "Not listed here: 2 further errors.",
             "2 errors fewer than at the check before",
             "<code>shop/deploy</code> changed",
-            "stage ship added",
+            "<span class=\"sr-only\">added: </span>stage <code>ship</code>, <code>script</code>, after <code>build</code>",
+            "<span class=\"bad\">- test</span>\n<span class=\"good\">+ check</span>",
+            "https://github.com/acme/shop/blob/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/.longboat/shop.yaml#L7\" rel=\"noreferrer\">was at .longboat/shop.yaml:7</a>",
+            "aria-label=\"ship: added\"",
+            "<g class=\"box bad gone\"",
+            "added · script",
+            "<path class=\"line fresh\"",
+            "Not compared, because of errors before or after: bank.",
+            "What the merge starts",
+            "<li><code>shop/nightly</code>: it has no git trigger</li>",
             "<code>shop/smoke</code> added",
             "And 2 more pipelines.",
         ],
@@ -180,8 +253,17 @@ async fn nothing_of_a_stranger_s_pull_request_becomes_markup() {
     let mut hostile = review();
     let finding = Diagnostic::warning(Code::UnknownKey, HOSTILE).at(Place::point(HOSTILE, 1, 1)).hint(HOSTILE);
     hostile.findings = vec![ReviewFinding { finding, snippet: Some(HOSTILE.to_owned()) }];
-    hostile.changes[0].details = vec![HOSTILE.to_owned()];
-    hostile.changes[0].pipeline = "<b>\"x\"".parse().expect("pipelines may have such names");
+    let plan = hostile.plan.as_mut().expect("a plan");
+    let change = &mut plan.pipelines[0];
+    change.pipeline = "<b>\"x\"".parse().expect("pipelines may have such names");
+    change.place.file = HOSTILE.to_owned();
+    change.changes[0].pointer = format!("/stages/build/{HOSTILE}");
+    change.changes[0].after = Some(json!(format!("{HOSTILE}\n{HOSTILE}")));
+    for stage in &mut change.graph.as_mut().expect("a picture").stages {
+        (stage.name, stage.kind) = (HOSTILE.to_owned(), HOSTILE.to_owned());
+    }
+    plan.starts[1].why_not = Some(WhyNot::MissingParameters);
+    plan.starts[1].parameters = vec![HOSTILE.to_owned()];
     hostile.target_branch = HOSTILE.to_owned();
     let pull = PullRequest {
         title: HOSTILE.to_owned(),

@@ -4,11 +4,10 @@ use serde::Serialize;
 
 use super::findings::{FindingsList, review_rows};
 use super::lists::{ExecutionRow, execution_rows};
+use super::plan::PlanPart;
 use super::{CommitLink, Links, Moment, Pill};
 use crate::clock::Timestamp;
-use crate::model::{
-    ChangeKind, PipelineChange, PullRequest, PullRequestState, Review, counted, percent_encode_part, shorten,
-};
+use crate::model::{PullRequest, PullRequestState, Review, counted, percent_encode_part, shorten};
 use crate::store::{ExecutionSummary, StoredPullRequest};
 
 /// The longest title in the list, in characters.
@@ -85,18 +84,11 @@ struct ReviewPart {
     outdated: bool,
     fixed: Option<String>,
     unlisted: Option<String>,
-    changes: Vec<ChangeRow>,
-    more_changes: Option<String>,
+    plan: Option<PlanPart>,
     /// Errors hide what would change.
     hidden: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct ChangeRow {
-    name: String,
-    class: &'static str,
-    kind: &'static str,
-    details: Vec<String>,
+    /// What is only counted: that was told by an older version.
+    untold: Option<String>,
 }
 
 /// What the merge started.
@@ -161,26 +153,11 @@ impl ReviewPart {
             unlisted: Some(more(review.errors, errors))
                 .filter(|more| *more > 0)
                 .map(|more| counted(more, "further error")),
-            changes: review.changes.iter().map(ChangeRow::new).collect(),
-            more_changes: Some(more(review.changed, review.changes.len()))
-                .filter(|more| *more > 0)
-                .map(|more| counted(more, "more pipeline")),
+            plan: review.plan.as_ref().map(|plan| PlanPart::new(&this.repository, review, plan, links)),
             hidden: checked && review.errors > 0 && review.changed == 0,
-        }
-    }
-}
-
-impl ChangeRow {
-    fn new(change: &PipelineChange) -> Self {
-        Self {
-            name: format!("{}/{}", change.application, change.pipeline),
-            class: match change.kind {
-                ChangeKind::Added => "good",
-                ChangeKind::Changed => "warn",
-                ChangeKind::Removed => "bad",
-            },
-            kind: change.kind.as_str(),
-            details: change.details.clone(),
+            untold: Some(review.changed)
+                .filter(|changed| *changed > 0 && review.plan.is_none())
+                .map(|changed| counted(changed, "pipeline")),
         }
     }
 }

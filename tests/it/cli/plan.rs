@@ -107,10 +107,14 @@ fn a_change_is_told_to_people_and_to_forges() {
     for text in [&text, &markdown] {
         assert!(!text.contains("not-for-everybody") && !text.contains("somewhat-longer"), "{text}");
     }
-    assert_eq!(text, repository.plan(&["--head", "HEAD", "--base", "main"], 0).replace(
-        &format!("Compared `{}` with", &git_in(&repository.root, &["rev-parse", "HEAD"])[..7]),
-        "Compared the files as they are with",
-    ), "the same two commits give the same bytes");
+    assert_eq!(
+        text,
+        repository.plan(&["--head", "HEAD", "--base", "main"], 0).replace(
+            &format!("Compared `{}` with", &git_in(&repository.root, &["rev-parse", "HEAD"])[..7]),
+            "Compared the files as they are with",
+        ),
+        "the same two commits give the same bytes"
+    );
 }
 
 #[test]
