@@ -94,7 +94,7 @@ mod tests {
         let bank = freeze(Some("bank"), "bank", None);
         assert_eq!(reason(&[all.clone(), bank.clone(), shop.clone()], 5).as_deref(), Some("shop"));
         assert_eq!(reason(&[all.clone(), bank.clone()], 5).as_deref(), Some("all"));
-        assert_eq!(reason(&[all, bank.clone(), shop.clone()], 20), None);
+        assert_eq!(reason(&[all, bank.clone(), shop], 20), None);
         assert_eq!(reason(&[freeze(None, "ever", None), bank], i64::MAX).as_deref(), Some("ever"));
         let own = [freeze(Some("shop"), "own", None), freeze(None, "ever", None)];
         assert_eq!(reason(&own, 5).as_deref(), Some("own"));

@@ -21,7 +21,14 @@ pub(super) async fn run(api: &Api, which: &Which) -> anyhow::Result<Answer> {
     let mut failures = 0;
     let mut known = view(api, &id).await?;
     progress.say(&format!("{}/{}  {}", known.application, known.pipeline, known.id));
+    let mut held = None;
     loop {
+        if known.held != held {
+            if known.held.is_some() {
+                progress.say(&known.description);
+            }
+            held.clone_from(&known.held);
+        }
         progress.show(&known, clock.now());
         if known.status.is_complete() {
             break;

@@ -142,6 +142,53 @@ async fn what_is_frozen_waits_over_a_kill_and_begins_in_order() {
     assert!(server.stop().success());
 }
 
+/// `all` waits for a file beside the repository, then runs `part`, which is of another application.
+const PARENT: &str = r#"
+application: shop
+pipelines:
+  - name: all
+    triggers: [{type: git, branches: [main]}]
+    stages:
+      - {id: build, type: script, env: {GO: "{{ file("marks") }}"}, command: 'while ! test -e "$GO"; do sleep 0.05; done'}
+      - {id: part, type: pipeline, application: bank, pipeline: part, needs: [build]}
+"#;
+
+const CHILD: &str = r#"
+application: bank
+pipelines:
+  - name: part
+    stages: [{id: ship, type: script, command: echo shipped}]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_goes_on_and_so_do_the_pipelines_that_it_starts() {
+    let world = World::new().await;
+    let go = world.folder().join("go");
+    let marks = go.to_str().expect("UTF-8");
+    let files = [(".longboat/shop.yaml", PARENT), (".longboat/bank.yaml", CHILD), ("marks", marks)];
+    let first = world.push(&files, "First").await;
+    let server = world.serve();
+    world.settled(&first, "longboat/validate").await;
+    let one = world.push(&[("code", "1")], "1").await;
+    assert_eq!(world.webhook(&server, &first, &one).await, 202);
+    world
+        .until("it runs", || async {
+            let statuses = world.statuses(&one).remove("longboat/shop/all")?;
+            statuses.iter().any(|status| status.description == "Running: build (1 of 2)").then_some(())
+        })
+        .await;
+    freeze(&server, &["on", "--reason", "audit"]).await;
+    freeze(&server, &["on", "bank", "--reason", "audit of the bank"]).await;
+    std::fs::write(&go, "").expect("written");
+    world.settled(&one, "longboat/shop/all").await;
+    let child = execution_of(&server, &one, "bank").await;
+    assert_eq!((&child["status"], &child["trigger"]["type"]), (&json!("SUCCEEDED"), &json!("pipeline")));
+
+    let off = freeze(&server, &["off"]).await;
+    assert!(off.starts_with("the freeze of everything has ended\nstill in force: bank is frozen by "), "{off}");
+    assert!(server.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_application_that_is_frozen_waits_until_its_time_is_over() {
     let (frozen, server) = Frozen::new().await;
