@@ -1,7 +1,7 @@
 //! Module repositories: what stands behind the `@` of a module's name, and the files that it leads to.
 //!
 //! Rendering stays pure: it gets a [`Library`], which holds a snapshot of the refs of each module repository, taken when
-//! the render began. What a reference means is decided from that snapshot alone ([`reference`]), so that all files of a
+//! the render began. What a reference means is decided from that snapshot alone ([`mod@reference`]), so that all files of a
 //! commit, and a review and the publication after it given the same snapshot, read the same commits. What was read is
 //! handed on as [`Pins`](crate::model::Pins).
 //!

@@ -108,9 +108,7 @@ impl Work {
             uses.pins.add(&opened.pinned.pin);
         }
         let key = key();
-        if !uses.modules.contains_key(&key) {
-            uses.modules.insert(key, found.used_at(call()));
-        }
+        uses.modules.entry(key).or_insert_with(|| found.used_at(call()));
     }
 
     /// Notes that a file of the repository is read, or one of the module repository that `home` is.
