@@ -82,6 +82,9 @@ codes! {
     ModuleLimit = "LB0204", "A file calls more modules, or nests them deeper, than Longboat handles";
     ModuleRepository = "LB0205", "A module repository is not configured";
     ModuleHeader = "LB0206", "A module's header is not valid";
+    ArgumentMisfit = "LB0210", "A value doesn't fit the parameter of the module that it is given to";
+    DeprecatedParameter = "LB0211", "A parameter is given that its module has deprecated";
+    ModuleResult = "LB0212", "A module yields something else than it says, or stands where that doesn't belong";
     ModuleRepositoryUnread = "LB0221", "A module repository can't be read";
     ModuleReference = "LB0222", "A module repository has no such tag, branch, commit or version";
     AmbiguousReference = "LB0223", "A reference names a tag and a branch of a module repository";

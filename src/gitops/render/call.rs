@@ -142,10 +142,18 @@ pub(super) fn invoke(
             }
         },
     };
-    if result.is_none() {
-        frame.work.failed()?;
+    let Some(node) = result else { return frame.work.failed().map(|()| None) };
+    if let Some(yields) = module.header.as_ref().and_then(|header| header.yields) {
+        if let Some((at, how)) = yields.mismatch(&node) {
+            let message = format!("the module `{}` should yield {}, and {how}", module.name, yields.words());
+            let finding = Diagnostic::error(Code::ModuleResult, message);
+            let hint = "its header says what it `yields`: correct the header or the body";
+            inner.report(at.origin.locate(finding.hint(hint)));
+            return frame.work.failed().map(|()| None);
+        }
+        frame.work.yielded.add(&node, yields, &module.name, site);
     }
-    Ok(result)
+    Ok(Some(node))
 }
 
 /// That a reference names two things.

@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::fault::{Fault, Stopped};
 use super::lookup::{Found, Home};
 use super::module::Module;
+use super::placement::Results;
 use super::prepass::VARS;
 use super::session::{Session, lock};
 use super::template::Template;
@@ -43,6 +44,8 @@ pub(super) struct Work {
     pub(super) session: Arc<Session>,
     /// What the file may use.
     pub(super) budget: Budget,
+    /// What modules yielded to it.
+    pub(super) yielded: Results,
     findings: Mutex<Vec<Diagnostic>>,
     uses: Mutex<Uses>,
     failures: AtomicUsize,
@@ -56,6 +59,7 @@ impl Work {
         Self {
             session,
             budget,
+            yielded: Results::default(),
             findings: Mutex::default(),
             uses: Mutex::default(),
             failures: AtomicUsize::new(0),

@@ -25,6 +25,7 @@ mod header;
 mod lookup;
 mod module;
 mod origin;
+mod placement;
 mod prepass;
 mod reserved;
 pub(super) mod scalar;
@@ -303,6 +304,7 @@ fn file(session: &Arc<Session>, path: &str) -> Outcome {
     let root = document(session, &frame, path);
     if let Some(root) = &root {
         frame.variables.verify(session, root).into_iter().for_each(|finding| work.report(finding));
+        work.yielded.misplaced(root).into_iter().for_each(|finding| work.report(finding));
     }
     let (findings, Uses { modules, files, pins }) = work.results();
     let root = root.filter(|_| !work.has_failed());

@@ -1,21 +1,39 @@
 //! Headers of modules: what a module says about itself, before the line `---` (FORMAT section 2).
+//!
+//! [`split`] finds the header, [`read`] reads and checks it, [`judge`] holds a value against a parameter, and
+//! [`yields`] a result against what the module says that it yields.
 
+mod judge;
+mod kind;
+mod pattern;
+mod read;
 mod split;
+mod yields;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use self::kind::ParameterKind;
+use self::pattern::Pattern;
 pub(super) use self::split::split;
-use super::data::read_data;
+pub use self::yields::Yields;
 use super::file::File;
-use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::gitops::{Limits, Node, NodeValue, Origin};
+use crate::diagnostic::Diagnostic;
+use crate::gitops::{Key, Limits, Node, Origin};
 
 /// A module's header.
 #[derive(Debug)]
 pub(super) struct Header {
+    /// For people.
+    pub(super) description: Option<String>,
+    /// What it yields; nothing, if it doesn't say.
+    pub(super) yields: Option<Yields>,
     /// The parameters, in the author's order.
     pub(super) parameters: Vec<Parameter>,
+    /// Worked examples.
+    pub(super) examples: Vec<Example>,
+    /// Where it stands.
+    pub(super) origin: Origin,
 }
 
 /// A parameter of a module.
@@ -23,132 +41,61 @@ pub(super) struct Header {
 pub(super) struct Parameter {
     /// Its name.
     pub(super) name: Arc<str>,
-    /// Whether a call must give it, if it has no default.
+    /// Its type; nothing takes any value.
+    pub(super) kind: Option<ParameterKind>,
+    /// Of a list: the type of its items.
+    pub(super) items: Option<ParameterKind>,
+    /// Whether a call must give it.
     pub(super) required: bool,
     /// What it is if a call doesn't give it.
     pub(super) default: Option<Arc<Node>>,
+    /// Of an enum: what there is to choose from.
+    pub(super) options: Vec<Arc<Node>>,
+    /// Of a text: what all of it has to match.
+    pub(super) pattern: Option<Pattern>,
+    /// The range of a number, of the characters of a text, of the items of a list.
+    pub(super) bounds: Bounds,
     /// For people.
     pub(super) description: Option<String>,
+    /// What to do instead of giving it.
+    pub(super) deprecated: Option<String>,
     /// Where it is declared.
+    pub(super) origin: Origin,
+}
+
+/// A range, both ends included.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Bounds {
+    /// The least.
+    pub(super) min: Option<f64>,
+    /// The most.
+    pub(super) max: Option<f64>,
+}
+
+/// A worked example of a call.
+#[derive(Debug)]
+pub(super) struct Example {
+    /// For people.
+    pub(super) description: Option<String>,
+    /// What is given.
+    pub(super) with: Vec<(Key, Arc<Node>)>,
+    /// The stages that stand before it in the example's pipeline.
+    pub(super) before: Vec<Arc<Node>>,
+    /// Where it stands.
     pub(super) origin: Origin,
 }
 
 impl Header {
     /// Reads the header that stands in this stretch of a module's file.
     pub(super) fn read(file: &Arc<File>, range: Range<usize>, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
-        read(file, range, limits)
+        read::read(file, range, limits)
     }
-}
 
-const HEADER_KEYS: [&str; 3] = ["description", "yields", "parameters"];
-const PARAMETER_KEYS: [&str; 9] =
-    ["type", "required", "default", "description", "pattern", "min", "max", "options", "deprecated"];
-
-fn read(file: &Arc<File>, range: Range<usize>, limits: &Limits) -> Result<Header, Vec<Diagnostic>> {
-    let root = read_data(file, range, limits)?;
-    let mut findings = Vec::new();
-    let mut refuse = |origin: &Origin, message: String, hint: Option<String>| {
-        let mut finding = Diagnostic::error(Code::ModuleHeader, message);
-        finding.hint = hint;
-        findings.push(origin.locate(finding));
-    };
-    let known = |key: &str, keys: &[&'static str]| {
-        nearest(key, keys.iter().copied()).map(|near| format!("did you mean `{near}`?"))
-    };
-    for (key, _) in root.as_map().unwrap_or_default() {
-        if &*key.name != "module" {
-            let hint = "the header holds `module` alone; the body stands behind the line `---`";
-            refuse(&key.origin, format!("`{}` can't stand in a module's header", key.name), Some(hint.to_owned()));
-        }
-    }
-    let mut parameters = Vec::new();
-    let module = root.get("module");
-    for (key, node) in module.and_then(Node::as_map).unwrap_or_default() {
-        match (&*key.name, &node.value) {
-            ("description" | "yields", NodeValue::String(_)) | ("parameters", NodeValue::Null) => {}
-            ("parameters", NodeValue::Map(declared)) => {
-                for (key, node) in declared {
-                    for (field, _) in node.as_map().unwrap_or_default() {
-                        if !PARAMETER_KEYS.contains(&&*field.name) {
-                            let message = format!("a parameter has no `{}`", field.name);
-                            refuse(&field.origin, message, known(&field.name, &PARAMETER_KEYS));
-                        }
-                    }
-                    if node.as_map().is_none() && !node.is_null() {
-                        let message = format!("the parameter `{}` is {}, not a mapping", key.name, node.kind());
-                        let hint = format!("write `{}: {{type: string}}`", key.name);
-                        refuse(&node.origin, message, Some(hint));
-                    }
-                    parameters.push(parameter(key.name.clone(), &key.origin, node));
-                }
-            }
-            (name, _) if HEADER_KEYS.contains(&name) => {
-                let wanted = if name == "parameters" { "a mapping of parameters" } else { "text" };
-                refuse(&node.origin, format!("`{name}` is {}; it should be {wanted}", node.kind()), None);
-            }
-            (name, _) => {
-                refuse(&key.origin, format!("a module's header has no `{name}`"), known(name, &HEADER_KEYS));
-            }
-        }
-    }
-    if let Some(node) = module.filter(|node| node.as_map().is_none() && !node.is_null()) {
-        refuse(&node.origin, format!("`module` is {}; it should be a mapping", node.kind()), None);
-    }
-    if findings.is_empty() { Ok(Header { parameters }) } else { Err(findings) }
-}
-
-fn parameter(name: Arc<str>, origin: &Origin, node: &Arc<Node>) -> Parameter {
-    let field = |key: &str| node.entry(key).map(|(_, node)| node.clone());
-    Parameter {
-        name,
-        required: matches!(field("required").map(|node| node.value.clone()), Some(NodeValue::Bool(true))),
-        default: field("default"),
-        description: field("description").and_then(|node| node.as_str().map(str::to_owned)),
-        origin: origin.clone(),
+    /// The names of the parameters, in the author's order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.parameters.iter().map(|parameter| &*parameter.name)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::lookup::Found;
-    use super::super::module::{Module, load};
-    use super::*;
-
-    fn loaded(text: &str) -> Result<Module, Vec<Diagnostic>> {
-        let found = Found::in_repository("m", "m.yaml");
-        load(&found, text.as_bytes().to_vec(), &Limits::default())
-    }
-
-    #[test]
-    fn headers_are_split_off_and_read() {
-        let text = "# about\nmodule:\n  yields: stage\n  parameters:\n    image: {type: string, required: true}\n    n: {default: 2}\n---\ntype: {{ image }}\n";
-        let module = loaded(text).expect("good");
-        let header = module.header.expect("has a header");
-        assert_eq!(header.parameters.len(), 2);
-        assert!(header.parameters[0].required);
-        assert_eq!(header.parameters[1].default.as_ref().map(|node| node.to_json()), Some(2.into()));
-        assert_eq!(module.template.base, text.find("type: {{").expect("body"));
-        assert!(loaded("type: wait\nmodule: x\n").expect("good").header.is_none());
-        assert!(loaded("{\"module\": {}}\n---\n{}").expect("good").header.is_some());
-    }
-
-    #[test]
-    fn a_wrong_header_says_where() {
-        for (text, line, message) in [
-            ("module: {}\n", 1, "not followed by a body"),
-            ("module: {parametres: {}}\n---\n", 1, "no `parametres`"),
-            ("module:\n  parameters:\n    a: {requird: true}\n---\n", 3, "no `requird`"),
-            ("module:\n  parameters: [a]\n---\n", 2, "a mapping of parameters"),
-            ("module: text\n---\n", 1, "should be a mapping"),
-            ("module: {}\nother: 1\n---\n", 2, "`other` can't stand"),
-            ("module: {\n---\n", 1, "YAML"),
-        ] {
-            let findings = loaded(text).expect_err(text);
-            let finding = &findings[0];
-            assert!(finding.message.contains(message), "{text}: {finding}");
-            if message != "YAML" {
-                assert_eq!(finding.place.as_ref().map(|place| place.line), Some(line), "{text}");
-            }
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ mod limits;
 mod modules;
 mod origins;
 mod properties;
+mod typed;
 mod values;
 mod variables;
 

@@ -7,7 +7,6 @@ use super::*;
 const NOTIFY: &str = "\
 module:
   description: Says something
-  yields: stage
   parameters:
     channel: {type: string, required: true, description: where}
     text: {default: done}
@@ -46,12 +45,12 @@ one:
 
 #[test]
 fn the_built_in_library_is_called_std() {
-    let root = good(&[("a", "- use: std/approve\n- {{ module('std/approve', id='x', needs=['y']) }}\n")]);
+    let root = good(&[("a", "stages:\n- use: std/approve\n- {{ module('std/approve', id='x', needs=['y']) }}\n")]);
     let expected = json!([
         {"id": "approve", "name": "Approve", "type": "manualJudgment", "instructions": "Go on?"},
         {"id": "x", "name": "Approve", "type": "manualJudgment", "instructions": "Go on?", "needs": ["y"]},
     ]);
-    assert_eq!(root.to_json(), expected);
+    assert_eq!(root.to_json()["stages"], expected);
 }
 
 #[test]
