@@ -85,6 +85,7 @@ codes! {
     ArgumentMisfit = "LB0210", "A value doesn't fit the parameter of the module that it is given to";
     DeprecatedParameter = "LB0211", "A parameter is given that its module has deprecated";
     ModuleResult = "LB0212", "A module yields something else than it says, or stands where that doesn't belong";
+    ModuleUntried = "LB0213", "A module has no example by which it could be tried";
     ModuleRepositoryUnread = "LB0221", "A module repository can't be read";
     ModuleReference = "LB0222", "A module repository has no such tag, branch, commit or version";
     AmbiguousReference = "LB0223", "A reference names a tag and a branch of a module repository";

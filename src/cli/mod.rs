@@ -11,6 +11,7 @@ mod explain;
 mod findings;
 mod forge;
 mod freeze;
+mod modules;
 mod plan;
 mod progress;
 mod remote;
@@ -49,6 +50,8 @@ enum Command {
     Render(render::Args),
     /// Say where a value of a rendered file comes from
     Explain(explain::Args),
+    /// List, show and check modules
+    Modules(modules::Args),
     /// Run a pipeline here, with the files as they are, committed or not
     Run(run::Args),
     /// See and steer the executions of a server
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Modules(args) => modules::run(&args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Executions(args) => block_on(executions::run(args)),
         Command::Judge(args) => block_on(executions::judge(args)),

@@ -6,6 +6,7 @@
 
 mod check;
 mod commit;
+pub mod fuzz;
 mod library;
 mod limits;
 pub mod matching;
@@ -16,7 +17,9 @@ mod review;
 mod source;
 mod writer;
 
-pub use check::{Checked, CheckedApplication, FileUses, SecretMention, check, check_rendered, summarize};
+pub use check::{
+    Checked, CheckedApplication, CheckedModules, FileUses, SecretMention, check, check_modules, check_rendered, summarize,
+};
 pub use library::{
     Commits, Library, LibraryError, MemoryCommits, ModuleMirror, Pinned, Refs, Resolved, Shelf, ShelfState, Stock,
     resolve,
@@ -25,8 +28,8 @@ pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use render::{
-    Explanation, ProposedModules, Rendered, RenderedFile, Request, Settings, built_in, explain,
-    is_module_repository_name, module_folder, render_all, render_file, settings,
+    ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile, Request,
+    Settings, built_in, explain, is_module_repository_name, manual, module_folder, render_all, render_file, settings,
 };
 pub use review::{Base, Ownership, foreign, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};

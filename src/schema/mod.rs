@@ -9,6 +9,7 @@ mod catalog;
 mod dynamic;
 mod finding;
 pub mod format;
+pub mod module;
 mod publish;
 mod span;
 mod words;

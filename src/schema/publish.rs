@@ -1,16 +1,22 @@
-//! The schemas as files, for editors and for other programs: `schema/application.json`, and one for each stage type.
+//! The schemas as files, for editors and for other programs: `schema/application.json`, `schema/module.json`, and one
+//! for each stage type.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::catalog::join_lines;
 use super::format::{ApplicationFile, ModuleCall, StageFile};
+use super::module::ModuleFile;
 use super::{Catalog, StageType};
 use crate::model::PlanReport;
 
-/// The files below `schema/` that say what application files may hold, and what a plan looks like, as paths and texts.
+/// The files below `schema/` that say what application files and modules may hold, and what a plan looks like, as paths
+/// and texts.
 pub fn files(catalog: &Catalog) -> Vec<(String, String)> {
-    let mut files = vec![("schema/application.json".to_owned(), text(&application(catalog)))];
+    let mut files = vec![
+        ("schema/application.json".to_owned(), text(&application(catalog))),
+        ("schema/module.json".to_owned(), text(&module())),
+    ];
     let stages = catalog.iter().map(|kind| (format!("schema/stages/{}.json", kind.name), text(&stage_file(kind))));
     files.extend(stages);
     files.push(("schema/plan.json".to_owned(), text(&plan())));
@@ -77,6 +83,10 @@ fn flatten(map: &mut Map<String, Value>) {
     } else {
         *branches = flat;
     }
+}
+
+fn module() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ModuleFile>().to_value()
 }
 
 fn application(catalog: &Catalog) -> Value {
@@ -186,7 +196,7 @@ mod tests {
         let files = files(&catalog);
         assert_eq!(
             files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
-            ["schema/application.json", "schema/stages/work.json", "schema/plan.json"]
+            ["schema/application.json", "schema/module.json", "schema/stages/work.json", "schema/plan.json"]
         );
         for (path, text) in &files {
             let schema: Value = serde_json::from_str(text).expect("JSON");

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use longboat::config::Config;
+use longboat::gitops::{self, Limits, MemorySource, ModuleManual, Request};
+use longboat::model::RepositoryName;
 use longboat::{expression, schema, stage};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 #[test]
 fn the_configuration_page_is_in_step_with_the_types() {
@@ -55,8 +57,68 @@ fn the_page_of_stage_types_is_in_step_with_the_types() {
     in_step("docs/stages.md", &page);
 }
 
+/// What the built-in library says about itself.
+fn built_in_modules() -> Vec<ModuleManual> {
+    let (source, globals, limits) = (MemorySource::default(), Map::new(), Limits::default());
+    let repository = RepositoryName::parse("acme/shop").expect("a name");
+    let request = Request {
+        source: &source,
+        repository: &repository,
+        branch: "main",
+        globals: &globals,
+        limits: &limits,
+        library: None,
+    };
+    gitops::manual(&request).modules
+}
+
+#[test]
+fn the_page_of_modules_is_in_step_with_the_built_in_library() {
+    let mut page = include_str!("modules.md").to_owned();
+    page.push_str("\nThis part is made from the modules' headers.\n");
+    for module in built_in_modules() {
+        let (about, yields) = (module.description.unwrap_or_default(), module.yields.unwrap_or_default());
+        let _ = writeln!(page, "\n### `{}`\n\n{about} Yields: `{yields}`.\n", module.name);
+        page.push_str("| parameter | type | default | what it is |\n|---|---|---|---|\n");
+        for parameter in module.parameters.unwrap_or_default() {
+            let default = match (parameter.required, &parameter.default) {
+                (true, _) => "required".to_owned(),
+                (false, Value::Null) => String::new(),
+                (false, default) => format!("`{default}`"),
+            };
+            let (kind, about) = (parameter.type_words(), parameter.about().replace('|', "\\|"));
+            let _ = writeln!(page, "| `{}` | {kind} | {default} | {about} |", parameter.name);
+        }
+        for example in module.examples {
+            let mut items = example.before;
+            items.push(json!({"use": module.name, "with": example.with}));
+            let yaml = gitops::to_yaml(&Value::Array(items)).expect("YAML");
+            let about = example.description.unwrap_or_default();
+            let _ = writeln!(page, "\n{about}:\n\n```yaml\n{}\n```", yaml.trim_end());
+        }
+    }
+    in_step("docs/modules.md", &page);
+}
+
+#[test]
+fn the_module_that_the_page_of_modules_writes_is_right() {
+    let page = include_str!("modules.md");
+    let module = page.split("```yaml\n").find(|part| part.starts_with("# .longboat/modules/ship.yaml\n"));
+    let module = module.and_then(|part| part.split("```").next()).expect("the module");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(folder.path().join(".longboat/modules")).expect("a folder");
+    std::fs::write(folder.path().join(".longboat/modules/ship.yaml"), module).expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_longboat"))
+        .args(["modules", "check"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "1 module and 1 example checked\n");
+}
+
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 29] = [
     "",
     "demo",
     "serve",
@@ -64,6 +126,10 @@ const COMMANDS: [&str; 25] = [
     "plan",
     "render",
     "explain",
+    "modules",
+    "modules list",
+    "modules show",
+    "modules check",
     "run",
     "executions",
     "executions list",

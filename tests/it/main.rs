@@ -5,6 +5,7 @@ mod cli;
 mod docs;
 mod faults;
 mod forge;
+mod fuzz;
 mod git;
 mod journey;
 mod notify;

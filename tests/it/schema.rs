@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use longboat::config::Config;
+use longboat::gitops::{self, Limits, MemorySource, Request};
+use longboat::model::RepositoryName;
 use longboat::{schema, stage};
+use serde_json::json;
 
 fn generated() -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, String> = schema::files(&stage::catalog()).into_iter().collect();
@@ -45,6 +48,47 @@ fn the_published_schemas_are_in_step() {
     let all: std::collections::BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
     let stale: Vec<_> = all.into_iter().filter(|path| wanted.get(*path) != found.get(*path)).collect();
     assert!(stale.is_empty(), "{stale:?} are out of step: run this test with UPDATE_SCHEMA=1");
+}
+
+#[test]
+fn the_schema_of_module_headers_agrees_with_what_is_read() {
+    let files = schema::files(&stage::catalog());
+    let (_, text) = files.iter().find(|(path, _)| path == "schema/module.json").expect("a schema");
+    let schema = serde_json::from_str(text).expect("JSON");
+    jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("{error}"));
+    let schema = jsonschema::validator_for(&schema).expect("a schema");
+    for (header, good) in [
+        (json!({"description": "x", "yields": "stage"}), true),
+        (json!({"parameters": {"a": {"type": "enum", "options": [1, "x", true]}, "b": {}, "c": {"type": "list", "items": "integer", "max": 3}}}), true),
+        (json!({"parameters": {"a": {"type": "string", "pattern": "a+", "default": "a"}}, "examples": [{"with": {"a": "aa"}, "before": [{"type": "noop"}]}]}), true),
+        (json!({"parameters": {"a": {"type": "enum"}}}), false),
+        (json!({"parameters": {"a": {"type": "string", "options": ["x"]}}}), false),
+        (json!({"parameters": {"a": {"required": true, "default": "x"}}}), false),
+        (json!({"parameters": {"a-b": {}}}), false),
+        (json!({"parameters": {"a": {"type": "integer", "pattern": "x"}}}), false),
+        (json!({"parameters": {"a": {"type": "object", "items": "string"}}}), false),
+        (json!({"parameters": {"a": {"type": "thing"}}}), false),
+        (json!({"parameters": {"a": {"typ": "string"}}}), false),
+        (json!({"yields": "something"}), false),
+        (json!({"examples": [{"wiht": {}}]}), false),
+    ] {
+        let header = json!({"module": header});
+        let errors: Vec<String> = schema.iter_errors(&header).map(|error| error.to_string()).collect();
+        assert_eq!(errors.is_empty(), good, "{header}: {errors:?}");
+        let source = MemorySource::new([(".longboat/modules/m.json", format!("{header}\n---\n{{}}\n").into_bytes())]);
+        let (globals, limits) = (serde_json::Map::new(), Limits::default());
+        let repository = RepositoryName::parse("acme/shop").expect("a name");
+        let request = Request {
+            source: &source,
+            repository: &repository,
+            branch: "main",
+            globals: &globals,
+            limits: &limits,
+            library: None,
+        };
+        let findings = gitops::manual(&request).findings;
+        assert_eq!(findings.is_empty(), good, "{header}: {findings:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod artifact;
 mod expressions;
 mod files;
 mod graph;
+mod modules;
 mod parameter;
 mod pipeline;
 mod reader;
@@ -23,6 +24,7 @@ mod trigger;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+pub use modules::{CheckedModules, check_modules};
 pub use secrets::SecretMention;
 pub use summary::summarize;
 pub(super) use summary::summary;

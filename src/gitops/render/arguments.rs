@@ -60,7 +60,7 @@ pub(super) fn check_arguments(
 }
 
 /// The arguments that the module has no parameter for.
-fn unknown(module: &Module, header: &Header, arguments: &[Argument]) -> Vec<Diagnostic> {
+pub(super) fn unknown(module: &Module, header: &Header, arguments: &[Argument]) -> Vec<Diagnostic> {
     let unknown = arguments.iter().filter(|argument| !header.names().any(|name| name == &*argument.name));
     let say = |argument: &Argument| {
         let message = format!("the module `{}` has no parameter `{}`", module.name, argument.name);
@@ -74,7 +74,13 @@ fn unknown(module: &Module, header: &Header, arguments: &[Argument]) -> Vec<Diag
     unknown.map(say).collect()
 }
 
-fn missing(module: &Module, parameter: &Parameter, at: &Origin, given: Option<&Argument>) -> Diagnostic {
+/// That a parameter is not given which has to be.
+pub(super) fn missing(
+    module: &Module,
+    parameter: &Parameter,
+    at: &Origin,
+    given: Option<&Argument>,
+) -> Diagnostic {
     let null = if given.is_some() { ", which is null here" } else { "" };
     let message = format!("the module `{}` needs the parameter `{}`{null}", module.name, parameter.name);
     let mut finding = Diagnostic::error(Code::ModuleCall, message);

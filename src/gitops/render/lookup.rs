@@ -253,7 +253,8 @@ pub(super) fn built_in(word: &str) -> Result<Found, Fault> {
     })
 }
 
-fn standard_names() -> Vec<String> {
+/// The names of the built-in modules.
+pub(super) fn standard_names() -> Vec<String> {
     BuiltIn::iter().filter_map(|file| word(&file).map(|word| format!("{STANDARD}/{word}"))).collect()
 }
 
@@ -270,7 +271,7 @@ pub(super) fn word(file: &str) -> Option<&str> {
 }
 
 /// The name by which a repository's module is called.
-fn module_name(file: &str) -> Option<&str> {
+pub(super) fn module_name(file: &str) -> Option<&str> {
     word(file.strip_prefix(FOLDER)?.strip_prefix('/')?)
 }
 

@@ -14,6 +14,7 @@
 mod arguments;
 mod budget;
 mod call;
+mod crew;
 mod data;
 mod engine;
 mod expression;
@@ -23,6 +24,7 @@ mod frame;
 mod head;
 mod header;
 mod lookup;
+mod manual;
 mod module;
 mod origin;
 mod placement;
@@ -39,18 +41,16 @@ mod value;
 mod variables;
 mod yaml;
 
-use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use self::crew::Lost;
 use self::file::File;
+pub use self::manual::{ExampleManual, Manual, ModuleManual, ParameterManual, Trial, inspect_module, manual, try_modules};
 use self::frame::{Frame, Uses, Work};
 use self::lookup::Home;
-use self::session::{Session, connect, lock};
+use self::session::Session;
 use self::template::Template;
 use self::variables::{Trouble, Variables};
 use super::node::steps;
@@ -133,11 +133,6 @@ pub use self::settings::{ProposedModules, Settings, is_module_repository_name, m
 const FOLDER: &str = ".longboat";
 /// The file in [`FOLDER`] that is no application's.
 const SETTINGS: &str = "settings";
-/// The stack of a renderer. The engine frees nested values and compiles nested expressions by recursion, modules call
-/// modules by recursion, and what a template may nest is bounded so that this is enough in a debug build, too. Only
-/// what is used takes memory.
-const STACK: usize = 64 * 1024 * 1024;
-
 /// The text of a built-in module, by its full name (`std/approve`).
 pub fn built_in(name: &str) -> Option<String> {
     lookup::built_in_bytes(name).and_then(|bytes| String::from_utf8(bytes).ok())
@@ -216,52 +211,16 @@ struct Outcome {
 
 /// Renders files on threads of their own, and serves the source meanwhile.
 fn render(request: &Request<'_>, paths: &[String]) -> Vec<Outcome> {
-    let (client, server) = connect();
-    let session = Arc::new(Session::new(request, client.clone()));
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Outcome)>> = Mutex::default();
-    let renderers =
-        thread::available_parallelism().map_or(1, NonZero::get).min(request.limits.renderers.max(1)).min(paths.len());
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = paths.get(at) else { break };
-            let outcome = catch_unwind(AssertUnwindSafe(|| file(&session, path))).unwrap_or_else(|_| Outcome {
-                file: broken(path, "the renderer failed on this file; this is a bug in Longboat"),
-                shared: Arc::new([]),
-            });
-            lock(&done).push((at, outcome));
-        }
+    let lost = |path: &str, why| {
+        let message = match why {
+            Lost::Panicked => "the renderer failed on this file; this is a bug in Longboat",
+            Lost::NoThread => "the system could not start a thread to render this file",
+        };
+        Outcome { file: broken(path, message), shared: Arc::new([]) }
     };
-    thread::scope(|scope| {
-        let mut started = 0;
-        for _ in 0..renderers {
-            let working = client.working();
-            let body = || {
-                let _working = working;
-                work();
-            };
-            // If the system has no thread for us, `working` is dropped with the body, and counts as done.
-            started += 1;
-            let _ =
-                thread::Builder::new().name("render".to_owned()).stack_size(STACK).spawn_scoped(scope, body).is_ok();
-        }
-        server.serve(request.source, request.library, started);
-    });
-    let mut done = std::mem::take(&mut *lock(&done));
-    done.sort_by_key(|(at, _)| *at);
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(paths.len());
-    let mut done = done.into_iter().peekable();
-    for (at, path) in paths.iter().enumerate() {
-        outcomes.push(match done.next_if(|(index, _)| *index == at) {
-            Some((_, outcome)) => outcome,
-            None => Outcome {
-                file: broken(path, "the system could not start a thread to render this file"),
-                shared: Arc::new([]),
-            },
-        });
-    }
-    outcomes
+    let done = crew::work(request, paths, |session, path| file(session, path));
+    let paired = paths.iter().zip(done);
+    paired.map(|(path, outcome)| outcome.unwrap_or_else(|why| lost(path, why))).collect()
 }
 
 fn broken(path: &str, message: &str) -> RenderedFile {

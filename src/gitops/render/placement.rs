@@ -72,7 +72,11 @@ impl Results {
 
 fn walk(results: &HashMap<usize, Yielded>, node: &Arc<Node>, spot: Spot<'_>, findings: &mut Vec<Diagnostic>) {
     if let Some(yielded) = results.get(&address(node)) {
-        findings.extend(yielded.judge(spot));
+        let finding = yielded.judge(spot);
+        // What is in it is wrong for the same reason.
+        if finding.is_some() {
+            return findings.extend(finding);
+        }
     }
     match &node.value {
         NodeValue::List(items) => {
@@ -93,14 +97,17 @@ impl Yielded {
     fn judge(&self, spot: Spot<'_>) -> Option<Diagnostic> {
         let list = self.yields.list()?;
         let (here, hint) = match spot {
-            Spot::Item(key) if key == list => return None,
+            Spot::Item(key) if key == list && self.yields != Yields::Stages => return None,
+            Spot::Item(key) if key == list => {
+                (format!("is one item of `{key}`"), "take the call out of the quotes: then its stages take its place")
+            }
             Spot::Value(key) if key == list && self.yields == Yields::Stages => return None,
             Spot::Value(key) if key == list => {
                 (format!("is the value of `{key}`, which is a list"), "put it into the list: `- ` before the call")
             }
             Spot::Item(key) => (format!("stands in `{key}`"), "move the call"),
             Spot::Value(key) => (format!("is the value of `{key}`"), "move the call"),
-            Spot::Elsewhere => ("stands by itself".to_owned(), "move the call; in quotes, a list stays one"),
+            Spot::Elsewhere => ("stands by itself".to_owned(), "move the call"),
         };
         let message = format!("`{}` yields {}, and {here}", self.module, self.yields.words());
         let finding = Diagnostic::error(Code::ModuleResult, message);

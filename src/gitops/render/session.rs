@@ -119,7 +119,7 @@ impl Session {
     }
 
     /// The files below the repository's own folder of modules, sorted.
-    fn module_files(&self) -> Result<&[String], Fault> {
+    pub(super) fn module_files(&self) -> Result<&[String], Fault> {
         let files = self.module_files.get_or_init(|| {
             let files = self.client.list(FOLDER).map_err(|error| {
                 Fault::new(Code::UnreadablePath, format!("the modules of the repository can't be read: {error}"))
@@ -136,7 +136,7 @@ impl Session {
     }
 
     /// Opens a module repository, once for each reference.
-    fn open(&self, repository: &str, reference: Option<&str>) -> Result<Arc<Opened>, Fault> {
+    pub(super) fn open(&self, repository: &str, reference: Option<&str>) -> Result<Arc<Opened>, Fault> {
         let key = (repository.to_owned(), reference.map(str::to_owned));
         if let Some(opened) = lock(&self.opened).get(&key) {
             return opened.clone();

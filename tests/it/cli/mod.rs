@@ -4,6 +4,7 @@ mod demo;
 mod files;
 mod forge_check;
 mod forge_check_bitbucket;
+mod modules;
 mod plan;
 mod run;
 mod stages;

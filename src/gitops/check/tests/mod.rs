@@ -3,6 +3,7 @@
 mod commit;
 mod complaints;
 mod meaning;
+mod modules;
 mod property;
 mod rendered;
 mod values;

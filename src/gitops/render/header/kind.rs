@@ -38,11 +38,6 @@ impl ParameterKind {
         ("secret", Self::Secret),
     ];
 
-    /// The type of this name.
-    pub(in crate::gitops) fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
-    }
-
     /// Its name in headers.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)

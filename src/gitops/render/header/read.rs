@@ -1,7 +1,7 @@
 //! Reads headers. Everything that is wrong with one is reported at once, each at its place.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::super::data::read_data;
 use super::super::file::File;
@@ -10,11 +10,12 @@ use super::pattern::Pattern;
 use super::{Bounds, Example, Header, Parameter, ParameterKind, Yields};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::gitops::{Key, Limits, Node, NodeValue, Origin};
+use crate::schema::format::keys;
+use crate::schema::module::{ModuleExampleFile, ModuleHeaderFile, ModuleParameterFile};
 
-const HEADER_KEYS: [&str; 4] = ["description", "yields", "parameters", "examples"];
-const PARAMETER_KEYS: [&str; 10] =
-    ["type", "items", "required", "default", "description", "pattern", "min", "max", "options", "deprecated"];
-const EXAMPLE_KEYS: [&str; 3] = ["description", "with", "before"];
+static HEADER_KEYS: LazyLock<Vec<String>> = LazyLock::new(keys::<ModuleHeaderFile>);
+static PARAMETER_KEYS: LazyLock<Vec<String>> = LazyLock::new(keys::<ModuleParameterFile>);
+static EXAMPLE_KEYS: LazyLock<Vec<String>> = LazyLock::new(keys::<ModuleExampleFile>);
 
 /// The most parameters of a module.
 const MAX_PARAMETERS: usize = 100;
@@ -64,9 +65,9 @@ impl Reader {
     }
 
     /// Names the keys of a mapping that aren't known; `what` names the mapping: `a parameter`.
-    fn check_keys(&mut self, entries: &[(Key, Arc<Node>)], known: &[&'static str], what: &str) {
-        for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&&*key.name)) {
-            let hint = match nearest(&key.name, known.iter().copied()) {
+    fn check_keys(&mut self, entries: &[(Key, Arc<Node>)], known: &[String], what: &str) {
+        for (key, _) in entries.iter().filter(|(key, _)| !known.iter().any(|known| **known == *key.name)) {
+            let hint = match nearest(&key.name, known.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it has {}", known.join(", ")),
             };

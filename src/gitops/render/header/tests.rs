@@ -89,8 +89,8 @@ fn a_declaration_has_to_make_sense() {
         assert!(finding.hint.as_deref().unwrap_or_default().contains(hint), "{text}: {finding:?}");
         assert!(!format!("{finding:?}").contains("hunter2"), "a secret is repeated: {finding:?}");
     }
-    let yields = loaded("module: {yields: stagse}\n---\n").expect_err("no such thing");
-    assert_eq!(yields[0].hint.as_deref(), Some("did you mean `stages`?"));
+    let yields = loaded("module: {yields: trigegr}\n---\n").expect_err("no such thing");
+    assert_eq!(yields[0].hint.as_deref(), Some("did you mean `trigger`?"));
     let example = loaded("module: {examples: [{wiht: {}}, 1, {with: []}]}\n---\n").expect_err("no examples");
     assert_eq!(example.len(), 3, "{example:?}");
 }
@@ -142,4 +142,17 @@ fn values_are_held_against_the_declaration() {
     ] {
         assert_eq!(fits(declared, value), expected.map(str::to_owned).map_err(str::to_owned), "{declared} {value}");
     }
+}
+
+#[test]
+fn the_published_schema_has_the_same_words() {
+    let files = crate::schema::files(&crate::schema::Catalog::new(Vec::new()));
+    let (_, text) = files.iter().find(|(path, _)| path == "schema/module.json").expect("a schema");
+    let schema: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let names = |pointer: &str| -> Vec<&str> {
+        let choices = schema.pointer(pointer).and_then(|list| list.as_array()).expect(pointer);
+        choices.iter().filter_map(|choice| choice["const"].as_str()).collect()
+    };
+    assert_eq!(names("/$defs/ModuleTypeFile/oneOf"), ParameterKind::ALL.map(|(name, _)| name));
+    assert_eq!(names("/$defs/YieldsFile/oneOf"), Yields::ALL.map(|(name, _)| name));
 }

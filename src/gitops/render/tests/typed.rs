@@ -49,7 +49,7 @@ stages:
     assert_eq!(
         found(&[("a", text)]),
         [
-            "a.yaml:2:42 LB0210 the parameter `replicas` of `deploy` is an integer; \"two\" is a string",
+            "a.yaml:2:44 LB0210 the parameter `replicas` of `deploy` is an integer; \"two\" is a string",
             "a.yaml:5:12 LB0210 the parameter `tag` of `deploy` has to match `v[0-9]+`; \"latest\" doesn't (the whole text has to match the pattern)",
             "a.yaml:6:17 LB0210 the parameter `replicas` of `deploy` is from 1 to 5; it can't be 9",
             "a.yaml:7:14 LB0210 the parameter `track` of `deploy` is one of \"stable\", \"canary\"; \"canry\" is none of them (did you mean \"canary\"?)",
@@ -69,7 +69,7 @@ fn the_value_s_own_way_is_in_the_hint() {
     assert_eq!(
         found(&files),
         [
-            "a.yaml:2:42 LB0210 the parameter `replicas` of `deploy` is an integer; \"many\" is a string (the value came through .longboat/vars/default.yaml:1:8)",
+            "a.yaml:2:44 LB0210 the parameter `replicas` of `deploy` is an integer; \"many\" is a string (the value came through .longboat/vars/default.yaml:1:8)",
             "a.yaml:3:26 LB0210 the parameter `replicas` of `deploy` is an integer; true is a boolean (the value came through .longboat/modules/outer.yaml:3:40)",
         ]
     );
@@ -81,7 +81,7 @@ fn a_deprecated_parameter_is_a_warning_at_the_call() {
     assert!(file.root.is_some());
     let finding = &file.findings[0];
     assert_eq!((finding.severity, finding.code), (Severity::Warning, Code::DeprecatedParameter));
-    assert_eq!((at(finding).as_str(), finding.hint.as_deref()), ("a.yaml:2:39", Some("use `team`")));
+    assert_eq!((at(finding).as_str(), finding.hint.as_deref()), ("a.yaml:2:41", Some("use `team`")));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn what_is_yielded_stands_where_it_belongs() {
         ("stages: {use: stage}\n", Some("1:15 `stage` yields a stage, and is the value of `stages`, which is a list")),
         ("stages: [{use: trigger}]\n", Some("1:16 `trigger` yields a trigger, and stands in `stages`")),
         ("pipelines: [{use: stages}]\n", Some("1:19 `stages` yields a stage, and stands in `pipelines`")),
-        ("stages: ['{{ module('stages') }}', '{{ module('pipeline') }}']\n", Some("1:12 `stages` yields a list of stages")),
+        ("stages: ['{{ module('stages') }}', '{{ module('pipeline') }}']\n", Some("1:14 `stages` yields a list of stages, and is one item of `stages`")),
         ("{use: pipeline}\n", Some("1:7 `pipeline` yields a pipeline, and stands by itself")),
         ("payload: {{ module('stage') }}\n", Some("1:13 `stage` yields a stage, and is the value of `payload`")),
     ] {
@@ -182,7 +182,7 @@ enum Item {
 }
 
 fn items() -> impl Strategy<Value = Vec<Item>> {
-    let written = "[a-z\\[\\]{}:#'\" -]{0,12}".prop_map(Item::Written);
+    let written = "[a-z\\[\\]}:#'\" -]{0,12}".prop_map(Item::Written);
     let call = (0usize..4, any::<bool>()).prop_map(|(count, tag)| Item::Call(count, tag));
     prop::collection::vec(prop_oneof![written, call], 0..8)
 }
