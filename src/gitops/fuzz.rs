@@ -28,7 +28,8 @@ fn limits() -> Limits {
 }
 
 /// The module that a template can call.
-const MODULE: &str = "module: {yields: stage, parameters: {n: {type: integer, default: 1}}}\n---\ntype: wait\nn: {{ n }}\n";
+const MODULE: &str =
+    "module: {yields: stage, parameters: {n: {type: integer, default: 1}}}\n---\ntype: wait\nn: {{ n }}\n";
 
 fn with<T>(files: &[(&str, &[u8])], work: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
     let repository = RepositoryName::parse("acme/shop").ok()?;

@@ -18,7 +18,8 @@ mod source;
 mod writer;
 
 pub use check::{
-    Checked, CheckedApplication, CheckedModules, FileUses, SecretMention, check, check_modules, check_rendered, summarize,
+    Checked, CheckedApplication, CheckedModules, FileUses, SecretMention, check, check_modules, check_rendered,
+    summarize,
 };
 pub use library::{
     Commits, Library, LibraryError, MemoryCommits, ModuleMirror, Pinned, Refs, Resolved, Shelf, ShelfState, Stock,
@@ -28,8 +29,9 @@ pub use limits::Limits;
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use render::{
-    ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile, Request,
-    Settings, built_in, explain, is_module_repository_name, manual, module_folder, render_all, render_file, settings,
+    ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile,
+    Request, Settings, built_in, explain, is_module_repository_name, manual, module_folder, render_all, render_file,
+    settings,
 };
 pub use review::{Base, Ownership, foreign, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};

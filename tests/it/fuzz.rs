@@ -17,9 +17,46 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 /// Signs and words that mean something to one of the front ends.
 const WORDS: [&str; 40] = [
-    "{{", "}}", "{%", "%}", "{#", "#}", "---\n", "\n", ": ", "- ", "module:", "parameters:", "type:", "default:", "enum",
-    "list", "secret", "options: [", "]", "{", "}", "pattern: '", "min: ", "max: ", "-1", "1e308", ".nan", "examples:",
-    "with:", "use: n", "module('n')", "for x in y", "if x", "endif", "set x = 1", "&a", "*a", "<<: ", "!!str ", "\u{FDD0}",
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "---\n",
+    "\n",
+    ": ",
+    "- ",
+    "module:",
+    "parameters:",
+    "type:",
+    "default:",
+    "enum",
+    "list",
+    "secret",
+    "options: [",
+    "]",
+    "{",
+    "}",
+    "pattern: '",
+    "min: ",
+    "max: ",
+    "-1",
+    "1e308",
+    ".nan",
+    "examples:",
+    "with:",
+    "use: n",
+    "module('n')",
+    "for x in y",
+    "if x",
+    "endif",
+    "set x = 1",
+    "&a",
+    "*a",
+    "<<: ",
+    "!!str ",
+    "\u{FDD0}",
 ];
 
 fn corpus(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -41,7 +78,11 @@ fn holds(run: fn(&[u8]) -> Vec<Diagnostic>, bytes: &[u8]) {
         assert!(!finding.message.is_empty() && finding.message.len() < 20_000, "{finding}\n{}", shown());
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 2;
         if let Some(place) = &finding.place {
-            assert!(place.line >= 1 && place.column >= 1 && place.line as usize <= lines.max(10), "{finding}\n{}", shown());
+            assert!(
+                place.line >= 1 && place.column >= 1 && place.line as usize <= lines.max(10),
+                "{finding}\n{}",
+                shown()
+            );
         }
     }
 }

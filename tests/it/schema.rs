@@ -59,8 +59,14 @@ fn the_schema_of_module_headers_agrees_with_what_is_read() {
     let schema = jsonschema::validator_for(&schema).expect("a schema");
     for (header, good) in [
         (json!({"description": "x", "yields": "stage"}), true),
-        (json!({"parameters": {"a": {"type": "enum", "options": [1, "x", true]}, "b": {}, "c": {"type": "list", "items": "integer", "max": 3}}}), true),
-        (json!({"parameters": {"a": {"type": "string", "pattern": "a+", "default": "a"}}, "examples": [{"with": {"a": "aa"}, "before": [{"type": "noop"}]}]}), true),
+        (
+            json!({"parameters": {"a": {"type": "enum", "options": [1, "x", true]}, "b": {}, "c": {"type": "list", "items": "integer", "max": 3}}}),
+            true,
+        ),
+        (
+            json!({"parameters": {"a": {"type": "string", "pattern": "a+", "default": "a"}}, "examples": [{"with": {"a": "aa"}, "before": [{"type": "noop"}]}]}),
+            true,
+        ),
         (json!({"parameters": {"a": {"type": "enum"}}}), false),
         (json!({"parameters": {"a": {"type": "string", "options": ["x"]}}}), false),
         (json!({"parameters": {"a": {"required": true, "default": "x"}}}), false),

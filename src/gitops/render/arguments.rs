@@ -75,12 +75,7 @@ pub(super) fn unknown(module: &Module, header: &Header, arguments: &[Argument]) 
 }
 
 /// That a parameter is not given which has to be.
-pub(super) fn missing(
-    module: &Module,
-    parameter: &Parameter,
-    at: &Origin,
-    given: Option<&Argument>,
-) -> Diagnostic {
+pub(super) fn missing(module: &Module, parameter: &Parameter, at: &Origin, given: Option<&Argument>) -> Diagnostic {
     let null = if given.is_some() { ", which is null here" } else { "" };
     let message = format!("the module `{}` needs the parameter `{}`{null}", module.name, parameter.name);
     let mut finding = Diagnostic::error(Code::ModuleCall, message);

@@ -47,9 +47,11 @@ use serde_json::{Map, Value};
 
 use self::crew::Lost;
 use self::file::File;
-pub use self::manual::{ExampleManual, Manual, ModuleManual, ParameterManual, Trial, inspect_module, manual, try_modules};
 use self::frame::{Frame, Uses, Work};
 use self::lookup::Home;
+pub use self::manual::{
+    ExampleManual, Manual, ModuleManual, ParameterManual, Trial, inspect_module, manual, try_modules,
+};
 use self::session::Session;
 use self::template::Template;
 use self::variables::{Trouble, Variables};

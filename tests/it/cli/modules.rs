@@ -52,7 +52,8 @@ fn modules_are_listed_and_shown() {
     // Outside of a work tree there is the built-in library.
     let nowhere = tempfile::tempdir().expect("a folder");
     let all = json_of(&longboat(nowhere.path(), &["modules", "list", "--format", "json"]));
-    let names: Vec<&str> = all["modules"].as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
+    let names: Vec<&str> =
+        all["modules"].as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
     assert!(names.contains(&"std/deploy") && names.iter().all(|name| name.starts_with("std/")), "{names:?}");
 }
 
@@ -129,6 +130,7 @@ fn the_whole_journey_of_built_in_modules_goes_back_where_a_deployment_fails() {
     let output = longboat(folder.path(), &["validate"]);
     assert_eq!(output.status.code(), Some(1));
     let said = stdout(&output);
-    let message = "the parameter `on_failure` of `std/deploy` is one of \"halt\", \"ignore\"; \"ignroe\" is none of them";
+    let message =
+        "the parameter `on_failure` of `std/deploy` is one of \"halt\", \"ignore\"; \"ignroe\" is none of them";
     assert!(said.contains(message) && said.contains("did you mean \"ignore\"?"), "{said}");
 }

@@ -30,12 +30,15 @@ fn found(text: &str) -> Vec<String> {
         let file = place.file.trim_start_matches(".longboat/modules/");
         format!("{file}:{}:{} {} {}", place.line, place.column, finding.code, finding.message)
     };
-    checked(&[("m", text), ("other", "module: {parameters: {a: {type: integer, required: true}, b: {}}}\n---\nx: {{ a }}\n")])
-        .findings
-        .iter()
-        .filter(|finding| finding.code != Code::ModuleUntried)
-        .map(line)
-        .collect()
+    checked(&[
+        ("m", text),
+        ("other", "module: {parameters: {a: {type: integer, required: true}, b: {}}}\n---\nx: {{ a }}\n"),
+    ])
+    .findings
+    .iter()
+    .filter(|finding| finding.code != Code::ModuleUntried)
+    .map(line)
+    .collect()
 }
 
 #[test]
@@ -68,11 +71,15 @@ fn the_built_in_modules_are_right_and_have_examples() {
 #[test]
 fn a_body_is_looked_over_without_a_call() {
     assert_eq!(
-        found("module: {parameters: {image: {type: string}}}\n---\n{% set here = 1 %}\na: {{ imgae }}\nb: {{ vars.x ~ here ~ branch }}\n{% for i in range(2) %}\nc{{ i }}: {{ loop.index ~ repository }}\n{% endfor %}\nd: {{ dict(nope=1).nope }}\n")[..1],
+        found(
+            "module: {parameters: {image: {type: string}}}\n---\n{% set here = 1 %}\na: {{ imgae }}\nb: {{ vars.x ~ here ~ branch }}\n{% for i in range(2) %}\nc{{ i }}: {{ loop.index ~ repository }}\n{% endfor %}\nd: {{ dict(nope=1).nope }}\n"
+        )[..1],
         ["m.yaml:4:7 LB0102 `imgae` is neither a parameter of `m` nor anything else that is known here"]
     );
     assert_eq!(
-        found("module: {parameters: {p: {type: string, required: true}}}\n---\na: {{ module('othr') }}\nb: {{ module('other', c=p) }}\nc: {{ module('other', a=1, b=p) }}\nd: {{ module(p) }}\n"),
+        found(
+            "module: {parameters: {p: {type: string, required: true}}}\n---\na: {{ module('othr') }}\nb: {{ module('other', c=p) }}\nc: {{ module('other', a=1, b=p) }}\nd: {{ module(p) }}\n"
+        ),
         [
             "m.yaml:3:7 LB0201 there is no module `othr`",
             "m.yaml:4:7 LB0203 the module `other` needs the parameter `a`",
@@ -159,12 +166,18 @@ fn a_module_that_cannot_be_tried_is_a_warning() {
 
 #[test]
 fn the_manual_lists_broken_modules_too() {
-    with(&[("good", "module: {description: Does it}\n---\n"), ("bad", "module: 5\n---\n"), ("plain", "a: 1\n")], |request| {
-        let manual = manual(request);
-        let own: Vec<_> = manual.modules.iter().filter(|module| module.source == "repository").collect();
-        assert_eq!(own.iter().map(|module| (&*module.name, module.broken)).collect::<Vec<_>>(), [("bad", true), ("good", false), ("plain", false)]);
-        assert_eq!(own[1].parameters.as_deref(), Some(&[][..]));
-        assert!(own[2].parameters.is_none());
-        assert_eq!(manual.findings.len(), 1);
-    });
+    with(
+        &[("good", "module: {description: Does it}\n---\n"), ("bad", "module: 5\n---\n"), ("plain", "a: 1\n")],
+        |request| {
+            let manual = manual(request);
+            let own: Vec<_> = manual.modules.iter().filter(|module| module.source == "repository").collect();
+            assert_eq!(
+                own.iter().map(|module| (&*module.name, module.broken)).collect::<Vec<_>>(),
+                [("bad", true), ("good", false), ("plain", false)]
+            );
+            assert_eq!(own[1].parameters.as_deref(), Some(&[][..]));
+            assert!(own[2].parameters.is_none());
+            assert_eq!(manual.findings.len(), 1);
+        },
+    );
 }

@@ -65,10 +65,7 @@ impl ParameterKind {
             | (Self::Boolean, NodeValue::Bool(_))
             | (Self::List, NodeValue::List(_))
             | (Self::Object, NodeValue::Map(_))
-            | (
-                Self::Enum,
-                NodeValue::String(_) | NodeValue::Int(_) | NodeValue::Float(_) | NodeValue::Bool(_),
-            ) => true,
+            | (Self::Enum, NodeValue::String(_) | NodeValue::Int(_) | NodeValue::Float(_) | NodeValue::Bool(_)) => true,
             (Self::Number, NodeValue::Float(number)) => number.is_finite(),
             (Self::Integer, NodeValue::Float(number)) => whole(*number).is_some(),
             (Self::Secret, NodeValue::String(text)) => names_a_secret(text),

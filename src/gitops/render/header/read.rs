@@ -106,8 +106,7 @@ impl Reader {
 
     fn header(&mut self, root: &Node) -> Header {
         let origin = root.origin.clone();
-        let empty =
-            Header { description: None, yields: None, parameters: Vec::new(), examples: Vec::new(), origin };
+        let empty = Header { description: None, yields: None, parameters: Vec::new(), examples: Vec::new(), origin };
         let Some(module) = root.get("module").filter(|node| !node.is_null()) else { return empty };
         let Some(entries) = module.as_map() else {
             self.say(&module.origin, format!("`module` is {}; it should be a mapping", module.kind()), None);

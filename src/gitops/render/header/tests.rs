@@ -54,7 +54,12 @@ fn a_declaration_has_to_make_sense() {
         ("a: {type: strnig}", 15, "no type \"strnig\"", "did you mean `string`?"),
         ("a: {type: map}", 15, "no type \"map\"", "write `object`"),
         ("a: {type: 5}", 15, "no type 5", "there are string, integer"),
-        ("a: {type: integer, default: x}", 33, "the default of `a` doesn't fit: it is an integer; \"x\" is a string", ""),
+        (
+            "a: {type: integer, default: x}",
+            33,
+            "the default of `a` doesn't fit: it is an integer; \"x\" is a string",
+            "",
+        ),
         ("a: {type: list, items: string, default: [x, 1]}", 49, "item 2 (1) is an integer", "quotes"),
         ("a: {required: true, default: 1}", 34, "is required and has a default", "leave one of them out"),
         ("a: {type: integer, min: 3, max: 2}", 37, "`min` is 3, and `max` is 2", "swap them"),
@@ -62,7 +67,12 @@ fn a_declaration_has_to_make_sense() {
         ("a: {type: string, min: -1}", 28, "a whole number from 0", ""),
         ("a: {type: boolean, max: 1}", 29, "for numbers, and for the length", "write `type: integer`"),
         ("a: {min: 1}", 14, "for numbers", ""),
-        ("a: {type: string, pattern: '[a'}", 32, "the pattern can't be read: unclosed character class", "regular expression"),
+        (
+            "a: {type: string, pattern: '[a'}",
+            32,
+            "the pattern can't be read: unclosed character class",
+            "regular expression",
+        ),
         ("a: {type: string, pattern: 'a)|(b'}", 32, "the pattern can't be read", ""),
         ("a: {type: string, pattern: '(x{1000}){1000}'}", 32, "too much memory", ""),
         ("a: {type: integer, pattern: '1'}", 33, "for texts", "write `type: string`"),
@@ -106,7 +116,8 @@ fn values_are_held_against_the_declaration() {
     let fits = |declared: &str, value: &str| {
         let header = parameters(&format!("a: {declared}")).expect(declared);
         let text = format!("module: {{parameters: {{v: {{default: {value}}}}}}}\n---\n");
-        let node = loaded(&text).expect(value).header.expect("a header").parameters[0].default.clone().expect("a value");
+        let node =
+            loaded(&text).expect(value).header.expect("a header").parameters[0].default.clone().expect("a value");
         header.parameters[0].judge(&node).map(|node| node.to_json().to_string()).map_err(|misfit| misfit.message)
     };
     for (declared, value, expected) in [
@@ -137,7 +148,11 @@ fn values_are_held_against_the_declaration() {
         ("{type: list}", "'${ a }'", Err("is a list; \"${ a }\" is a string")),
         ("{type: object}", "[a]", Err("is an object; this is a list")),
         ("{type: enum, options: [eu, us]}", "uk", Err("is one of \"eu\", \"us\"; \"uk\" is none of them")),
-        ("{type: secret}", "'x${ secret(\"a\") }'", Err("takes the name of a secret, not another text with an expression")),
+        (
+            "{type: secret}",
+            "'x${ secret(\"a\") }'",
+            Err("takes the name of a secret, not another text with an expression"),
+        ),
         ("{type: secret}", "'hunter2'", Err("takes the name of a secret, not a text")),
     ] {
         assert_eq!(fits(declared, value), expected.map(str::to_owned).map_err(str::to_owned), "{declared} {value}");

@@ -45,8 +45,10 @@ fn unknown_names(session: &Session, module: &Module, header: &Header) -> Vec<Dia
     let mut unknown: BTreeSet<String> = parsed.undeclared_variables(false).into_iter().collect();
     unknown.retain(|name| !known().any(|known| known == name));
     let say = |name: &String| {
-        let at = place_of(&scan.body, name).map_or(0..0, |range| template.base + range.start..template.base + range.end);
-        let message = format!("`{name}` is neither a parameter of `{}` nor anything else that is known here", module.name);
+        let at =
+            place_of(&scan.body, name).map_or(0..0, |range| template.base + range.start..template.base + range.end);
+        let message =
+            format!("`{name}` is neither a parameter of `{}` nor anything else that is known here", module.name);
         let hint = match nearest(name, known()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "declare it under `parameters`, or write `vars.NAME` for a variable".to_owned(),

@@ -39,7 +39,8 @@ pub struct Trial {
 
 /// Tries the repository's own modules, or those that are built in.
 pub fn try_modules(request: &Request<'_>, standard: bool) -> Trials {
-    let list = |session: &Arc<Session>, (): &()| if standard { (built_in(), Vec::new()) } else { of_repository(session) };
+    let list =
+        |session: &Arc<Session>, (): &()| if standard { (built_in(), Vec::new()) } else { of_repository(session) };
     let (found, findings) = crew::work(request, &[()], list).into_iter().flatten().next().unwrap_or_default();
     let tried = crew::work(request, &found, try_one);
     let trial = |(found, trial): (&Found, Result<Trial, crew::Lost>)| {
@@ -61,8 +62,7 @@ fn try_one(session: &Arc<Session>, found: &Found) -> Trial {
     if !header.examples.is_empty() {
         trial.examples = header.examples.iter().map(|example| render(session, &module, header, example)).collect();
     } else if needed.is_empty() {
-        let alone =
-            Example { description: None, with: Vec::new(), before: Vec::new(), origin: header.origin.clone() };
+        let alone = Example { description: None, with: Vec::new(), before: Vec::new(), origin: header.origin.clone() };
         trial.examples = vec![render(session, &module, header, &alone)];
     } else {
         let message = format!("the module `{}` has no example, so that it can't be tried", module.name);
@@ -76,12 +76,12 @@ fn try_one(session: &Arc<Session>, found: &Found) -> Trial {
 /// Renders an example. Its findings say that they are about an example by where they are: in the header, or below it.
 fn render(session: &Arc<Session>, module: &Module, header: &Header, example: &Example) -> RenderedFile {
     let path = &*module.template.file.name;
-    let variables = match File::new(path, Vec::new(), &session.limits).map(|file| Variables::new(session, &Arc::new(file)))
-    {
-        Ok(Ok(variables)) => variables,
-        Ok(Err(Trouble::Own(findings))) | Err(findings) => return RenderedFile::failed(path, findings),
-        Ok(Err(Trouble::Shared(findings))) => return RenderedFile::failed(path, findings.to_vec()),
-    };
+    let variables =
+        match File::new(path, Vec::new(), &session.limits).map(|file| Variables::new(session, &Arc::new(file))) {
+            Ok(Ok(variables)) => variables,
+            Ok(Err(Trouble::Own(findings))) | Err(findings) => return RenderedFile::failed(path, findings),
+            Ok(Err(Trouble::Shared(findings))) => return RenderedFile::failed(path, findings.to_vec()),
+        };
     let work = Arc::new(Work::new(session.clone()));
     let around = Arc::new(Template::plain(module.template.file.clone(), 0));
     let frame = Arc::new(Frame::of_file(work.clone(), around, variables));
@@ -105,9 +105,8 @@ fn render(session: &Arc<Session>, module: &Module, header: &Header, example: &Ex
 fn application(yields: Yields, node: Arc<Node>, example: &Example) -> Option<Arc<Node>> {
     let at = &example.origin;
     let noop = |id: &str| map(at, vec![("id", text(at, id)), ("type", text(at, "noop"))]);
-    let pipeline = |entries: Vec<(&str, Arc<Node>)>| {
-        map(at, [("name", text(at, "example"))].into_iter().chain(entries).collect())
-    };
+    let pipeline =
+        |entries: Vec<(&str, Arc<Node>)>| map(at, [("name", text(at, "example"))].into_iter().chain(entries).collect());
     let pipeline = match yields {
         Yields::Pipeline => node,
         Yields::Trigger => {

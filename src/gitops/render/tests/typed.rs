@@ -63,7 +63,10 @@ stages:
 fn the_value_s_own_way_is_in_the_hint() {
     let files = [
         ("vars/default", "count: many\n"),
-        ("a", "stages:\n  - {{ module('deploy', tag='v1', replicas=vars.count) }}\n  - {{ module('outer', n=true) }}\n"),
+        (
+            "a",
+            "stages:\n  - {{ module('deploy', tag='v1', replicas=vars.count) }}\n  - {{ module('outer', n=true) }}\n",
+        ),
         ("m/outer", "module: {parameters: {n: {}}}\n---\n{{ module('deploy', tag='v1', replicas=n) }}\n"),
     ];
     assert_eq!(
@@ -112,12 +115,20 @@ fn what_is_evaluated_at_the_run_is_taken() {
 #[test]
 fn a_body_yields_what_its_header_says() {
     for (yields, body, said) in [
-        ("stage", "- type: wait", Some("3:1 the module `m` should yield a stage, and yields a list; say `yields: stages`")),
+        (
+            "stage",
+            "- type: wait",
+            Some("3:1 the module `m` should yield a stage, and yields a list; say `yields: stages`"),
+        ),
         ("stage", "5", Some("3:1 the module `m` should yield a stage, and yields an integer")),
         ("stage", "name: x", Some("3:1 the module `m` should yield a stage, and yields a mapping without `type`")),
         ("stage", "name: x\nstages: []", Some("say `yields: pipeline`")),
         ("stages", "type: wait", Some("yields one mapping; put `- ` before it")),
-        ("stages", "- type: wait\n- name: x", Some("4:3 the module `m` should yield a list of stages, and yields a mapping without `type`")),
+        (
+            "stages",
+            "- type: wait\n- name: x",
+            Some("4:3 the module `m` should yield a list of stages, and yields a mapping without `type`"),
+        ),
         ("trigger", "branches: [x]", Some("a trigger, and yields a mapping without `type`")),
         ("pipeline", "name: x", Some("a pipeline, and yields a mapping without `stages`")),
         ("stage", "type: wait", None),
@@ -126,7 +137,8 @@ fn a_body_yields_what_its_header_says() {
         ("value", "5", None),
     ] {
         let module = format!("module: {{yields: {yields}}}\n---\n{body}\n");
-        let file = render(&[("a", "stages: {{ module('m') if true }}\nx: {% set x = module('m') %}1\n"), ("m/m", &module)]);
+        let file =
+            render(&[("a", "stages: {{ module('m') if true }}\nx: {% set x = module('m') %}1\n"), ("m/m", &module)]);
         let shape: Vec<_> = file.findings.iter().filter(|finding| at(finding).starts_with("modules/")).collect();
         match said {
             None => assert!(shape.is_empty(), "{yields} {body}: {shape:?}"),
@@ -158,7 +170,10 @@ fn what_is_yielded_stands_where_it_belongs() {
         ("stages: {use: stage}\n", Some("1:15 `stage` yields a stage, and is the value of `stages`, which is a list")),
         ("stages: [{use: trigger}]\n", Some("1:16 `trigger` yields a trigger, and stands in `stages`")),
         ("pipelines: [{use: stages}]\n", Some("1:19 `stages` yields a stage, and stands in `pipelines`")),
-        ("stages: ['{{ module('stages') }}', '{{ module('pipeline') }}']\n", Some("1:14 `stages` yields a list of stages, and is one item of `stages`")),
+        (
+            "stages: ['{{ module('stages') }}', '{{ module('pipeline') }}']\n",
+            Some("1:14 `stages` yields a list of stages, and is one item of `stages`"),
+        ),
         ("{use: pipeline}\n", Some("1:7 `pipeline` yields a pipeline, and stands by itself")),
         ("payload: {{ module('stage') }}\n", Some("1:13 `stage` yields a stage, and is the value of `payload`")),
     ] {
