@@ -4,6 +4,10 @@
 //! the store alone does with rows of the same size in batches of the same size. SQLite with `synchronous=FULL`, on
 //! the disk that holds the target folder; documents are stored before the clock starts, and read while it runs.
 //! A word after `--` chooses the figures whose names contain it.
+//!
+//! With `LONGBOAT_TEST_POSTGRES`, the same on that server as `engine.postgres.*` (`FSYNC=on tests/postgres run cargo
+//! bench --bench engine` starts one that waits for the disk). The limit there is what the server does with bare
+//! inserts of as many rows, half of the executions in a statement and a commit.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +26,7 @@ use longboat::model::{
 };
 use longboat::store::{Append, Created, Store, StoreOptions};
 use serde_json::{Map, Value};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 const STAGES: u64 = 10;
 /// Rows of an execution: each start shares a row with the success before it, and the end with the last.
@@ -120,21 +125,48 @@ fn execution(kind: &str, reports: bool) -> Result<NewExecution, Failure> {
     })
 }
 
+/// Where the journal is.
+#[derive(Clone, Copy)]
+enum Database<'a> {
+    /// A file in the target folder.
+    Sqlite,
+    /// A server, by the URL of a superuser.
+    Postgres(&'a str),
+}
+
 /// A database of its own, gone at the end.
 struct Bench {
-    folder: PathBuf,
+    url: String,
     store: Store,
     clock: Clock,
+    remains: Remains,
+}
+
+/// What is to be removed.
+enum Remains {
+    Folder(PathBuf),
+    Database { server: String, name: String },
 }
 
 impl Bench {
-    async fn open(name: &str) -> Result<Self, Failure> {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let url = format!("sqlite:{}", folder.join("longboat.db").display());
+    async fn open(database: Database<'_>, name: &str) -> Result<Self, Failure> {
+        let (url, remains) = match database {
+            Database::Sqlite => {
+                let folder = format!("bench-{name}-{}", std::process::id());
+                let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+                std::fs::create_dir_all(&folder)?;
+                (format!("sqlite:{}", folder.join("longboat.db").display()), Remains::Folder(folder))
+            }
+            Database::Postgres(server) => {
+                let name = format!("longboat_bench_{name}_{}", std::process::id());
+                administer(server, format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")).await?;
+                let (base, _) = server.rsplit_once('/').ok_or("the server's URL names no database")?;
+                (format!("{base}/{name}"), Remains::Database { server: server.to_owned(), name })
+            }
+        };
         let clock = Clock::system();
-        let store = Store::open(StoreOptions::new(url, "bench"), clock.clone()).await?;
-        Ok(Self { folder, store, clock })
+        let store = Store::open(StoreOptions::new(url.clone(), "bench"), clock.clone()).await?;
+        Ok(Self { url, store, clock, remains })
     }
 
     async fn create(&self, count: u64, kind: &str, reports: bool) -> Result<Vec<ExecutionKey>, Failure> {
@@ -155,14 +187,25 @@ impl Bench {
 
     async fn close(self) -> Result<(), Failure> {
         self.store.close().await;
-        std::fs::remove_dir_all(&self.folder)?;
+        match &self.remains {
+            Remains::Folder(folder) => std::fs::remove_dir_all(folder)?,
+            Remains::Database { server, name } => {
+                administer(server, format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+            }
+        }
         Ok(())
     }
 }
 
+async fn administer(server: &str, statement: String) -> Result<(), Failure> {
+    let mut connection = PgConnection::connect(server).await?;
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
 /// `total` executions, `live` of them at once: stages a second, from the engine's start to the last commit.
-async fn bulk(live: usize, total: u64, kind: &str, reports: bool) -> Result<f64, Failure> {
-    let bench = Bench::open("bulk").await?;
+async fn bulk(database: Database<'_>, live: usize, total: u64, kind: &str, reports: bool) -> Result<f64, Failure> {
+    let bench = Bench::open(database, "bulk").await?;
     bench.create(total, kind, reports).await?;
     let calls = Arc::new(AtomicU64::new(0));
     let options = EngineOptions { max_live: live, ..EngineOptions::default() };
@@ -180,7 +223,7 @@ async fn bulk(live: usize, total: u64, kind: &str, reports: bool) -> Result<f64,
 /// What the store alone does with the same rows: half of the executions in each of two batches, always one behind
 /// the other. In stages a second, so that it stands beside the engine's rate.
 async fn bulk_limit(live: u64, total: u64) -> Result<f64, Failure> {
-    let bench = Bench::open("limit").await?;
+    let bench = Bench::open(Database::Sqlite, "limit").await?;
     let keys = bench.create(live, "nothing", false).await?;
     let rounds = i64::try_from((total / live).max(1) * ROWS)?;
     let halves = keys.chunks(keys.len().div_ceil(2));
@@ -204,8 +247,39 @@ async fn bulk_limit(live: u64, total: u64) -> Result<f64, Failure> {
     Ok(rate * STAGES as f64 / ROWS as f64)
 }
 
+/// What a PostgreSQL server does with the same rows and nothing else: one connection, half of the executions in a
+/// statement and a commit. In stages a second.
+async fn bare_inserts(server: &str, live: u64, total: u64) -> Result<f64, Failure> {
+    let bench = Bench::open(Database::Postgres(server), "bare").await?;
+    let mut connection = bare(&bench.url).await?;
+    let half = i64::try_from(live.div_ceil(2))?;
+    let statements = (total * ROWS).div_ceil(live.div_ceil(2));
+    let (keys, bodies): (Vec<i64>, Vec<&str>) = (0..half).map(|key| (key, BODY)).unzip();
+    let began = Instant::now();
+    for seq in 0..i64::try_from(statements)? {
+        let seqs = vec![seq; keys.len()];
+        let insert = "INSERT INTO bare SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])";
+        sqlx::query(insert).bind(&keys).bind(&seqs).bind(&seqs).bind(&bodies).execute(&mut connection).await?;
+    }
+    let rate = keys.len() as f64 * statements as f64 / began.elapsed().as_secs_f64();
+    connection.close().await?;
+    bench.close().await?;
+    Ok(rate * STAGES as f64 / ROWS as f64)
+}
+
+/// A connection with a table like the journal.
+async fn bare(url: &str) -> Result<PgConnection, Failure> {
+    let mut connection = PgConnection::connect(url).await?;
+    let table = "CREATE TABLE bare (key BIGINT, seq BIGINT, at BIGINT, body TEXT, PRIMARY KEY (key, seq))";
+    sqlx::query(table).execute(&mut connection).await?;
+    Ok(connection)
+}
+
+/// A row of the journal.
+const BODY: &str = r#"{"v":1,"e":[{"done":{"s":3}},{"start":{"s":4,"a":1}}]}"#;
+
 fn row(key: ExecutionKey, seq: i64, now: Timestamp) -> Append {
-    let body = r#"{"v":1,"e":[{"done":{"s":3}},{"start":{"s":4,"a":1}}]}"#.to_owned();
+    let body = BODY.to_owned();
     let (due_at, started_at) = (Some(now), Some(now));
     Append {
         key,
@@ -222,8 +296,8 @@ fn row(key: ExecutionKey, seq: i64, now: Timestamp) -> Append {
 }
 
 /// The median time of one execution when nothing else runs, and of as many commits in a row, in milliseconds.
-async fn single(count: u64) -> Result<(f64, f64), Failure> {
-    let bench = Bench::open("single").await?;
+async fn single(database: Database<'_>, count: u64) -> Result<(f64, f64), Failure> {
+    let bench = Bench::open(database, "single").await?;
     let calls = Arc::new(AtomicU64::new(0));
     let options = EngineOptions::default();
     let engine = Engine::start(bench.store.clone(), bench.clock.clone(), registry(&calls), options).await?;
@@ -238,12 +312,28 @@ async fn single(count: u64) -> Result<(f64, f64), Failure> {
     }
     engine.shutdown().await;
     let mut limits = Vec::new();
-    for key in bench.create(count, "nothing", false).await? {
-        let began = Instant::now();
-        for seq in 1..=i64::try_from(ROWS)? {
-            bench.store.append(vec![row(key, seq, bench.clock.now())]).await?;
+    match database {
+        Database::Sqlite => {
+            for key in bench.create(count, "nothing", false).await? {
+                let began = Instant::now();
+                for seq in 1..=i64::try_from(ROWS)? {
+                    bench.store.append(vec![row(key, seq, bench.clock.now())]).await?;
+                }
+                limits.push(began.elapsed().as_secs_f64() * 1000.0);
+            }
         }
-        limits.push(began.elapsed().as_secs_f64() * 1000.0);
+        Database::Postgres(_) => {
+            let mut connection = bare(&bench.url).await?;
+            for key in 0..i64::try_from(count)? {
+                let began = Instant::now();
+                for seq in 1..=i64::try_from(ROWS)? {
+                    let insert = sqlx::query("INSERT INTO bare VALUES ($1, $2, $3, $4)");
+                    insert.bind(key).bind(seq).bind(seq).bind(BODY).execute(&mut connection).await?;
+                }
+                limits.push(began.elapsed().as_secs_f64() * 1000.0);
+            }
+            connection.close().await?;
+        }
     }
     bench.close().await?;
     Ok((median(&mut times), median(&mut limits)))
@@ -257,26 +347,50 @@ fn median(times: &mut [f64]) -> f64 {
 fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let server = std::env::var("LONGBOAT_TEST_POSTGRES").ok();
     runtime.block_on(async {
-        for (name, live, total, kind, reports) in [
-            ("engine.bulk_1000", 1000, 20_000, "nothing", false),
-            ("engine.bulk_100", 100, 5_000, "nothing", false),
-            ("engine.bulk_1000_reported", 1000, 10_000, "nothing", true),
-            ("engine.bulk_1000_tasks", 1000, 10_000, "task", false),
-        ] {
-            if !name.contains(&word) {
-                continue;
+        figures("engine", Database::Sqlite, &word).await?;
+        match &server {
+            Some(server) => {
+                let mut connection = PgConnection::connect(server).await?;
+                let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut connection).await?;
+                connection.close().await?;
+                println!("engine.postgres.fsync = {fsync}");
+                figures("engine.postgres", Database::Postgres(server), &word).await
             }
-            let rate = bulk(live, total, kind, reports).await?;
-            println!("{name} = {rate:.0} stages/s");
-            let limit = bulk_limit(live as u64, total).await?;
-            println!("{name}.limit = {limit:.0} stages/s");
+            None => {
+                println!("engine.postgres: left out, LONGBOAT_TEST_POSTGRES is not set");
+                Ok(())
+            }
         }
-        if "engine.single_10_stages".contains(&word) {
-            let (time, limit) = single(200).await?;
-            println!("engine.single_10_stages = {time:.2} ms");
-            println!("engine.single_10_stages.limit = {limit:.2} ms");
-        }
-        Ok(())
     })
+}
+
+/// All figures of a database whose names contain the word.
+async fn figures(prefix: &str, database: Database<'_>, word: &str) -> Result<(), Failure> {
+    for (name, live, total, kind, reports) in [
+        ("bulk_1000", 1000, 20_000, "nothing", false),
+        ("bulk_100", 100, 5_000, "nothing", false),
+        ("bulk_1000_reported", 1000, 10_000, "nothing", true),
+        ("bulk_1000_tasks", 1000, 10_000, "task", false),
+    ] {
+        let name = format!("{prefix}.{name}");
+        if !name.contains(word) {
+            continue;
+        }
+        let rate = bulk(database, live, total, kind, reports).await?;
+        println!("{name} = {rate:.0} stages/s");
+        let limit = match database {
+            Database::Sqlite => bulk_limit(live as u64, total).await?,
+            Database::Postgres(server) => bare_inserts(server, live as u64, total).await?,
+        };
+        println!("{name}.limit = {limit:.0} stages/s");
+    }
+    let name = format!("{prefix}.single_10_stages");
+    if name.contains(word) {
+        let (time, limit) = single(database, 200).await?;
+        println!("{name} = {time:.2} ms");
+        println!("{name}.limit = {limit:.2} ms");
+    }
+    Ok(())
 }

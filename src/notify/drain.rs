@@ -38,8 +38,10 @@ pub(super) struct Drain {
     /// One per forge, in the order of `forges`.
     lanes: Vec<Lane>,
     changed: watch::Receiver<u64>,
-    tasks: JoinSet<(OutboxEntry, Outcome)>,
+    tasks: JoinSet<Ended>,
     flights: HashMap<Id, Flight>,
+    /// The order keys of outdated rows whose end is being written, by task.
+    clearing: HashMap<Id, Vec<String>>,
     /// The commits and contexts, and the pull requests, that have a row under way.
     busy: HashSet<String>,
     /// Rows up to this one may have been sent by an earlier process.
@@ -54,6 +56,14 @@ pub(super) struct Drain {
     timers: BTreeSet<Timestamp>,
     /// Until when nothing is started, because the store can't be written.
     held_until: Option<Timestamp>,
+}
+
+/// What a task of this loop did.
+enum Ended {
+    /// A try to send a row.
+    Flight(Box<OutboxEntry>, Outcome),
+    /// Noted that these rows need not be sent any more.
+    Cleared(Vec<OutboxId>, Result<(), StoreError>),
 }
 
 /// A row under way.
@@ -82,6 +92,7 @@ impl Drain {
             options: Arc::new(options),
             tasks: JoinSet::new(),
             flights: HashMap::new(),
+            clearing: HashMap::new(),
             busy: HashSet::new(),
             not_there: HashSet::new(),
             lost: HashSet::new(),
@@ -173,7 +184,7 @@ impl Drain {
                 continue;
             }
             if entry.newer {
-                outdated.push(entry.id);
+                outdated.push((entry.id, entry.order_key));
                 continue;
             }
             let Some(index) = self.forges.index_of(entry.message.repository()) else {
@@ -184,7 +195,7 @@ impl Drain {
             if matches!(entry.message, Message::Comment { .. })
                 && (self.composer.is_none() || !lane.forge.capabilities().pull_requests)
             {
-                outdated.push(entry.id);
+                outdated.push((entry.id, entry.order_key));
                 continue;
             }
             let repository = entry.message.repository();
@@ -203,11 +214,8 @@ impl Drain {
                 (Go::NoRoom, None) => {}
             }
         }
-        let again = !outdated.is_empty() || !homeless.is_empty() || (full && !put_off.is_empty());
-        if !outdated.is_empty() {
-            self.store.outbox_obsolete(&outdated).await?;
-            outdated.iter().for_each(|id| self.forget(*id));
-        }
+        let again = !homeless.is_empty() || (full && (!put_off.is_empty() || !outdated.is_empty()));
+        self.clear(outdated);
         for entry in homeless {
             let reason = "the configuration names this repository no more, so there is no forge to tell";
             tracing::warn!(about = entry.order_key, reason, "a message is given up");
@@ -219,6 +227,22 @@ impl Drain {
             self.timers.insert(until);
         }
         Ok(again)
+    }
+
+    /// Has it written that rows need not be sent any more. Meanwhile others are sent: in a burst of pushes there is
+    /// always something outdated, and waiting for the disk each time would leave the forge idle.
+    fn clear(&mut self, outdated: Vec<(OutboxId, String)>) {
+        if outdated.is_empty() {
+            return;
+        }
+        let (ids, keys): (Vec<_>, Vec<_>) = outdated.into_iter().unzip();
+        self.busy.extend(keys.iter().cloned());
+        let store = self.store.clone();
+        let task = self.tasks.spawn(async move {
+            let written = store.outbox_obsolete(&ids).await;
+            Ended::Cleared(ids, written)
+        });
+        self.clearing.insert(task.id(), keys);
     }
 
     /// Makes rows due again that were put aside, where there's room now. Whether there were any.
@@ -260,36 +284,75 @@ impl Drain {
         self.busy.insert(entry.order_key.clone());
         let task = self.tasks.spawn(async move {
             let outcome = send(&way, &entry, look_first).await;
-            (entry, outcome)
+            Ended::Flight(Box::new(entry), outcome)
         });
         self.flights.insert(task.id(), flight);
     }
 
-    /// Takes note of what became of a try.
-    async fn settle(&mut self, done: Result<(Id, (OutboxEntry, Outcome)), JoinError>) {
+    /// Takes note of what a task did.
+    async fn settle(&mut self, done: Result<(Id, Ended), JoinError>) {
         let task = done.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-        let Some(flight) = self.flights.remove(&task) else { return };
+        for key in self.clearing.remove(&task).unwrap_or_default() {
+            self.busy.remove(&key);
+        }
+        let written = match done {
+            Ok((_, Ended::Cleared(ids, written))) => {
+                if written.is_ok() {
+                    ids.into_iter().for_each(|id| self.forget(id));
+                }
+                written
+            }
+            Ok((_, Ended::Flight(entry, outcome))) => match self.landed(task) {
+                Some(flight) => self.note(&flight, *entry, outcome).await,
+                None => Ok(()),
+            },
+            Err(error) => {
+                tracing::error!(%error, "sending a message broke off");
+                match self.landed(task) {
+                    Some(flight) => {
+                        self.lost.insert(flight.id);
+                        let at = self.clock.now().plus(self.options.longest_wait);
+                        self.timers.insert(at);
+                        self.store.outbox_retry(flight.id, at, "sending it broke off; see the log").await
+                    }
+                    None => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = written {
+            self.hold(&error);
+        }
+    }
+
+    /// A row that is under way no more, whatever became of it.
+    fn landed(&mut self, task: Id) -> Option<Flight> {
+        let flight = self.flights.remove(&task)?;
         self.busy.remove(&flight.order_key);
         if let Some(lane) = self.lanes.get_mut(flight.lane) {
             lane.ended(&flight.repository);
         }
-        let written = match done {
-            Ok((_, (entry, Outcome::Sent))) => {
-                self.arrived(&flight, entry);
+        Some(flight)
+    }
+
+    /// Takes note of what became of a try.
+    async fn note(&mut self, flight: &Flight, entry: OutboxEntry, outcome: Outcome) -> Result<(), StoreError> {
+        match outcome {
+            Outcome::Sent => {
+                self.arrived(flight, entry);
                 Ok(())
             }
-            Ok((_, (_, Outcome::Unrecorded(error)))) => {
+            Outcome::Unrecorded(error) => {
                 self.lost.insert(flight.id);
                 Err(error)
             }
-            Ok((_, (entry, Outcome::NotLookedUp(error)))) => self.put_off(&flight, &entry, error).await,
-            Ok((_, (entry, Outcome::NotComposed(reason)))) => {
+            Outcome::NotLookedUp(error) => self.put_off(flight, &entry, error).await,
+            Outcome::NotComposed(reason) => {
                 tracing::warn!(about = entry.order_key, reason, "a comment could not be put together");
                 let at = self.clock.now().plus(wait(entry.attempts.saturating_add(1), &self.options));
                 self.timers.insert(at);
                 self.store.outbox_retry(flight.id, at, &reason).await
             }
-            Ok((_, (entry, Outcome::NotTaken(error)))) => {
+            Outcome::NotTaken(error) => {
                 if error.may_have_arrived {
                     self.lost.insert(flight.id);
                     self.not_there.remove(&flight.id);
@@ -299,18 +362,8 @@ impl Drain {
                         self.not_there.insert(flight.id);
                     }
                 }
-                self.put_off(&flight, &entry, error).await
+                self.put_off(flight, &entry, error).await
             }
-            Err(error) => {
-                tracing::error!(%error, "sending a message broke off");
-                self.lost.insert(flight.id);
-                let at = self.clock.now().plus(self.options.longest_wait);
-                self.timers.insert(at);
-                self.store.outbox_retry(flight.id, at, "sending it broke off; see the log").await
-            }
-        };
-        if let Err(error) = written {
-            self.hold(&error);
         }
     }
 

@@ -1,12 +1,13 @@
 //! Running one program to its end.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -17,10 +18,13 @@ use super::{KillSignal, ProcessError};
 /// may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// Where programs are looked for if `env` has no PATH, as the C library does.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
 /// A program to run. The environment is exactly `env`.
 #[derive(Clone)]
 pub struct Command {
-    /// A path, or a name that is looked up on the PATH that `env` holds.
+    /// A path, or a name that is looked up in the folders of the PATH that `env` holds, as far as they are absolute.
     pub program: OsString,
     /// Its arguments, passed on as they are.
     pub args: Vec<OsString>,
@@ -136,7 +140,8 @@ pub async fn run(command: Command) -> Result<Output, ProcessError> {
 }
 
 fn spawn(command: &Command) -> Result<tokio::process::Child, ProcessError> {
-    let mut builder = tokio::process::Command::new(&command.program);
+    let Some(program) = located(command) else { return Err(ProcessError::NotFound { program: command.name() }) };
+    let mut builder = tokio::process::Command::new(program);
     builder
         .args(&command.args)
         .env_clear()
@@ -157,6 +162,20 @@ fn spawn(command: &Command) -> Result<tokio::process::Child, ProcessError> {
             ProcessError::Start { program: command.name(), source }
         }
     })
+}
+
+/// The program's file. A name is looked up here and not left to the standard library: where the environment is
+/// replaced as well, that can only look after a fork, which copies the page tables of this whole process and holds up
+/// the thread for milliseconds; a path is started without.
+fn located(command: &Command) -> Option<OsString> {
+    if command.program.as_encoded_bytes().contains(&b'/') {
+        return Some(command.program.clone());
+    }
+    let path = command.env.iter().rev().find(|(name, _)| name == "PATH");
+    let files = std::env::split_paths(path.map_or(OsStr::new(DEFAULT_PATH), |(_, path)| path))
+        .map(|folder| folder.join(&command.program));
+    let is_program = |file: &PathBuf| file.is_absolute() && file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+    files.into_iter().find(is_program).map(PathBuf::into_os_string)
 }
 
 /// Kills the group when dropped. If the leader was reaped a moment ago and nothing else is in its group, the
