@@ -294,7 +294,7 @@ async fn an_answer_that_is_no_answer_is_the_forges_failure() {
     for (body, text) in
         [("<html>Hotel login</html>", "is not a list of statuses"), ("[{\"state\":\"new\"}]", "unknown variant")]
     {
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let github = github(&raw_server(answer.into_bytes()).await, TOKEN, &clock);
         let error = github.statuses(SHOP, &sha()).await.expect_err("no list");
         assert_eq!(error.kind, ForgeErrorKind::Server);
