@@ -8,7 +8,7 @@ use super::CommitSha;
 use crate::diagnostic::Place;
 
 /// What a reference (`@v2`, `@main`, `@^1.4`) turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PinKind {
     /// A tag, named as such or the highest of a range of versions.
@@ -20,7 +20,7 @@ pub enum PinKind {
 }
 
 /// The commit that a module repository was read at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pin {
     /// The module repository, by the operator's name for it.
@@ -29,6 +29,7 @@ pub struct Pin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// What that meant.
+    #[schemars(with = "String")]
     pub commit: CommitSha,
     /// As what it was found.
     pub kind: PinKind,
@@ -55,7 +56,7 @@ impl fmt::Display for Pin {
 }
 
 /// What all the references of a render meant: one commit for each repository and reference.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Pins(Vec<Pin>);
 

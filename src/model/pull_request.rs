@@ -208,6 +208,7 @@ impl Review {
             errors: self.errors,
             warnings: self.warnings,
             findings: self.findings.iter().map(|found| found.finding.clone()).collect(),
+            pins: self.pins.clone(),
             plan: self.plan.clone(),
         }
     }

@@ -28,6 +28,12 @@ pub(super) fn changes(review: &Review) -> Vec<Block> {
     if let Some(more) = review.changed.checked_sub(listed).filter(|more| *more > 0) {
         blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", counted(more, "pipeline")))]));
     }
+    if plan.cut {
+        let mut line = vec![Piece::text("Not all of it had room. In a clone, ")];
+        line.push(Piece::code(command(review)));
+        line.push(Piece::text(" shows everything."));
+        blocks.push(Block::Paragraph(line));
+    }
     if let Some((last, rest)) = plan.hidden.split_last() {
         let mut line = vec![Piece::text("Not compared, because of errors before or after: ")];
         for name in rest.iter().take(MOST_LISTED) {
@@ -37,6 +43,12 @@ pub(super) fn changes(review: &Review) -> Vec<Block> {
         blocks.push(Block::Paragraph(line));
     }
     blocks
+}
+
+/// What prints the whole plan.
+fn command(review: &Review) -> String {
+    let base = review.base.as_ref().map(|base| format!(" --base {}", base.short())).unwrap_or_default();
+    format!("longboat plan{base} --head {}", review.commit.short())
 }
 
 /// The pipelines that a push of the merge starts, and those that it doesn't.

@@ -144,6 +144,7 @@ fn report(sides: &Sides, tree: &WorkTree, checked: &Checked, plan: crate::model:
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         findings: findings.cloned().collect::<Vec<Diagnostic>>(),
+        pins: checked.pins.clone(),
         plan: Some(plan),
     }
 }

@@ -9,7 +9,7 @@ mod told;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::{ApplicationName, CommitSha, PipelineName, RepositoryName, StageId};
+use super::{ApplicationName, CommitSha, Pins, PipelineName, RepositoryName, StageId};
 use crate::diagnostic::Diagnostic;
 
 pub use told::{LineChange, Told, told};
@@ -256,6 +256,9 @@ pub struct PlanReport {
     pub warnings: u32,
     /// What was found in the head, errors first. Bounded.
     pub findings: Vec<Diagnostic>,
+    /// The commits at which module repositories were read for the head.
+    #[serde(default, skip_serializing_if = "Pins::is_empty")]
+    pub pins: Pins,
     /// What would change. Missing if it isn't known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,

@@ -100,6 +100,7 @@ fn plan() -> Plan {
         starting: 1,
         tracked: true,
         hidden: vec!["bank".parse().expect("a name")],
+        cut: true,
         ..Plan::default()
     }
 }
@@ -214,6 +215,7 @@ async fn a_pull_request_has_a_page_with_its_findings_and_changes() {
             "added · script",
             "<path class=\"line fresh\"",
             "Not compared, because of errors before or after: bank.",
+            "<code>longboat plan --base bbbbbbb --head abcdeab</code> shows everything",
             "What the merge starts",
             "<li><code>shop/nightly</code>: it has no git trigger</li>",
             "<code>shop/smoke</code> added",

@@ -24,6 +24,8 @@ const BESIDE_TEXT: f32 = 42.0;
 pub(super) struct PlanPart {
     changes: Vec<ChangeRow>,
     more_changes: Option<String>,
+    /// What shows everything, if not all is kept.
+    command: Option<String>,
     /// The applications that could not be compared.
     hidden: Option<String>,
     starts: Vec<StartRow>,
@@ -132,10 +134,13 @@ impl PlanPart {
         let listed = u32::try_from(plan.pipelines.len()).unwrap_or(u32::MAX);
         let more = plan.all_changed().saturating_sub(listed);
         let (starts, others): (Vec<&PlannedStart>, Vec<_>) = plan.starts.iter().partition(|start| start.starts);
+        let base = review.base.as_ref().map(|base| format!(" --base {}", base.short())).unwrap_or_default();
+        let command = format!("longboat plan{base} --head {}", review.commit.short());
         let hidden: Vec<&str> = plan.hidden.iter().map(|name| name.as_str()).collect();
         Self {
             changes: plan.pipelines.iter().map(|change| ChangeRow::new(change, at)).collect(),
             more_changes: (more > 0).then(|| counted(more, "more pipeline")),
+            command: plan.cut.then_some(command),
             hidden: (!hidden.is_empty()).then(|| hidden.join(", ")),
             starts: starts.into_iter().map(StartRow::new).collect(),
             others: others.into_iter().map(StartRow::new).collect(),
