@@ -1,7 +1,10 @@
 //! `longboat modules`, and the built-in library at work: what its examples say is what they do.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Output;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -133,4 +136,36 @@ fn the_whole_journey_of_built_in_modules_goes_back_where_a_deployment_fails() {
     let message =
         "the parameter `on_failure` of `std/deploy` is one of \"halt\", \"ignore\"; \"ignroe\" is none of them";
     assert!(said.contains(message) && said.contains("did you mean \"ignore\"?"), "{said}");
+}
+
+/// Reads a request's head and answers it.
+fn answer(mut stream: TcpStream, body: &str) -> String {
+    let lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+    let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(answer.as_bytes()).expect("an answer");
+    head.join("\n")
+}
+
+#[test]
+fn verify_asks_until_all_is_well() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/health", listener.local_addr().expect("an address"));
+    let states = ["starting", "starting", "healthy"];
+    let server = thread::spawn(move || {
+        let one = |state| answer(listener.accept().expect("a request").0, &format!("{{\"status\": \"{state}\"}}"));
+        states.map(one)
+    });
+    let token = "${ secret(\"health\") }";
+    let folder = shop(&json!([{"use": "std/verify", "with": {"url": url, "token": token}}]));
+    std::fs::write(folder.path().join("token"), "a-long-enough-token-1234").expect("a file");
+    let output = longboat(folder.path(), &["run", ".longboat/shop.json", "--secret", "health=@token"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    for head in server.join().expect("all were asked") {
+        assert!(head.starts_with("GET /health "), "{head}");
+        assert!(head.to_lowercase().contains("authorization: bearer a-long-enough-token-1234"), "{head}");
+    }
 }
