@@ -1,6 +1,6 @@
 //! Headers of modules: what a module says about itself, before the line `---` (FORMAT section 2).
 //!
-//! [`split`] finds the header, [`read`] reads and checks it, [`judge`] holds a value against a parameter, and
+//! [`split()`] finds the header, [`read`] reads and checks it, [`judge`] holds a value against a parameter, and
 //! [`yields`] a result against what the module says that it yields.
 
 mod judge;
