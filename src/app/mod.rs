@@ -41,7 +41,8 @@ use crate::secret::Secrets;
 use crate::stage::{Logs, SavedLimits};
 use crate::store::{ExecutionFilter, StoreError, StoreOptions};
 use crate::trigger::{
-    ManualStart, Notice, Reports, RepositorySet, RepositorySpec, ReviewOptions, TriggerDeps, TriggerOptions, Triggers,
+    ManualStart, ModuleOptions, ModuleSet, ModuleSpec, Notice, Reports, RepositorySet, RepositorySpec, ReviewOptions,
+    TriggerDeps, TriggerOptions, Triggers,
 };
 use crate::ui::{self, UiState};
 use core::{Core, CoreOptions};
@@ -91,6 +92,14 @@ impl App {
         let specs = RepositorySpec::all(&config);
         let git_options = GitOptions::within(config.limits.git_deadline);
         let repositories = RepositorySet::new(specs, &state_dir.join("mirrors"), &git_options);
+        let modules = ModuleOptions { git: git_options.clone(), ..ModuleOptions::default() };
+        let modules = ModuleSet::new(
+            ModuleSpec::all(&config),
+            &repositories,
+            &state_dir.join("mirrors"),
+            clock.clone(),
+            &modules,
+        );
         let store = StoreOptions {
             url: config.database.url.clone(),
             password: config.database.password.clone(),
@@ -123,6 +132,7 @@ impl App {
             store: core.store.clone(),
             clock: clock.clone(),
             repositories,
+            modules,
             catalog: Arc::new(crate::stage::catalog()),
             forges: forges.clone(),
             submit: Arc::new(move |key| {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::library::ModuleArgs;
 use super::work_tree::{Files, WorkTree};
 use super::{Answer, excerpt};
 use crate::diagnostic::Place;
@@ -23,13 +24,16 @@ pub struct Args {
     /// The branch that templates see, instead of the one that is checked out
     #[arg(long)]
     branch: Option<String>,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.file)?;
-    let files = Files::new(&tree, args.branch.as_deref());
-    let rendered = gitops::render_file(&files.request(), &tree.relative(&args.file)?);
+    let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules);
+    let path = tree.relative(&args.file)?;
+    let rendered = files.with_modules(|files| gitops::render_file(&files.request(), &path));
     let read = |path: &str| files.read(path);
     for finding in &rendered.findings {
         eprintln!("{}\n", excerpt(finding, false, &read));

@@ -11,6 +11,7 @@ mod explain;
 mod findings;
 mod forge;
 mod freeze;
+mod library;
 mod modules;
 mod plan;
 mod progress;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::library::ModuleArgs;
 use super::work_tree::{Files, WorkTree};
 use super::{Answer, excerpt};
 use crate::diagnostic::Diagnostic;
@@ -23,6 +24,8 @@ pub struct Args {
     /// The branch that templates see, instead of the one that is checked out
     #[arg(long)]
     branch: Option<String>,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 /// What a rendered file is printed in.
@@ -35,15 +38,15 @@ enum Language {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.file)?;
-    let files = Files::new(&tree, args.branch.as_deref());
+    let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules);
     let path = tree.relative(&args.file)?;
 
     let (document, findings) = if args.normalized {
-        let checked = files.check(&path);
+        let checked = files.with_modules(|files| files.check(&path));
         let pipelines: Vec<_> = checked.applications.iter().flat_map(|application| &application.pipelines).collect();
         (Some(serde_json::to_value(pipelines)?), checked.findings)
     } else {
-        let rendered = gitops::render_file(&files.request(), &path);
+        let rendered = files.with_modules(|files| gitops::render_file(&files.request(), &path));
         (rendered.root.map(|root| root.to_json()), rendered.findings)
     };
     for finding in &findings {

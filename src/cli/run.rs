@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::library::ModuleArgs;
 use super::progress::{Paint, Progress};
 use super::serve::Stop;
 use super::work_tree::{Files, WorkTree};
@@ -42,6 +43,8 @@ pub struct Args {
     /// times
     #[arg(long = "secret", value_name = "NAME=VARIABLE|@FILE")]
     secrets: Vec<String>,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 /// Runs the command.
@@ -127,9 +130,9 @@ fn artifacts(texts: &[String]) -> anyhow::Result<Vec<Artifact>> {
 
 /// The pipeline that is meant, and all that the file has; none if the file has mistakes, which are printed.
 fn choose(args: &Args, tree: &WorkTree) -> anyhow::Result<Option<(Pipeline, Vec<Pipeline>)>> {
-    let files = Files::new(tree, None);
+    let mut files = Files::new(tree, None, &args.modules);
     let path = tree.relative(&args.file)?;
-    let checked = files.check(&path);
+    let checked = files.with_modules(|files| files.check(&path));
     for finding in &checked.findings {
         eprintln!("{}\n", excerpt(finding, false, &|path| files.read(path)));
     }

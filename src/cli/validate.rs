@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::library::ModuleArgs;
 use super::work_tree::{Files, WorkTree};
 use super::{Answer, Format, Report};
 use crate::diagnostic::Diagnostic;
@@ -19,13 +20,15 @@ pub struct Args {
     /// The branch that templates see, instead of the one that is checked out
     #[arg(long)]
     branch: Option<String>,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.path)?;
-    let files = Files::new(&tree, args.branch.as_deref());
-    let checked = gitops::check(&files.request(), &crate::stage::catalog(), None);
+    let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules);
+    let checked = files.with_modules(|files| gitops::check(&files.request(), &crate::stage::catalog(), None));
     let (_, summary) = gitops::summarize(&checked);
     let valid = checked.applications.iter().filter(|application| application.valid);
     let report = Report {

@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 
 use serde_json::{Map, Value};
 
-use crate::gitops::{self, Checked, FolderSource, Limits, Rendered, Request, Source};
+use super::library::{ModuleArgs, Modules};
+use crate::gitops::{self, Checked, FolderSource, Library, Limits, Rendered, Request, Source};
 use crate::model::RepositoryName;
 
 /// A folder with pipeline files, as `validate`, `render`, `explain` and `run` see it.
@@ -70,18 +71,29 @@ pub struct Files<'a> {
     source: FolderSource,
     globals: Map<String, Value>,
     limits: Limits,
+    modules: Option<Modules>,
 }
 
 impl<'a> Files<'a> {
     /// The files of `tree`; templates see `branch` if it is given, else the one that is checked out.
-    pub fn new(tree: &'a WorkTree, branch: Option<&'a str>) -> Self {
+    pub fn new(tree: &'a WorkTree, branch: Option<&'a str>, modules: &ModuleArgs) -> Self {
+        let (source, limits) = (FolderSource::new(&tree.root), Limits::default());
+        // What is wrong with the settings is among the findings of a check.
+        let (settings, _) = gitops::settings(&source, &limits);
         Self {
             tree,
             branch: branch.unwrap_or(&tree.branch),
-            source: FolderSource::new(&tree.root),
+            modules: Modules::new(&settings.modules, &tree.root, modules),
+            source,
             globals: Map::new(),
-            limits: Limits::default(),
+            limits,
         }
+    }
+
+    /// Does some work that renders, and once more if module repositories had to be fetched for it.
+    pub fn with_modules<T>(&mut self, work: impl Fn(&Self) -> T) -> T {
+        let done = work(self);
+        if self.modules.as_mut().is_some_and(Modules::fetch_wanted) { work(self) } else { done }
     }
 
     /// What to render.
@@ -92,7 +104,7 @@ impl<'a> Files<'a> {
             branch: self.branch,
             globals: &self.globals,
             limits: &self.limits,
-            library: None,
+            library: self.modules.as_ref().map(|modules| modules.shelf() as &dyn Library),
         }
     }
 
@@ -103,9 +115,10 @@ impl<'a> Files<'a> {
         gitops::check_rendered(rendered, &crate::stage::catalog(), None)
     }
 
-    /// The text of a file of the work tree or of a built-in module, for excerpts.
+    /// The text of a file of the work tree, of a built-in module, or of one of a module repository, for excerpts.
     pub fn read(&self, path: &str) -> Option<String> {
-        if let Some(text) = gitops::built_in(path) {
+        let of_library = || self.modules.as_ref().and_then(|modules| modules.shelf().text(path));
+        if let Some(text) = gitops::built_in(path).or_else(of_library) {
             return Some(text);
         }
         String::from_utf8(self.source.read(path).ok().flatten()?).ok()

@@ -35,8 +35,9 @@ pub(super) struct File {
     pub(super) network: NetworkSection,
     /// What goes to standard error.
     pub(super) logging: LoggingSection,
-    /// Module repositories, by name. This version doesn't act on them.
-    pub(super) modules: Later,
+    /// Module repositories, by the name with which calls of their modules begin: `platform/deploy@v2`.
+    #[schemars(with = "BTreeMap<String, ModulesSection>")]
+    pub(super) modules: IndexMap<String, ModulesSection>,
     /// Secrets for pipelines, by name.
     #[schemars(with = "BTreeMap<String, SecretSection>")]
     pub(super) secrets: IndexMap<String, SecretSection>,
@@ -139,6 +140,42 @@ pub(super) struct RepositorySection {
     pub(super) applications: Option<Vec<String>>,
     /// How often to look for changes that no webhook told of, `60s` by default, `1s` at least.
     pub(super) poll: Option<DurationWord>,
+}
+
+/// A repository whose modules the pipelines of others use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ModulesSection {
+    /// Where Git fetches it (`https://`, `http://` or `file://`), or its path on this machine (`../modules`, relative to
+    /// this file).
+    pub(super) url: Option<String>,
+    /// One of `repositories`, instead of `url`: its webhooks and pull requests then count here too.
+    pub(super) repository: Option<String>,
+    /// The forge whose token fetches `url`, one of `forges`.
+    pub(super) forge: Option<String>,
+    /// User and password for Git, if they are not the forge's token.
+    pub(super) credentials: Option<CredentialsSection>,
+    /// What a name without `@` means: a tag, a branch, a commit, or a range of versions like `^1.2`; the default branch
+    /// if absent.
+    #[serde(rename = "ref")]
+    pub(super) reference: Option<String>,
+    /// The folder of its modules, `.longboat/modules` by default; `.` for the whole repository.
+    pub(super) path: Option<String>,
+    /// What a pull request on it may tell about the repositories that use it: how many would change (`counts`, the
+    /// default), their names (`names`), or what would change (`plans`). Whoever reads the pull request may not be
+    /// allowed to read those repositories. This version doesn't tell any of it yet.
+    pub(super) dependents: Option<DependentsWord>,
+    /// How often to look for changes, `60s` by default, `1s` at least.
+    pub(super) poll: Option<DurationWord>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DependentsWord {
+    Counts,
+    Names,
+    Plans,
 }
 
 /// User and password for Git.

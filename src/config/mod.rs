@@ -7,6 +7,7 @@
 
 mod access;
 mod file;
+mod modules;
 mod pages;
 mod resolve;
 mod secrets;
@@ -21,6 +22,10 @@ use indexmap::IndexMap;
 use secrecy::SecretString;
 
 pub use access::{Access, SESSION_COOKIE, SESSION_LENGTH};
+pub use modules::{
+    Dependents, MODULE_FOLDER, MODULE_REPOSITORY_RULE, ModuleRepository, ModuleSource, is_module_repository_name,
+    module_folder,
+};
 pub use pages::Pages;
 pub use secrets::{MIN_SECRET, Names, Secret, SecretAccess, SecretPlace, SecretRefusal, SecretRules, SecretUser};
 
@@ -41,6 +46,8 @@ pub struct Config {
     pub forges: IndexMap<String, Forge>,
     /// The repositories to follow, in the file's order; names are unique.
     pub repositories: Vec<Repository>,
+    /// The repositories whose modules pipelines can use, in the file's order; names are unique.
+    pub modules: Vec<ModuleRepository>,
     /// What pipelines can use by name, without the values.
     pub secrets: IndexMap<SecretName, Secret>,
     /// The first part of every commit status context: `longboat`.
@@ -300,6 +307,7 @@ impl Config {
             database: Database { url: default_database(state_dir), password: None, durable: true },
             forges: IndexMap::new(),
             repositories: Vec::new(),
+            modules: Vec::new(),
             secrets: IndexMap::new(),
             status_prefix: DEFAULT_PREFIX.to_owned(),
             limits: Limits::default(),
@@ -330,7 +338,11 @@ impl Config {
     pub fn own_secrets(&self) -> Vec<SecretString> {
         let forges = self.forges.values().flat_map(|forge| [&forge.token, &forge.webhook_secret]).flatten();
         let credentials = self.repositories.iter().filter_map(|repository| repository.credentials.as_ref());
-        let passwords = credentials.map(|credentials| &credentials.password);
+        let of_modules = self.modules.iter().filter_map(|modules| match &modules.source {
+            ModuleSource::Own { credentials, .. } => credentials.as_ref(),
+            ModuleSource::Followed(_) => None,
+        });
+        let passwords = credentials.chain(of_modules).map(|credentials| &credentials.password);
         let database = self.database.password.iter();
         self.server.tokens.iter().chain(forges).chain(passwords).chain(database).cloned().collect()
     }

@@ -60,7 +60,104 @@ accounts: {}
     assert_eq!(local.location, Location::Local("/etc/shop".into()));
     assert!(local.credentials.is_none() && local.applications.is_none() && local.branches.is_empty());
     let warnings: Vec<_> = config.warnings.iter().map(|warning| (warning.code, warning.pointer.as_deref())).collect();
-    assert_eq!(warnings, [(Code::NotInThisVersion, Some("/modules"))]);
+    assert_eq!(warnings, []);
+    let [platform] = &config.modules[..] else { panic!("one module repository") };
+    assert_eq!(
+        (platform.name.as_str(), platform.reference.as_deref(), platform.dependents),
+        ("platform", Some("main"), Dependents::Counts)
+    );
+    assert_eq!(platform.folder, ".longboat/modules");
+    let ModuleSource::Own { location, credentials, poll } = &platform.source else { panic!("one of its own") };
+    assert_eq!(*location, Location::Remote("https://github.com/acme/modules".to_owned()));
+    assert!(credentials.is_none() && *poll == Duration::from_secs(60));
+}
+
+#[test]
+fn module_repositories_are_followed_ones_or_their_own() {
+    let config = parse(
+        r#"
+forges: {github: {type: github, token: {env: GITHUB_TOKEN}}}
+repositories: [{name: acme/modules, forge: github}]
+modules:
+  followed: {repository: acme/modules, path: ., dependents: plans}
+  own: {url: "https://github.com/acme/more", forge: github, ref: ^1.2, path: lib/modules/, poll: 5m, dependents: names}
+  elsewhere: {url: "https://git.example.com/x", forge: github, credentials: {username: ann, password: {env: HOOK_SECRET}}}
+  stranger: {url: "https://git.example.com/y", forge: github}
+  local: {url: ../modules}
+"#,
+    )
+    .expect("legal");
+    let told: Vec<String> = config
+        .modules
+        .iter()
+        .map(|one| {
+            let from = match &one.source {
+                ModuleSource::Followed(name) => format!("followed {name}"),
+                ModuleSource::Own { location, credentials, poll } => {
+                    let password = credentials.as_ref().map(|credentials| credentials.password.expose_secret());
+                    format!("{} {password:?} {}", location.to_url(), poll.as_secs())
+                }
+            };
+            format!("{} {from} {:?} {:?} {:?}", one.name, one.reference, one.folder, one.dependents)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "followed followed acme/modules None \"\" Plans",
+            "own https://github.com/acme/more Some(\"ghp_example\") 300 Some(\"^1.2\") \"lib/modules\" Names",
+            "elsewhere https://git.example.com/x Some(\"hook-secret\") 60 None \".longboat/modules\" Counts",
+            "stranger https://git.example.com/y None 60 None \".longboat/modules\" Counts",
+            "local /etc/modules None 60 None \".longboat/modules\" Counts",
+        ]
+    );
+    assert!(config.own_secrets().iter().any(|secret| secret.expose_secret() == "hook-secret"));
+}
+
+#[test]
+fn what_is_wrong_with_module_repositories_has_its_place() {
+    insta::assert_snapshot!(findings(
+        r#"
+repositories: [{name: acme/modules, path: ../modules}]
+modules:
+  std: {url: "https://h/x"}
+  "a/b": {url: "https://h/x"}
+  nothing: {}
+  both: {url: "https://h/x", repository: acme/modules, poll: 5s}
+  typo: {repository: acme/moduels}
+  up: {url: "https://h/x", path: ../x}
+  ssh: {url: "git@h:x.git"}
+  secret: {url: "https://ann:hunter2@h/x"}
+  empty: {url: "https://h/x", ref: " "}
+  share: {url: "https://h/x", dependents: all}
+  key: {url: "https://h/x", reff: main}
+"#
+    ), @r"
+    longboat.yaml:4:8: error[LB0308]: `std` can't be the name of a module repository
+      hint: 1 to 60 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`, and not `std`
+    longboat.yaml:5:10: error[LB0308]: `a/b` can't be the name of a module repository
+      hint: 1 to 60 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`, and not `std`
+    longboat.yaml:6:12: error[LB0303]: `modules.nothing` doesn't say where the modules are
+      hint: add `url: https://...`, or `repository: NAME` for one of `repositories`
+    longboat.yaml:7:15: error[LB0306]: `url` can't stand beside `repository`, which is fetched as `repositories` says
+      hint: take one of them out
+    longboat.yaml:7:62: error[LB0306]: `poll` can't stand beside `repository`, which is fetched as `repositories` says
+      hint: take one of them out
+    longboat.yaml:8:22: error[LB0305]: `acme/moduels` is not one of `repositories`
+      hint: did you mean `acme/modules`?
+    longboat.yaml:9:34: error[LB0305]: `modules.up.path` is no folder inside the repository
+      hint: write `.` for the whole repository, or a path like `modules`
+    longboat.yaml:10:14: error[LB0305]: `h:x.git` is not an address for `modules.ssh.url`
+      hint: write an address that begins with `https://` or `http://` or `file://`; ssh is not supported, `credentials` are for https
+    longboat.yaml:11:17: error[LB0602]: the address in `modules.secret.url` holds a user or password
+      hint: take it out; a repository has `credentials`, a forge has `token`
+    longboat.yaml:12:36: error[LB0305]: `modules.empty.ref` names nothing
+      hint: write a tag, a branch, a commit, or a range of versions like `^1.2`
+    longboat.yaml:13:43: error[LB0305]: `modules.share.dependents` is `all`, where `counts` or `names` or `plans` is allowed
+      hint: -
+    longboat.yaml:14:29: error[LB0301]: the key `reff` is not known in `modules.key`
+      hint: did you mean `ref`?
+    ");
 }
 
 #[test]

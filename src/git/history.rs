@@ -11,6 +11,8 @@ use crate::model::CommitSha;
 
 /// The most paths that [`Changed`] lists.
 pub(super) const MAX_PATHS: usize = 20_000;
+/// The most parents of a commit that are told.
+const MAX_PARENTS: usize = 16;
 /// The most commits that are looked through for those that begin with some digits.
 const MAX_WALK: usize = 500_000;
 /// The longest author or first line that is kept, in characters.
@@ -25,6 +27,8 @@ pub struct CommitInfo {
     pub message: String,
     /// When it was committed.
     pub time: Timestamp,
+    /// The commits that it follows: two and more if it merges.
+    pub parents: Vec<CommitSha>,
 }
 
 /// The paths in which two commits differ.
@@ -50,7 +54,9 @@ pub(super) fn info(repository: &Repository, dir: &Path, commit: &CommitSha) -> R
     let commit = find(repository, dir, commit)?;
     let author = text(commit.author().name_bytes());
     let message = text(commit.message_bytes().split(|byte| *byte == b'\n').next().unwrap_or_default());
-    Ok(CommitInfo { author, message, time: Timestamp::from_millis(commit.time().seconds().saturating_mul(1000)) })
+    let time = Timestamp::from_millis(commit.time().seconds().saturating_mul(1000));
+    let parents = commit.parent_ids().take(MAX_PARENTS).filter_map(|id| CommitSha::parse(&id.to_string()).ok());
+    Ok(CommitInfo { author, message, time, parents: parents.collect() })
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -226,6 +226,26 @@ impl Mirror {
         Ok(heads)
     }
 
+    /// The default branch as [`Mirror::set_default_branch`] noted it, `main` before; none if there is no such branch.
+    ///
+    /// # Errors
+    /// If the mirror can't be read.
+    pub fn default_branch(&self) -> Result<Option<String>, GitError> {
+        match self.0.repository()?.head() {
+            Ok(head) => Ok(head.name().ok().and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned)),
+            Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => Ok(None),
+            Err(error) => Err(GitError::reading(&self.0.dir)(error)),
+        }
+    }
+
+    /// Notes which branch is the remote's default, so that it is known when the remote can't be asked.
+    ///
+    /// # Errors
+    /// If the mirror can't be written.
+    pub fn set_default_branch(&self, branch: &str) -> Result<(), GitError> {
+        self.0.repository()?.set_head(&format!("refs/heads/{branch}")).map_err(GitError::reading(&self.0.dir))
+    }
+
     /// Whether the mirror has the commit.
     pub fn has_commit(&self, commit: &CommitSha) -> bool {
         self.0.repository().is_ok_and(|repository| history::find(&repository, &self.0.dir, commit).is_ok())

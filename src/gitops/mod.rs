@@ -10,6 +10,7 @@ pub mod fuzz;
 mod library;
 mod limits;
 pub mod matching;
+mod moved;
 mod node;
 mod plan;
 mod render;
@@ -26,12 +27,12 @@ pub use library::{
     resolve,
 };
 pub use limits::Limits;
+pub use moved::{moved, summarize_moves};
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use render::{
     ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile,
-    Request, Settings, built_in, explain, is_module_repository_name, manual, module_folder, render_all, render_file,
-    settings,
+    Request, Settings, built_in, explain, manual, render_all, render_file, settings,
 };
 pub use review::{Base, Ownership, foreign, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};

@@ -6,7 +6,7 @@ use super::rows::Row;
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::diagnostic::Diagnostic;
-use crate::model::{ApplicationName, CommitSha, Pipeline, PipelineName, RepositoryName, RevisionId};
+use crate::model::{ApplicationName, CommitSha, Pins, Pipeline, PipelineName, RepositoryName, RevisionId};
 
 /// All pipelines of one application in one commit: they appear together.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Publication {
     pub branch: String,
     /// The commit.
     pub commit: CommitSha,
+    /// What its references to module repositories meant.
+    pub pins: Pins,
 }
 
 /// An application as lists show it.
@@ -53,6 +55,8 @@ pub struct Published {
     pub commit: CommitSha,
     /// When that was.
     pub published_at: Timestamp,
+    /// What the application's references to module repositories meant then.
+    pub pins: Pins,
     /// The definition.
     pub pipeline: Pipeline,
 }
@@ -77,7 +81,7 @@ macro_rules! published {
     ($rest:literal) => {
         concat!(
             "SELECT pipeline.revision, application.repository, application.branch, application.commit_sha, \
-             application.published_at, revision.document \
+             application.published_at, application.pins, revision.document \
              FROM pipeline JOIN application ON application.name = pipeline.application \
              JOIN revision ON revision.id = pipeline.revision ",
             $rest
@@ -184,6 +188,10 @@ fn published(row: &Row<'_>) -> Result<Published, StoreError> {
         branch: row.text("branch")?,
         commit: row.id("commit_sha")?,
         published_at: row.time("published_at")?,
+        pins: match row.text_or_null("pins")? {
+            Some(_) => row.json("pins")?,
+            None => Pins::default(),
+        },
         pipeline: row.json("document")?,
     })
 }

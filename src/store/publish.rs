@@ -15,6 +15,7 @@ use crate::model::{ApplicationName, PipelineName, RepositoryName, RevisionId};
 pub(super) struct Encoded {
     publication: Publication,
     documents: Vec<String>,
+    pins: Option<String>,
 }
 
 impl Encoded {
@@ -24,7 +25,9 @@ impl Encoded {
             .iter()
             .map(|pipeline| document(|| format!("pipeline {}/{}", pipeline.application, pipeline.name), pipeline))
             .collect::<Result<_, _>>()?;
-        Ok(Self { publication, documents })
+        let pins = (!publication.pins.is_empty())
+            .then(|| document(|| format!("the pins of application {}", publication.application), &publication.pins));
+        Ok(Self { documents, pins: pins.transpose()?, publication })
     }
 
     pub(super) fn application(&self) -> &ApplicationName {
@@ -45,7 +48,7 @@ pub(super) async fn publish(
     what: &Encoded,
     revisions: &mut HashMap<(ApplicationName, PipelineName), RevisionId>,
 ) -> Result<bool, StoreError> {
-    if !own(tx, &what.publication).await? {
+    if !own(tx, what).await? {
         return Ok(false);
     }
     let application = &what.publication.application;
@@ -55,7 +58,7 @@ pub(super) async fn publish(
         let known = current.remove(pipeline.name.as_str());
         let revision = match &known {
             Some(known) if known.document == *document => known.revision,
-            _ => new_revision(tx, &what.publication, &pipeline.name, document).await?,
+            _ => new_revision(tx, what, &pipeline.name, document).await?,
         };
         if known.is_none_or(|known| (known.revision, known.position) != (revision, position)) {
             put_in_force(tx, application, &pipeline.name, revision, position).await?;
@@ -73,17 +76,21 @@ pub(super) async fn publish(
 }
 
 /// Notes the application's commit, if the repository owns it or nobody does.
-async fn own(tx: &mut Tx, publication: &Publication) -> Result<bool, StoreError> {
+async fn own(tx: &mut Tx, what: &Encoded) -> Result<bool, StoreError> {
+    let publication = &what.publication;
     let done = sqlx::query(
-        "INSERT INTO application (name, repository, branch, commit_sha, published_at) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO application (name, repository, branch, commit_sha, published_at, pins) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (name) DO UPDATE SET branch = excluded.branch, commit_sha = excluded.commit_sha, \
-         published_at = excluded.published_at WHERE application.repository = excluded.repository",
+         published_at = excluded.published_at, pins = excluded.pins \
+         WHERE application.repository = excluded.repository",
     )
     .bind(publication.application.as_str())
     .bind(publication.file_owner.as_str())
     .bind(publication.branch.as_str())
     .bind(publication.commit.as_str())
     .bind(tx.now.as_millis())
+    .bind(what.pins.as_deref())
     .execute(&mut tx.connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -106,16 +113,12 @@ async fn current(tx: &mut Tx, application: &ApplicationName) -> Result<HashMap<S
         .collect()
 }
 
-async fn new_revision(
-    tx: &mut Tx,
-    publication: &Publication,
-    pipeline: &PipelineName,
-    document: &str,
-) -> Result<i64, StoreError> {
+async fn new_revision(tx: &mut Tx, what: &Encoded, pipeline: &PipelineName, document: &str) -> Result<i64, StoreError> {
+    let publication = &what.publication;
     let id = tx.keys("revision", 1).await?;
     sqlx::query(
-        "INSERT INTO revision (id, application, pipeline, repository, commit_sha, created_at, document) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO revision (id, application, pipeline, repository, commit_sha, created_at, document, pins) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(id)
     .bind(publication.application.as_str())
@@ -124,6 +127,7 @@ async fn new_revision(
     .bind(publication.commit.as_str())
     .bind(tx.now.as_millis())
     .bind(document)
+    .bind(what.pins.as_deref())
     .execute(&mut tx.connection)
     .await?;
     Ok(id)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::failure::WorkError;
 use super::{Repository, Shared};
 use crate::git::{CommitInfo, GitError, Mirror};
-use crate::gitops::{Checked, Request, check};
+use crate::gitops::{Checked, Request, Shelf, check};
 use crate::model::CommitSha;
 use crate::telemetry::metrics;
 
@@ -16,12 +16,31 @@ pub(super) struct Examined {
     pub(super) checked: Checked,
 }
 
-/// Renders and checks a commit that the mirror has, as `branch` would be rendered.
+/// Renders and checks a commit that the mirror has, as `branch` would be rendered. If it uses module repositories that
+/// have to be looked at first, it is rendered again after that.
 pub(super) async fn examine(
     shared: &Arc<Shared>,
     repository: &Arc<Repository>,
     branch: &str,
     commit: &CommitSha,
+) -> Result<Examined, WorkError> {
+    let taken = shared.modules.taken().await;
+    let shelf = Arc::new(taken.shelf());
+    let examined = examine_with(shared, repository, branch, commit, shelf.clone()).await?;
+    let wanted = shelf.wanted();
+    if wanted.is_empty() || !shared.modules.ask(&wanted, &taken).await {
+        return Ok(examined);
+    }
+    let shelf = Arc::new(shared.modules.taken().await.shelf());
+    examine_with(shared, repository, branch, commit, shelf).await
+}
+
+async fn examine_with(
+    shared: &Arc<Shared>,
+    repository: &Arc<Repository>,
+    branch: &str,
+    commit: &CommitSha,
+    shelf: Arc<Shelf>,
 ) -> Result<Examined, WorkError> {
     let permit = shared.checks.clone().acquire_owned().await.map_err(|_| WorkError::Stopping)?;
     let mirror = repository.mirror().await?.clone();
@@ -29,7 +48,7 @@ pub(super) async fn examine(
     let (branch, commit) = (branch.to_owned(), commit.clone());
     let task = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        read(&shared, &repository, &mirror, &branch, &commit)
+        read(&shared, &repository, &mirror, &branch, &commit, &shelf)
     });
     match task.await {
         Ok(examined) => Ok(examined?),
@@ -46,6 +65,7 @@ fn read(
     mirror: &Mirror,
     branch: &str,
     commit: &CommitSha,
+    shelf: &Shelf,
 ) -> Result<Examined, GitError> {
     let info = mirror.commit(commit)?;
     let snapshot = mirror.snapshot(commit)?;
@@ -55,7 +75,7 @@ fn read(
         branch,
         globals: &shared.options.globals,
         limits: &shared.options.limits,
-        library: None,
+        library: Some(shelf),
     };
     let started = Instant::now();
     let checked = check(&request, &shared.catalog, repository.spec.applications.as_deref());

@@ -24,7 +24,7 @@ const LOOKS_PER_DEFAULT: u32 = 30;
 /// moment ago, and a step back that never happened must not be deployed. The next look decides.
 const AFTERMATH: Duration = Duration::from_secs(10);
 
-type Hints = Pin<Box<dyn Stream<Item = ()> + Send>>;
+pub(super) type Hints = Pin<Box<dyn Stream<Item = ()> + Send>>;
 
 /// Looks at a repository until told to stop. Its troubles are its own: they show at the repository, make the
 /// pauses longer, and hold nobody else up.
@@ -68,7 +68,7 @@ pub(super) async fn follow(shared: Arc<Shared>, repository: Arc<Repository>) {
 }
 
 /// Local repositories are watched; if that can't be done, looks must do.
-async fn watch(repository: &Repository) -> Option<Hints> {
+pub(super) async fn watch(repository: &Repository) -> Option<Hints> {
     let path = repository.spec.remote.local_path()?;
     match tokio::task::spawn_blocking(move || watch_local(&path)).await {
         Ok(Ok(hints)) => Some(Box::pin(hints)),
@@ -80,7 +80,7 @@ async fn watch(repository: &Repository) -> Option<Hints> {
     }
 }
 
-async fn next_hint(hints: &mut Option<Hints>) -> Option<()> {
+pub(super) async fn next_hint(hints: &mut Option<Hints>) -> Option<()> {
     match hints {
         Some(hints) => hints.next().await,
         None => std::future::pending().await,

@@ -12,6 +12,7 @@
 //!   of the tracked branches count as pushed, which is what a demonstration wants.
 //! - **Pull requests** are reviewed: their heads are rendered and checked as their target branch would be, in a process
 //!   of their own, and never executed.
+//! - **Module repositories** are kept in mirrors, too; a render sees a snapshot of them ([`ModuleSet`]).
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
 mod accept;
@@ -21,6 +22,7 @@ mod examine;
 mod failure;
 mod follow;
 mod manual;
+mod modules;
 mod parameters;
 mod pulls;
 mod reconcile;
@@ -45,6 +47,7 @@ pub use accept::Noticed;
 pub use artifacts::{commit_artifact, resolve_given};
 pub use child::{ChildRequest, Children};
 pub use manual::{ManualStart, StartError, Started};
+pub use modules::{ModuleFrom, ModuleOptions, ModuleSet, ModuleSpec, Taken};
 pub use parameters::{ParameterProblem, check_parameters};
 pub use pulls::child::{EXAMINE, ReviewOptions, main as examine_main};
 pub use reports::Reports;
@@ -109,6 +112,8 @@ pub struct TriggerDeps {
     pub clock: Clock,
     /// What is followed.
     pub repositories: RepositorySet,
+    /// The module repositories.
+    pub modules: ModuleSet,
     /// The stage types.
     pub catalog: Arc<Catalog>,
     /// Who is asked about pull requests.
@@ -154,6 +159,7 @@ struct Shared {
     store: Store,
     clock: Clock,
     repositories: RepositorySet,
+    modules: ModuleSet,
     catalog: Arc<Catalog>,
     forges: Forges,
     submit: Submit,
@@ -181,11 +187,12 @@ impl Triggers {
                 known.reached = state.reached_at.is_some();
             }
         }
-        let TriggerDeps { store, clock, repositories, catalog, forges, submit } = deps;
+        let TriggerDeps { store, clock, repositories, modules, catalog, forges, submit } = deps;
         let shared = Arc::new(Shared {
             store,
             clock,
             repositories,
+            modules,
             catalog,
             forges,
             submit,
@@ -200,7 +207,9 @@ impl Triggers {
         for repository in shared.repositories.iter() {
             tasks.push(tokio::spawn(follow::follow(shared.clone(), repository.clone())));
             tasks.push(tokio::spawn(reconcile::pull_requests(shared.clone(), repository.clone())));
+            tasks.push(tokio::spawn(modules::recover(shared.clone(), repository.clone())));
         }
+        tasks.push(tokio::spawn(modules::keep(shared.clone())));
         Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }
 

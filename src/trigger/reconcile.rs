@@ -133,7 +133,7 @@ mod tests {
     use async_trait::async_trait;
     use serde_json::Map;
 
-    use super::super::{RepositorySet, RepositorySpec, TriggerDeps, TriggerOptions, Triggers, sample};
+    use super::super::{ModuleSet, RepositorySet, RepositorySpec, TriggerDeps, TriggerOptions, Triggers, sample};
     use super::*;
     use crate::clock::{Clock, Timestamp};
     use crate::forge::{Budget, Capabilities, Forges, PostedStatus};
@@ -216,6 +216,7 @@ mod tests {
                 store: Store::temporary(clock.clone()).await.expect("a store"),
                 clock: clock.clone(),
                 repositories: RepositorySet::new(vec![spec], folder.path(), &GitOptions::default()),
+                modules: ModuleSet::default(),
                 catalog: Arc::new(Catalog::new(Vec::new())),
                 forges,
                 submit: Arc::new(|_| Box::pin(async {})),

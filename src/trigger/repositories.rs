@@ -136,7 +136,7 @@ pub(super) struct Known {
 }
 
 impl Repository {
-    fn new(spec: RepositorySpec, dir: PathBuf, options: GitOptions) -> Self {
+    pub(super) fn new(spec: RepositorySpec, dir: PathBuf, options: GitOptions) -> Self {
         Self {
             spec,
             dir,
@@ -150,6 +150,11 @@ impl Repository {
     /// Its name.
     pub fn name(&self) -> &RepositoryName {
         &self.spec.name
+    }
+
+    /// The folder of its mirror.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The branches whose definitions count; `None`: the default branch, which isn't known yet.

@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use super::examine::{Examined, examine};
 use super::failure::WorkError;
+use super::modules::waits;
 use super::pulls::worse_of_pull_requests;
 use super::start::{self, Push};
 use super::{Notice, Repository, Shared};
 use crate::diagnostic::Diagnostic;
+use crate::git::CommitInfo;
 use crate::gitops::matching::RefName;
-use crate::gitops::{Checked, foreign, summarize};
-use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, RepositoryName, StatusState};
-use crate::store::{CommitFindings, InboxEntry, InboxId, Publication, Published, Settled, Settlement};
+use crate::gitops::{Checked, foreign, moved, summarize, summarize_moves};
+use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, PinMove, RepositoryName, StatusState};
+use crate::store::{
+    CommitFindings, InboxEntry, InboxId, Publication, Published, Settled, Settlement, StoredPullRequest,
+};
 
 /// Why a commit is looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,7 @@ pub(super) async fn branch(
     commit: &CommitSha,
     occasion: Occasion<'_>,
 ) -> Result<(), WorkError> {
+    shared.modules.touch(repository.name());
     repository.ensure(commit).await?;
     let tracked = repository.tracked_now().await?.iter().any(|name| name == branch);
     let Examined { info, mut checked } = examine(shared, repository, branch, commit).await?;
@@ -70,7 +75,16 @@ pub(super) async fn branch(
     } else {
         Catalogued::default()
     };
-    let mut validate = shared.options.reports.checked(repository.name(), commit, summarize(&checked));
+    let moves = if tracked {
+        tell_moves(shared, repository, branch, commit, &info, &mut checked, &in_force).await?
+    } else {
+        Vec::new()
+    };
+    let mut summary = summarize(&checked);
+    if let (StatusState::Success, Some(moved)) = (summary.0, summarize_moves(&moves)) {
+        summary.1 = format!("{}; {moved}", summary.1);
+    }
+    let mut validate = shared.options.reports.checked(repository.name(), commit, summary);
     // The head of an open pull request is spoken of by its review, which was rendered as what it would become.
     let left_to_review = !tracked && shared.store.has_pull_request_at(repository.name(), commit).await?;
     if tracked
@@ -79,7 +93,9 @@ pub(super) async fn branch(
     {
         validate = worse;
     }
-    let silent = occasion.is_silent() || left_to_review;
+    // Whoever was told that a module repository is missing is told that it is there.
+    let quiet = occasion.is_silent() && !waited(shared, repository, commit).await?;
+    let silent = quiet || left_to_review;
     let mut statuses = if silent { Vec::new() } else { vec![validate.clone()] };
     let mut executions = Vec::new();
     if let Occasion::Change(entry) = occasion {
@@ -104,7 +120,7 @@ pub(super) async fn branch(
     if tracked {
         repository.note_published(branch, checked.files > 0);
     }
-    if !occasion.is_silent() {
+    if !quiet {
         let modules = checked.module_names();
         let notice = Notice {
             repository: repository.name().clone(),
@@ -131,6 +147,7 @@ pub(super) async fn tag(
     commit: &CommitSha,
     entry: &InboxEntry,
 ) -> Result<(), WorkError> {
+    shared.modules.touch(repository.name());
     let name = RefName::Tag(tag);
     let definitions = start::of_tag(name, shared.store.pipelines_of(repository.name()).await?);
     let (mut executions, mut statuses) = (Vec::new(), Vec::new());
@@ -151,6 +168,7 @@ pub(super) async fn tag(
 
 /// Ends an entry with nothing but a status, if there is one.
 pub(super) async fn end(shared: &Shared, entry: &InboxEntry, status: Option<CommitStatus>) -> Result<(), WorkError> {
+    shared.modules.touch(&entry.repository);
     let settlement = Settlement {
         git_ref: entry.git_ref.clone(),
         commit: entry.new.clone(),
@@ -159,6 +177,75 @@ pub(super) async fn end(shared: &Shared, entry: &InboxEntry, status: Option<Comm
     };
     shared.store.settle(settlement).await?;
     Ok(())
+}
+
+/// Whether the last that was found in a commit is that it lacked something of a module repository.
+async fn waited(shared: &Shared, repository: &Repository, commit: &CommitSha) -> Result<bool, WorkError> {
+    let found = shared.store.findings(repository.name(), commit).await?;
+    Ok(found.is_some_and(|found| found.findings.iter().any(waits)))
+}
+
+/// Adds findings about references to module repositories that mean another commit than when the pull request of this
+/// commit was reviewed, or when its applications were published last. Yields those moves.
+async fn tell_moves(
+    shared: &Shared,
+    repository: &Repository,
+    branch: &str,
+    commit: &CommitSha,
+    info: &CommitInfo,
+    checked: &mut Checked,
+    in_force: &[Published],
+) -> Result<Vec<PinMove>, WorkError> {
+    let (mut told, mut findings) = (Vec::new(), Vec::new());
+    if checked.pins.is_empty() {
+        return Ok(told);
+    }
+    if let Some(StoredPullRequest { pull_request, review: Some(review), .. }) =
+        reviewed(shared, repository, commit, info).await?
+    {
+        let when = format!("when #{} was reviewed", pull_request.number);
+        findings.extend(moved(checked, &review.pins, &when, &mut told));
+    }
+    let mut seen: Vec<&ApplicationName> = Vec::new();
+    for published in in_force.iter().filter(|published| published.branch == branch) {
+        let application = &published.pipeline.application;
+        let is_here = checked.applications.iter().any(|here| here.name == *application);
+        if is_here && !seen.contains(&application) {
+            seen.push(application);
+            let when = format!("when `{application}` was published last, from {}", published.commit.short());
+            findings.extend(moved(checked, &published.pins, &when, &mut told));
+        }
+    }
+    checked.findings.extend(findings);
+    sort(&mut checked.findings);
+    Ok(told)
+}
+
+/// The pull request that a commit merges. Its forge may not have told of the merge yet; then its head is a parent.
+async fn reviewed(
+    shared: &Shared,
+    repository: &Repository,
+    commit: &CommitSha,
+    info: &CommitInfo,
+) -> Result<Option<StoredPullRequest>, WorkError> {
+    if let Some(merged) = shared.store.pull_request_by_merge(repository.name(), commit).await? {
+        return Ok(Some(merged));
+    }
+    // A commit that is the head itself was put on the branch without a merge commit.
+    for head in info.parents.iter().skip(1).chain([commit]) {
+        let open = shared.store.open_pull_requests_at(repository.name(), head).await?;
+        if let Some(one) = open.into_iter().find(|one| one.review.is_some()) {
+            return Ok(Some(one));
+        }
+    }
+    Ok(None)
+}
+
+/// Sorted by place; stable, so that one place's findings stay in their order.
+fn sort(findings: &mut [Diagnostic]) {
+    let place =
+        |finding: &Diagnostic| finding.place.as_ref().map(|place| (place.file.clone(), place.line, place.column));
+    findings.sort_by_cached_key(place);
 }
 
 /// A settlement of which nothing comes.
@@ -233,13 +320,11 @@ async fn catalogue(
                 pipelines: application.pipelines.clone(),
                 branch: branch.to_owned(),
                 commit: commit.clone(),
+                pins: application.pins.clone(),
             });
         }
     }
-    // Sorted as before, with what was added: stable, so that one place's findings stay in their order.
-    let place =
-        |finding: &Diagnostic| finding.place.as_ref().map(|place| (place.file.clone(), place.line, place.column));
-    checked.findings.sort_by_cached_key(place);
+    sort(&mut checked.findings);
     if blocked.is_empty() {
         let ours = owners.iter().filter(|owner| owner.repository == *repository.name() && owner.branch == branch);
         let defined = |name: &ApplicationName| checked.applications.iter().any(|app| app.name == *name);

@@ -97,6 +97,7 @@ impl World {
             store: store.clone(),
             clock: clock.clone(),
             repositories,
+            modules: crate::trigger::ModuleSet::default(),
             catalog: Arc::new(Catalog::new(Vec::new())),
             forges: Forges::new(),
             submit: Arc::new(move |key| {

@@ -56,6 +56,7 @@ pub(super) async fn seed(world: &World) {
             pipelines: vec![pipeline("deploy"), pipeline("clean up")],
             branch: "main".to_owned(),
             commit: commit.clone(),
+            pins: crate::model::Pins::default(),
         }],
         withdraw: Vec::new(),
         executions: vec![

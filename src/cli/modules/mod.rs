@@ -8,6 +8,7 @@ use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::library::ModuleArgs;
 use super::work_tree::{Files, WorkTree};
 use super::{Answer, Format, Report, excerpt};
 use crate::diagnostic::{Diagnostic, nearest};
@@ -64,6 +65,8 @@ struct CheckArgs {
     /// The branch that templates see, instead of the one that is checked out
     #[arg(long)]
     branch: Option<String>,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 /// What modules are printed in.
@@ -103,7 +106,7 @@ fn manual(path: &PathBuf) -> anyhow::Result<Manual> {
         return Ok(gitops::manual(&request));
     }
     let tree = found?;
-    let files = Files::new(&tree, None);
+    let files = Files::new(&tree, None, &ModuleArgs::default());
     let manual = gitops::manual(&files.request());
     for finding in &manual.findings {
         eprintln!("{}\n", excerpt(finding, false, &|path| files.read(path)));
@@ -140,8 +143,9 @@ fn show(args: &ShowArgs) -> anyhow::Result<Answer> {
 
 fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.path)?;
-    let files = Files::new(&tree, args.branch.as_deref());
-    let checked = gitops::check_modules(&files.request(), &crate::stage::catalog(), false);
+    let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules);
+    let checked =
+        files.with_modules(|files| gitops::check_modules(&files.request(), &crate::stage::catalog(), false));
     let errors = checked.findings.iter().filter(|finding| finding.is_error()).count();
     let summary = summary(checked.modules, checked.examples, errors);
     let report = Report { findings: &checked.findings, summary: &summary, files: checked.modules, pipelines: 0 };

@@ -8,13 +8,14 @@ use anyhow::bail;
 use clap::ValueEnum;
 use serde_json::Map;
 
+use super::library::{ModuleArgs, Modules};
 use super::work_tree::WorkTree;
 use super::{Answer, excerpt};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::forge::{Capabilities, Markup, markdown};
 use crate::git::{Changed, Local, Snapshot};
 use crate::gitops::{
-    self, Base, Checked, FolderSource, Limits, MemorySource, Ownership, PRINTED_PLAN, Push, Request, Source, SubFolder,
+    self, Base, Checked, FolderSource, Library, Limits, MemorySource, Ownership, PRINTED_PLAN, Push, Request, Source, SubFolder,
     built_in,
 };
 use crate::model::{Comment, CommitSha, Line, Piece, PlanReport};
@@ -46,6 +47,8 @@ pub struct Args {
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 /// The forms of a plan.
@@ -88,6 +91,17 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
         limits: &limits,
         library: None,
     };
+    let (settings, _) = gitops::settings(after, &limits);
+    let mut modules = Modules::new(&settings.modules, &tree.root, &args.modules);
+    if let Some(modules) = &mut modules {
+        // Rendered to learn what has to be fetched, so that both sides see module repositories at the same commits.
+        for source in [before, after] {
+            drop(gitops::render_all(&Request { library: Some(modules.shelf()), ..request(source) }));
+        }
+        modules.fetch_wanted();
+    }
+    let library = modules.as_ref().map(|modules| modules.shelf() as &dyn Library);
+    let request = |source| Request { library, ..request(source) };
     let catalog = crate::stage::catalog();
     if args.format == Format::Markdown {
         // A comment has its own bounds, and is put together as on a pull request.
@@ -118,7 +132,11 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
         let color = super::color();
         let mut text = String::new();
         for finding in gitops::in_order_of_weight(&new.findings) {
-            let read = |path: &str| built_in(path).or_else(|| String::from_utf8(after.read(path).ok()??).ok());
+            let of_library = |path: &str| library.and_then(|library| library.text(path));
+            let read = |path: &str| {
+                let of_folder = || String::from_utf8(after.read(path).ok()??).ok();
+                built_in(path).or_else(|| of_library(path)).or_else(of_folder)
+            };
             text.push_str(&excerpt(finding, color, &read));
             text.push_str("\n\n");
         }

@@ -2,6 +2,7 @@
 //! look at more than one key.
 
 mod forges;
+mod modules;
 mod repositories;
 mod secrets;
 mod values;
@@ -48,20 +49,19 @@ pub(super) fn resolve(
     let forges: IndexMap<String, Forge> =
         written.forges.into_iter().map(|(name, section)| (name.clone(), work.forge(&name, section))).collect();
     let repositories = work.repositories(written.repositories, &forges);
+    let modules = work.modules(written.modules, &repositories, &forges);
     let status_prefix = work.prefix(written.statuses);
     let limits = work.limits(written.limits);
     let network = work.network(&written.network);
     let logging = work.logging(written.logging);
     let secrets = work.secrets(written.secrets, repositories.len());
-    for (key, section) in [("modules", &written.modules), ("accounts", &written.accounts)] {
-        if !section.0.is_empty() {
-            work.warn(
-                &format!("/{key}"),
-                Code::NotInThisVersion,
-                format!("`{key}` is part of the format, but this version doesn't act on it"),
-                "what uses it will fail; leave it out until a version says that it has it",
-            );
-        }
+    if !written.accounts.0.is_empty() {
+        work.warn(
+            "/accounts",
+            Code::NotInThisVersion,
+            "`accounts` is part of the format, but this version doesn't act on it".to_owned(),
+            "what uses it will fail; leave it out until a version says that it has it",
+        );
     }
 
     let Work { mut findings, warnings, .. } = work;
@@ -72,6 +72,7 @@ pub(super) fn resolve(
             database,
             forges,
             repositories,
+            modules,
             secrets,
             status_prefix,
             limits,

@@ -82,7 +82,7 @@ impl Work<'_> {
         })
     }
 
-    fn forge_named<'f>(
+    pub(super) fn forge_named<'f>(
         &mut self,
         key: &str,
         pointer: &str,
@@ -134,7 +134,7 @@ impl Work<'_> {
         }
     }
 
-    fn credentials(&mut self, pointer: &str, section: CredentialsSection) -> Option<Credentials> {
+    pub(super) fn credentials(&mut self, pointer: &str, section: CredentialsSection) -> Option<Credentials> {
         let password = self.secret(&section.password?, &format!("{pointer}/credentials/password"))?;
         let username = section.username?;
         if username.is_empty() || username.contains([':', '\n', '\r', '\0']) {
@@ -150,7 +150,7 @@ impl Work<'_> {
 }
 
 /// The forge's token for a repository that lies on the forge; a token never goes to another host.
-fn forge_credentials(location: &Location, forge: &Forge) -> Option<Credentials> {
+pub(super) fn forge_credentials(location: &Location, forge: &Forge) -> Option<Credentials> {
     let Location::Remote(url) = location else { return None };
     let (ours, theirs) = (url.parse::<Uri>().ok()?, forge.url.parse::<Uri>().ok()?);
     let same = ours.scheme() == theirs.scheme() && ours.authority() == theirs.authority();
@@ -172,7 +172,7 @@ fn is_branch_name(name: &str) -> bool {
 }
 
 /// Takes `.` and `x/..` out of a path without asking the file system, so that messages read well.
-fn tidy_path(path: &Path) -> PathBuf {
+pub(super) fn tidy_path(path: &Path) -> PathBuf {
     // With symbolic links in it, `x/..` need not be where it seems to be; then only the system knows.
     if let Ok(real) = path.canonicalize() {
         return real;

@@ -14,8 +14,7 @@ use crate::model::ModuleUse;
 #[folder = "modules/"]
 struct BuiltIn;
 
-/// Where a repository keeps its modules.
-pub(super) const FOLDER: &str = ".longboat/modules";
+pub(super) use crate::config::MODULE_FOLDER as FOLDER;
 /// What a module's file may end with, in the order in which they are looked for.
 pub(super) const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// The first part of the names of built-in modules.

@@ -129,7 +129,7 @@ pub struct Explanation {
     pub through: Vec<Place>,
 }
 
-pub use self::settings::{ProposedModules, Settings, is_module_repository_name, module_folder, settings};
+pub use self::settings::{ProposedModules, Settings, settings};
 
 /// Where application files and everything that belongs to them are.
 const FOLDER: &str = ".longboat";

@@ -9,8 +9,9 @@ use super::data::read_data;
 use super::file::File;
 use super::lookup::ENDINGS;
 use super::{FOLDER, Request, SETTINGS};
+use crate::config::{MODULE_FOLDER, MODULE_REPOSITORY_RULE, is_module_repository_name, module_folder};
 use crate::diagnostic::{Code, Diagnostic, Place, nearest};
-use crate::gitops::{Key, Limits, Node, NodeValue, Source, check_path};
+use crate::gitops::{Key, Limits, Node, NodeValue, Source};
 
 /// The most module repositories that settings may name.
 const MOST: usize = 100;
@@ -36,24 +37,6 @@ pub struct ProposedModules {
     pub folder: String,
     /// Where the settings say so.
     pub place: Place,
-}
-
-/// The folder of modules that a `path` names: `.` is the whole repository. Nothing if it leads elsewhere.
-pub fn module_folder(path: &str) -> Option<String> {
-    let path = path.trim_end_matches('/');
-    let path = path.strip_prefix("./").unwrap_or(path);
-    match path {
-        "." | "" => Some(String::new()),
-        path => check_path(path).is_ok().then(|| path.to_owned()),
-    }
-}
-
-/// Whether a text can name a module repository: it is the first part of the names of its modules.
-pub fn is_module_repository_name(name: &str) -> bool {
-    (1..=60).contains(&name.len())
-        && name != "std"
-        && !name.starts_with(['-', '.'])
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Reads the settings of a repository, and tells everything that is wrong with them; what is right counts all the same.
@@ -144,8 +127,8 @@ fn unknown(key: &Key, known: &[&str], findings: &mut Vec<Diagnostic>) {
 fn repository(key: &Key, node: &Node, findings: &mut Vec<Diagnostic>) -> Option<ProposedModules> {
     if !is_module_repository_name(&key.name) {
         let message = format!("`{}` can't be the name of a module repository", key.name);
-        let hint = "1 to 60 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`, and not `std`";
-        findings.push(key.origin.locate(Diagnostic::error(Code::BadIdentifier, message).hint(hint)));
+        let finding = Diagnostic::error(Code::BadIdentifier, message).hint(MODULE_REPOSITORY_RULE);
+        findings.push(key.origin.locate(finding));
         return None;
     }
     for (field, _) in entries(node, &format!("`{}`", key.name), findings) {
@@ -161,7 +144,7 @@ fn repository(key: &Key, node: &Node, findings: &mut Vec<Diagnostic>) -> Option<
     }
     let path = text(node, "path", findings);
     let folder = match path.as_deref().map(module_folder) {
-        None => super::lookup::FOLDER.to_owned(),
+        None => MODULE_FOLDER.to_owned(),
         Some(Some(folder)) => folder,
         Some(None) => {
             let message = "`path` is no folder inside the repository".to_owned();
@@ -259,20 +242,5 @@ modules:
         assert_eq!(told, expected);
         assert_eq!(settings.modules.len(), 1, "{settings:?}");
         assert_eq!(read_text("modules: {a: {\n").1[0].code, Code::YamlSyntax);
-    }
-
-    #[test]
-    fn folders_stay_inside() {
-        for (path, folder) in [
-            (".", Some("")),
-            ("./", Some("")),
-            ("modules/", Some("modules")),
-            ("./a/b", Some("a/b")),
-            ("../x", None),
-            ("/x", None),
-            ("a/../b", None),
-        ] {
-            assert_eq!(module_folder(path).as_deref(), folder, "{path}");
-        }
     }
 }

@@ -110,6 +110,7 @@ on_every_backend! {
         all_that_came_out_of_a_commit_appears_together,
         a_pipeline_that_vanished_is_withdrawn,
         an_unchanged_pipeline_keeps_its_revision,
+        what_references_to_modules_meant_is_kept_with_the_publication,
         an_application_of_another_repository_is_refused,
         a_withdrawn_application_is_free_again,
         settling_twice_does_it_once,

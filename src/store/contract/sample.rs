@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::clock::Timestamp;
 use crate::diagnostic::Place;
 use crate::model::{
-    ApplicationName, Artifacts, Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, NewExecution, Pipeline,
-    PipelineName, ReportTarget, RepositoryName, Status, StatusState, pipeline_id,
+    ApplicationName, Artifacts, Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, NewExecution, Pins,
+    Pipeline, PipelineName, ReportTarget, RepositoryName, Status, StatusState, pipeline_id,
 };
 use crate::store::{Accepted, Append, Created, InboxId, Publication, RefChange, Seen, Settlement, Source, Store};
 
@@ -100,6 +100,7 @@ pub(in crate::store) fn publication(of: &str, owner: &str, pipelines: &[&str], n
         pipelines: pipelines.iter().map(|name| pipeline(of, name)).collect(),
         branch: "main".to_owned(),
         commit: sha(number),
+        pins: Pins::default(),
     }
 }
 

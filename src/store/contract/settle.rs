@@ -6,8 +6,8 @@ use super::sample::{
     status, webhook,
 };
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{NewExecution, RevisionId};
-use crate::store::{CommitFindings, Published, RepositoryNote, Settled, Settlement, Store, StoreError};
+use crate::model::{NewExecution, Pin, PinKind, Pins, RevisionId};
+use crate::store::{CommitFindings, Publication, Published, RepositoryNote, Settled, Settlement, Store, StoreError};
 
 async fn names(store: &Store) -> Vec<String> {
     let all = store.pipelines(None).await.expect("reads");
@@ -83,6 +83,29 @@ pub(super) async fn an_unchanged_pipeline_keeps_its_revision(fixture: Fixture) {
     changed.publish[0].pipelines[0].description = Some("Ships the shop".to_owned());
     store.settle(changed).await.expect("settles");
     assert!(deploy(&store).await.revision > first.revision);
+}
+
+pub(super) async fn what_references_to_modules_meant_is_kept_with_the_publication(fixture: Fixture) {
+    let store = fixture.open().await;
+    let pins = |number| {
+        let kind = PinKind::Branch("main".to_owned());
+        let pin = Pin { repository: "platform".to_owned(), reference: None, commit: sha(number), kind };
+        [pin].into_iter().collect::<Pins>()
+    };
+    let settle = async |pins: Pins, number| {
+        let publication = Publication { pins, ..publication("shop", "acme/shop", &["deploy"], number) };
+        let what = Settlement { publish: vec![publication], ..settlement(None, number) };
+        store.settle(what).await.expect("settles");
+        deploy(&store).await
+    };
+    let first = settle(pins(11), 1).await;
+    assert_eq!(first.pins, pins(11));
+    // The document is the same, and so is its revision; what it was rendered from is told by the newest publication.
+    let second = settle(pins(12), 2).await;
+    assert_eq!((second.revision, &second.pins), (first.revision, &pins(12)));
+    assert!(settle(Pins::default(), 3).await.pins.is_empty());
+    store.close().await;
+    assert_eq!(deploy(&fixture.open().await).await.pins, Pins::default());
 }
 
 pub(super) async fn an_application_of_another_repository_is_refused(fixture: Fixture) {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::git::{GitError, Snapshot};
-use crate::gitops::{Base, Limits, Ownership, Request, review};
+use crate::gitops::{Base, Limits, ModuleMirror, Ownership, Request, Shelf, review};
 use crate::model::{CommitSha, RepositoryName, Review, humanize};
 use crate::process::{self, Command, Output, ProcessError, Restrictions, own_program, restrict};
 use crate::schema::Catalog;
@@ -73,19 +73,28 @@ pub(super) struct Job {
     pub(super) globals: Map<String, Value>,
     pub(super) limits: Limits,
     pub(super) ownership: Ownership,
+    pub(super) modules: Vec<ModuleMirror>,
+}
+
+/// What was found, and the module repositories that would have to be looked at for a better answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Looked {
+    pub(super) review: Review,
+    pub(super) wanted: Vec<String>,
 }
 
 /// What the child answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Answer {
-    Reviewed(Box<Review>),
+    Reviewed(Box<Looked>),
     Missing(CommitSha),
     Unreadable(String),
 }
 
 /// Looks at a pull request in a child process; yields what was found, or in words why the files can't be rendered.
-pub(super) async fn run(options: &ReviewOptions, job: &Job) -> Result<Result<Review, String>, WorkError> {
+pub(super) async fn run(options: &ReviewOptions, job: &Job) -> Result<Result<Looked, String>, WorkError> {
     let broken = |why: String| WorkError::Broken(why);
     let mut command = Command::new(&options.program);
     let cpu = options.cpu.as_millis().div_ceil(1000); // the system counts whole seconds
@@ -102,7 +111,7 @@ pub(super) async fn run(options: &ReviewOptions, job: &Job) -> Result<Result<Rev
         return ending(options, &output).map(Err);
     }
     match serde_json::from_slice(&output.stdout) {
-        Ok(Answer::Reviewed(review)) => Ok(Ok(*review)),
+        Ok(Answer::Reviewed(looked)) => Ok(Ok(*looked)),
         Ok(Answer::Missing(commit)) => Err(GitError::MissingCommit { commit }.into()),
         Ok(Answer::Unreadable(detail)) => Err(GitError::Corrupt { dir: job.mirror.clone(), detail }.into()),
         Err(error) => Err(broken(format!("the answer can't be read: {error}"))),
@@ -168,6 +177,7 @@ fn look(job: &Job, catalog: &Catalog) -> Answer {
     let reviewed = || {
         let head = Snapshot::open(&job.mirror, &job.head)?;
         let base = job.base.as_ref().map(|base| Snapshot::open(&job.mirror, base)).transpose()?;
+        let shelf = Shelf::of_mirrors(job.modules.iter().cloned());
         // One renderer: what one file may use is what all may use together.
         let limits = Limits { renderers: 1, ..job.limits.clone() };
         let request = Request {
@@ -176,14 +186,15 @@ fn look(job: &Job, catalog: &Catalog) -> Answer {
             branch: &job.branch,
             globals: &job.globals,
             limits: &limits,
-            library: None,
+            library: Some(&shelf),
         };
         let changed = base.as_ref().map(|base| head.changed_since(base)).transpose()?.unwrap_or_default();
         let base = base.as_ref().map(|base| Base { commit: base.commit(), source: base, changed: &changed });
-        Ok(review(&job.head, &request, base, catalog, &job.ownership))
+        let review = review(&job.head, &request, base, catalog, &job.ownership);
+        Ok(Looked { review, wanted: shelf.wanted() })
     };
     match reviewed() {
-        Ok(review) => Answer::Reviewed(Box::new(review)),
+        Ok(looked) => Answer::Reviewed(Box::new(looked)),
         Err(GitError::MissingCommit { commit }) => Answer::Missing(commit),
         Err(error) => Answer::Unreadable(error.to_string()),
     }

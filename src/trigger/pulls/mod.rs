@@ -255,7 +255,8 @@ impl<'a> Case<'a> {
             Some(target) => Ok(mirror.merge_base(&head, &target)?.or(Some(target))),
             None => Ok(None),
         });
-        let job = child::Job {
+        let taken = self.shared.modules.taken().await;
+        let mut job = child::Job {
             mirror: self.repository.mirror().await?.dir().to_owned(),
             head: self.this.head.clone(),
             base: base.await?,
@@ -264,9 +265,22 @@ impl<'a> Case<'a> {
             globals: self.shared.options.globals.clone(),
             limits: self.shared.options.limits.clone(),
             ownership,
+            modules: taken.mirrors.clone(),
         };
+        let looked = self.run(&job).await?;
+        if let Ok(looked) = &looked
+            && !looked.wanted.is_empty()
+            && self.shared.modules.ask(&looked.wanted, &taken).await
+        {
+            job.modules = self.shared.modules.taken().await.mirrors;
+            return Ok(self.run(&job).await?.map(|looked| looked.review));
+        }
+        Ok(looked.map(|looked| looked.review))
+    }
+
+    async fn run(&self, job: &child::Job) -> Result<Result<child::Looked, String>, WorkError> {
         let _permit = self.shared.reviews.acquire().await.map_err(|_| WorkError::Stopping)?;
-        child::run(&self.shared.options.reviews, &job).await
+        child::run(&self.shared.options.reviews, job).await
     }
 
     /// What was found, for whoever asks by commit; a tracked branch tells that of its own commits itself.

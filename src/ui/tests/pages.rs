@@ -118,6 +118,7 @@ pub(super) async fn seed(world: &World) {
             pipelines: vec![pipeline("deploy", "Ships the shop"), pipeline("clean up", HOSTILE)],
             branch: "main".to_owned(),
             commit: commit.clone(),
+            pins: crate::model::Pins::default(),
         }],
         withdraw: Vec::new(),
         executions: vec![

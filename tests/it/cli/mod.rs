@@ -5,6 +5,7 @@ mod files;
 mod forge_check;
 mod forge_check_bitbucket;
 mod modules;
+mod module_repositories;
 mod plan;
 mod run;
 mod stages;

@@ -4,6 +4,7 @@
 mod branches;
 mod first_sight;
 mod manual;
+mod modules;
 mod publish;
 mod pulls;
 mod pushes;

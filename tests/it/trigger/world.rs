@@ -10,7 +10,8 @@ use longboat::model::{ApplicationName, CommitSha, ExecutionKey, NewExecution, Pi
 use longboat::stage;
 use longboat::store::{ExecutionFilter, Store};
 use longboat::trigger::{
-    Notice, Noticed, RepositorySet, RepositorySpec, Submit, TriggerDeps, TriggerOptions, Triggers,
+    ModuleOptions, ModuleSet, ModuleSpec, Notice, Noticed, RepositorySet, RepositorySpec, Submit, TriggerDeps,
+    TriggerOptions, Triggers,
 };
 use tokio::sync::broadcast;
 
@@ -25,6 +26,7 @@ pub struct World {
     pub notices: broadcast::Receiver<Notice>,
     pub submitted: Arc<Mutex<Vec<ExecutionKey>>>,
     specs: Vec<RepositorySpec>,
+    modules: (Vec<ModuleSpec>, ModuleOptions),
     options: TriggerOptions,
     git: GitOptions,
     forges: Forges,
@@ -88,6 +90,19 @@ impl World {
         Self::on(Forges::new(), specs, options, git).await
     }
 
+    /// A world with module repositories.
+    pub async fn using(modules: Vec<ModuleSpec>, how: ModuleOptions, specs: Vec<RepositorySpec>) -> Self {
+        Self::made(
+            Clock::manual(START),
+            Forges::new(),
+            specs,
+            (modules, how),
+            TriggerOptions::default(),
+            GitOptions::default(),
+        )
+        .await
+    }
+
     /// A world in which forges can be asked.
     pub async fn on(forges: Forges, specs: Vec<RepositorySpec>, options: TriggerOptions, git: GitOptions) -> Self {
         Self::at(Clock::manual(START), forges, specs, options, git).await
@@ -101,12 +116,26 @@ impl World {
         options: TriggerOptions,
         git: GitOptions,
     ) -> Self {
+        let modules = (Vec::new(), ModuleOptions::default());
+        Self::made(clock, forges, specs, modules, options, git).await
+    }
+
+    /// A world of all that it can have.
+    pub async fn made(
+        clock: Clock,
+        forges: Forges,
+        specs: Vec<RepositorySpec>,
+        modules: (Vec<ModuleSpec>, ModuleOptions),
+        options: TriggerOptions,
+        git: GitOptions,
+    ) -> Self {
         let store = Store::temporary(clock.clone()).await.expect("a store");
         let state = tempfile::tempdir().expect("a folder");
         let submitted = Arc::default();
-        let triggers = start(&store, &clock, &submitted, specs.clone(), &options, &git, &forges, &state).await;
+        let triggers =
+            start(&store, &clock, &submitted, (specs.clone(), &modules), &options, &git, &forges, &state).await;
         let notices = triggers.notices();
-        Self { store, clock, triggers, notices, submitted, specs, options, git, forges, state }
+        Self { store, clock, triggers, notices, submitted, specs, modules, options, git, forges, state }
     }
 
     /// Stops the triggers and starts them again on the same store and mirrors.
@@ -117,8 +146,8 @@ impl World {
     pub async fn restart_with(&mut self, specs: Vec<RepositorySpec>) {
         self.triggers.shutdown().await;
         self.specs = specs;
-        let Self { store, clock, submitted, specs, options, git, forges, state, .. } = self;
-        self.triggers = start(store, clock, submitted, specs.clone(), options, git, forges, state).await;
+        let Self { store, clock, submitted, specs, modules, options, git, forges, state, .. } = self;
+        self.triggers = start(store, clock, submitted, (specs.clone(), modules), options, git, forges, state).await;
         self.notices = self.triggers.notices();
     }
 
@@ -233,7 +262,7 @@ async fn start(
     store: &Store,
     clock: &Clock,
     submitted: &Arc<Mutex<Vec<ExecutionKey>>>,
-    specs: Vec<RepositorySpec>,
+    (specs, (modules, how)): (Vec<RepositorySpec>, &(Vec<ModuleSpec>, ModuleOptions)),
     options: &TriggerOptions,
     git: &GitOptions,
     forges: &Forges,
@@ -244,10 +273,12 @@ async fn start(
         submitted.lock().expect("whole").push(key);
         Box::pin(std::future::ready(()))
     });
+    let repositories = RepositorySet::new(specs, state.path(), git);
     let deps = TriggerDeps {
         store: store.clone(),
         clock: clock.clone(),
-        repositories: RepositorySet::new(specs, state.path(), git),
+        modules: ModuleSet::new(modules.clone(), &repositories, state.path(), clock.clone(), how),
+        repositories,
         catalog: Arc::new(stage::catalog()),
         forges: forges.clone(),
         submit,

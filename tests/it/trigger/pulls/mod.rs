@@ -5,7 +5,7 @@ mod forks;
 mod hostile;
 mod order;
 mod several;
-mod world;
+pub mod world;
 
 use longboat::diagnostic::Code;
 use longboat::forge::HeadSource;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use longboat::clock::Clock;
 use longboat::forge::{
     Capabilities, Forge, ForgeError, ForgeErrorKind, Forges, HeadSource, Markup, PostedStatus, PullRequestAction,
     PullRequestEvent,
@@ -11,10 +12,10 @@ use longboat::forge::{
 use longboat::git::GitOptions;
 use longboat::model::{CommitSha, CommitStatus, PullRequest, PullRequestState, RepositoryName, Review};
 use longboat::store::{Accepted, StoredPullRequest};
-use longboat::trigger::{Noticed, RepositorySpec, ReviewOptions, TriggerOptions};
+use longboat::trigger::{ModuleOptions, ModuleSpec, Noticed, RepositorySpec, ReviewOptions, TriggerOptions};
 
 use crate::support::repo::Repo;
-use crate::trigger::world::{World, follow, repository};
+use crate::trigger::world::{START, World, follow, repository};
 
 /// What the forge does when it is asked.
 #[derive(Default)]
@@ -119,7 +120,20 @@ impl Pulls {
         Self::with(|_| {}, |_| {}).await
     }
 
+    /// With module repositories.
+    pub async fn using(modules: Vec<ModuleSpec>) -> Self {
+        Self::made(modules, |_| {}, |_| {}).await
+    }
+
     pub async fn with(spec: impl FnOnce(&mut RepositorySpec), options: impl FnOnce(&mut TriggerOptions)) -> Self {
+        Self::made(Vec::new(), spec, options).await
+    }
+
+    async fn made(
+        modules: Vec<ModuleSpec>,
+        spec: impl FnOnce(&mut RepositorySpec),
+        options: impl FnOnce(&mut TriggerOptions),
+    ) -> Self {
         let remote = Repo::new();
         remote.write(".longboat/deploy.yaml", file("noop")).commit("the beginning");
         remote.git(&["checkout", "--quiet", "-B", "main"]);
@@ -132,7 +146,15 @@ impl Pulls {
         forges.add(Arc::new(forge.clone()), [repository("acme/shop")]);
         let mut trigger = TriggerOptions { reviews: reviews(), ..TriggerOptions::default() };
         options(&mut trigger);
-        let world = World::on(forges, vec![follow], trigger, GitOptions::default()).await;
+        let world = World::made(
+            Clock::manual(START),
+            forges,
+            vec![follow],
+            (modules, ModuleOptions::default()),
+            trigger,
+            GitOptions::default(),
+        )
+        .await;
         world.seen("acme/shop").await;
         Self { world, forge, remote }
     }
