@@ -144,8 +144,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<Answer> {
 fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.path)?;
     let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules);
-    let checked =
-        files.with_modules(|files| gitops::check_modules(&files.request(), &crate::stage::catalog(), false));
+    let checked = files.with_modules(|files| gitops::check_modules(&files.request(), &crate::stage::catalog(), false));
     let errors = checked.findings.iter().filter(|finding| finding.is_error()).count();
     let summary = summary(checked.modules, checked.examples, errors);
     let report = Report { findings: &checked.findings, summary: &summary, files: checked.modules, pipelines: 0 };

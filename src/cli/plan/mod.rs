@@ -15,8 +15,8 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::forge::{Capabilities, Markup, markdown};
 use crate::git::{Changed, Local, Snapshot};
 use crate::gitops::{
-    self, Base, Checked, FolderSource, Library, Limits, MemorySource, Ownership, PRINTED_PLAN, Push, Request, Source, SubFolder,
-    built_in,
+    self, Base, Checked, FolderSource, Library, Limits, MemorySource, Ownership, PRINTED_PLAN, Push, Request, Source,
+    SubFolder, built_in,
 };
 use crate::model::{Comment, CommitSha, Line, Piece, PlanReport};
 use crate::review;
