@@ -172,7 +172,7 @@ fn located(command: &Command) -> Option<OsString> {
         return Some(command.program.clone());
     }
     let path = command.env.iter().rev().find(|(name, _)| name == "PATH");
-    let files = std::env::split_paths(path.map_or(OsStr::new(DEFAULT_PATH), |(_, path)| path))
+    let files = std::env::split_paths(path.map_or_else(|| OsStr::new(DEFAULT_PATH), |(_, path)| path))
         .map(|folder| folder.join(&command.program));
     let is_program = |file: &PathBuf| file.is_absolute() && file.is_file() && access(file, AccessFlags::X_OK).is_ok();
     files.into_iter().find(is_program).map(PathBuf::into_os_string)
