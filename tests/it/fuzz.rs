@@ -8,8 +8,11 @@ use longboat::diagnostic::Diagnostic;
 use longboat::gitops::fuzz::{fuzz_module_header, fuzz_settings, fuzz_template};
 use proptest::prelude::*;
 
-/// A front end, and the folder of its corpus.
-const FRONT_ENDS: [(&str, fn(&[u8]) -> Vec<Diagnostic>); 3] =
+/// A front end: bytes in, findings out.
+type FrontEnd = fn(&[u8]) -> Vec<Diagnostic>;
+
+/// The front ends, each with the folder of its corpus.
+const FRONT_ENDS: [(&str, FrontEnd); 3] =
     [("module", fuzz_module_header), ("template", fuzz_template), ("settings", fuzz_settings)];
 
 /// Far more than any input takes, even on a machine that does other things.
@@ -67,7 +70,7 @@ fn corpus(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     files.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("a file"))).collect()
 }
 
-fn holds(run: fn(&[u8]) -> Vec<Diagnostic>, bytes: &[u8]) {
+fn holds(run: FrontEnd, bytes: &[u8]) {
     let start = Instant::now();
     let findings = run(bytes);
     let shown = || String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
