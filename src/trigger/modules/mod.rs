@@ -6,7 +6,7 @@
 //! - **Nobody waits for long.** A look goes on behind the render's back when it takes longer than
 //!   [`ModuleOptions::wait`], and one that failed is not repeated for each render.
 //! - **What was read once stays good.** While a remote is down, its last known refs are used. A repository that could
-//!   never be read is a finding where it is called; when it can be, what waits for it is looked at again ([`recover`]).
+//!   never be read is a finding where it is called; when it can be, what waits for it is looked at again ([`mod@recover`]).
 
 mod keep;
 mod recover;
