@@ -184,10 +184,10 @@ mod tests {
             prop_assert_eq!(lines.len(), names.len() + 3, "{}", text);
             prop_assert_eq!((lines[0], lines[1], lines[lines.len() - 1]), ("```mermaid", "flowchart LR", "```"));
             let word = regex::Regex::new(r#"^  n\d+\["([\p{Alphabetic}\p{N} ._-]|#\d+;)+"\]$"#).expect("a pattern");
+            let code = regex::Regex::new(r"#(\d+);").expect("a pattern");
             for (line, name) in lines[2..].iter().zip(&names) {
                 prop_assert!(word.is_match(line), "{}", line);
                 // And it says what it said.
-                let code = regex::Regex::new(r"#(\d+);").expect("a pattern");
                 let read = code.replace_all(line, |found: &regex::Captures<'_>| {
                     found[1].parse().ok().and_then(char::from_u32).map(String::from).expect("a character")
                 });

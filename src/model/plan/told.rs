@@ -110,7 +110,7 @@ fn whole(noun: &str, name: &str, value: &Value) -> Told {
 /// What matters most of a thing that is new.
 fn about(noun: &str, value: &Value) -> Line {
     let mut line = Line::new();
-    let text = |key: &str| value.get(key).filter(|value| !value.is_null()).map(|value| shown(value));
+    let text = |key: &str| value.get(key).filter(|value| !value.is_null()).map(shown);
     match noun {
         "stage" => {
             line.push(Piece::text(", "));
