@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
+use rustix::process::{Pid, getpriority_process, setpriority_process};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -17,6 +18,11 @@ use super::{KillSignal, ProcessError};
 /// How long output is waited for after a program and its group have ended: a process that left the group
 /// may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How much less of the processors a program gets than this process, as `nice` counts it. Programs that are waited for
+/// here fetch and look into commits, often many at once; what was asked over HTTP meanwhile should not wait for its turn
+/// among them.
+const NICENESS: i32 = 10;
 
 /// Where programs are looked for if `env` has no PATH, as the C library does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -109,6 +115,7 @@ pub async fn run(command: Command) -> Result<Output, ProcessError> {
     let name = command.name();
     let mut child = spawn(&command)?;
     let guard = Group(child.id());
+    step_back(&child);
     let io_error = |source| ProcessError::Io { program: name.clone(), source };
 
     let stdin = child.stdin.take();
@@ -162,6 +169,14 @@ fn spawn(command: &Command) -> Result<tokio::process::Child, ProcessError> {
             ProcessError::Start { program: command.name(), source }
         }
     })
+}
+
+/// Lowers the priority of a program that was just started; what it starts inherits it. Without, it is only less polite.
+fn step_back(child: &tokio::process::Child) {
+    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        let niceness = getpriority_process(None).map_or(NICENESS, |own| own.max(NICENESS));
+        let _gone_already = setpriority_process(Some(pid), niceness);
+    }
 }
 
 /// The program's file. A name is looked up here and not left to the standard library: where the environment is
@@ -269,6 +284,17 @@ mod tests {
         let output = run(Command::new("/usr/bin/env").env("ONLY", "a b")).await.expect("runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "ONLY=a b\n");
         assert!(output.status.success());
+    }
+
+    #[tokio::test]
+    async fn a_program_gets_less_of_the_processors_than_we_do() {
+        // It is told to go on only after it was given its priority.
+        let mut command = sh("read -r line; nice");
+        command.env.push(("PATH".into(), std::env::var_os("PATH").expect("a PATH")));
+        command.stdin = Some(b"go\n".to_vec());
+        let output = run(command).await.expect("runs");
+        let own = getpriority_process(None).expect("has one");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), own.max(NICENESS).to_string());
     }
 
     #[tokio::test]
