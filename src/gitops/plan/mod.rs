@@ -1,6 +1,6 @@
 //! What a change does: two checked commits in, the plan of going from one to the other out.
 //!
-//! Pipelines are compared by what they mean, as normalised documents ([`document`]). What can't be compared is left out
+//! Pipelines are compared by what they mean, as normalised documents ([`document()`]). What can't be compared is left out
 //! and named: applications with errors on either side, and everything that could go away while some file can't be
 //! read.
 
