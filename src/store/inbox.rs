@@ -22,6 +22,8 @@ pub enum Source {
     Watch,
     /// The look at start-up.
     Start,
+    /// Nothing moved here: a module repository did, and the branch depends on it.
+    Modules,
 }
 
 impl Source {
@@ -31,11 +33,12 @@ impl Source {
             Self::Poll => "poll",
             Self::Watch => "watch",
             Self::Start => "start",
+            Self::Modules => "modules",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Webhook, Self::Poll, Self::Watch, Self::Start].into_iter().find(|source| source.as_str() == text)
+        [Self::Webhook, Self::Poll, Self::Watch, Self::Start, Self::Modules].into_iter().find(|source| source.as_str() == text)
     }
 }
 

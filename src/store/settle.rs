@@ -7,7 +7,7 @@ use super::execution::{self, Birth, Created};
 use super::repository::{self, SettledNote};
 use super::rows::document;
 use super::writer::Tx;
-use super::{InboxId, Store, StoreError, notice, outbox, publish, pull_request};
+use super::{FileDependency, InboxId, Store, StoreError, graph, notice, outbox, publish, pull_request};
 use crate::model::{
     ApplicationName, CommitSha, ExecutionKey, Message, NewExecution, PipelineName, PullRequest, RepositoryName, Review,
     RevisionId,
@@ -40,6 +40,8 @@ pub struct Settlement {
     pub findings: Option<CommitFindings>,
     /// Whether the repository's tree holds pipeline files, if that was looked at.
     pub has_files: Option<bool>,
+    /// All that the files of a tracked branch use; none: what is known of that stays.
+    pub uses: Option<Vec<FileDependency>>,
 }
 
 /// What [`super::Store::settle`] did.
@@ -78,6 +80,7 @@ struct Encoded {
     pull_request: Option<pull_request::Encoded>,
     findings: Option<(CommitFindings, String)>,
     has_files: Option<bool>,
+    uses: Option<Vec<FileDependency>>,
 }
 
 impl Encoded {
@@ -106,6 +109,7 @@ impl Encoded {
             pull_request: pull_request.transpose()?,
             findings: findings.transpose()?,
             has_files: settlement.has_files,
+            uses: settlement.uses,
         })
     }
 }
@@ -137,6 +141,9 @@ async fn settle(tx: &mut Tx, what: &Encoded) -> Result<Settled, StoreError> {
         notice::confirm(tx, &this.pull_request).await?;
         // A repository's own state is about its branches.
         return Ok(settled);
+    }
+    if let (Some(uses), Some(branch)) = (&what.uses, what.git_ref.strip_prefix("refs/heads/")) {
+        graph::keep(tx, &what.repository, branch, uses).await?;
     }
     let note = SettledNote {
         repository: &what.repository,

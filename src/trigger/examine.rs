@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::failure::WorkError;
-use super::{Repository, Shared};
+use super::{Repository, Shared, Taken};
 use crate::git::{CommitInfo, GitError, Mirror};
 use crate::gitops::{Checked, Request, Shelf, check};
 use crate::model::CommitSha;
@@ -14,6 +14,8 @@ use crate::telemetry::metrics;
 pub(super) struct Examined {
     pub(super) info: CommitInfo,
     pub(super) checked: Checked,
+    /// How the module repositories stood, as [`super::ModuleSet`] counts.
+    pub(super) version: u64,
 }
 
 /// Renders and checks a commit that the mirror has, as `branch` would be rendered. If it uses module repositories that
@@ -26,13 +28,13 @@ pub(super) async fn examine(
 ) -> Result<Examined, WorkError> {
     let taken = shared.modules.taken().await;
     let shelf = Arc::new(taken.shelf());
-    let examined = examine_with(shared, repository, branch, commit, shelf.clone()).await?;
+    let examined = examine_with(shared, repository, branch, commit, (&taken, shelf.clone())).await?;
     let wanted = shelf.wanted();
     if wanted.is_empty() || !shared.modules.ask(&wanted, &taken).await {
         return Ok(examined);
     }
-    let shelf = Arc::new(shared.modules.taken().await.shelf());
-    examine_with(shared, repository, branch, commit, shelf).await
+    let taken = shared.modules.taken().await;
+    examine_with(shared, repository, branch, commit, (&taken, Arc::new(taken.shelf()))).await
 }
 
 async fn examine_with(
@@ -40,15 +42,17 @@ async fn examine_with(
     repository: &Arc<Repository>,
     branch: &str,
     commit: &CommitSha,
-    shelf: Arc<Shelf>,
+    (taken, shelf): (&Taken, Arc<Shelf>),
 ) -> Result<Examined, WorkError> {
+    let version = taken.version();
     let permit = shared.checks.clone().acquire_owned().await.map_err(|_| WorkError::Stopping)?;
     let mirror = repository.mirror().await?.clone();
     let (shared, repository) = (shared.clone(), repository.clone());
     let (branch, commit) = (branch.to_owned(), commit.clone());
     let task = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        read(&shared, &repository, &mirror, &branch, &commit, &shelf)
+        let (info, checked) = read(&shared, &repository, &mirror, &branch, &commit, &shelf)?;
+        Ok::<_, GitError>(Examined { info, checked, version })
     });
     match task.await {
         Ok(examined) => Ok(examined?),
@@ -66,7 +70,7 @@ fn read(
     branch: &str,
     commit: &CommitSha,
     shelf: &Shelf,
-) -> Result<Examined, GitError> {
+) -> Result<(CommitInfo, Checked), GitError> {
     let info = mirror.commit(commit)?;
     let snapshot = mirror.snapshot(commit)?;
     let request = Request {
@@ -80,5 +84,5 @@ fn read(
     let started = Instant::now();
     let checked = check(&request, &shared.catalog, repository.spec.applications.as_deref());
     metrics().checked(if checked.is_valid() { "valid" } else { "invalid" }, started.elapsed());
-    Ok(Examined { info, checked })
+    Ok((info, checked))
 }

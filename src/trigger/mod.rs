@@ -209,6 +209,7 @@ impl Triggers {
             tasks.push(tokio::spawn(reconcile::pull_requests(shared.clone(), repository.clone())));
             tasks.push(tokio::spawn(modules::recover(shared.clone(), repository.clone())));
         }
+        tasks.push(tokio::spawn(modules::spread(shared.clone())));
         tasks.push(tokio::spawn(modules::keep(shared.clone())));
         Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }

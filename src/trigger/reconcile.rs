@@ -286,6 +286,7 @@ mod tests {
         let world = World::new().await;
         let store = &world.triggers.shared.store;
         let kept = Settlement {
+            uses: None,
             inbox: None,
             also: Vec::new(),
             repository: sample::repository("acme/shop"),

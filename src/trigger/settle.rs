@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::examine::{Examined, examine};
 use super::failure::WorkError;
-use super::modules::waits;
+use super::modules::{uses, waits};
 use super::pulls::worse_of_pull_requests;
 use super::start::{self, Push};
 use super::{Notice, Repository, Shared};
@@ -28,18 +28,24 @@ pub(super) enum Occasion<'a> {
     /// Longboat started, or the branch became a tracked one: published again, so that what changed in the
     /// configuration or in Longboat itself takes effect.
     Again,
+    /// Something of a module repository moved that it depends on: published and reported, nothing started. Further
+    /// entries that say so are done with the first.
+    Modules(&'a InboxEntry, &'a [InboxId]),
 }
 
 impl Occasion<'_> {
-    fn entry(&self) -> Option<&InboxEntry> {
+    fn inbox(&self) -> Option<InboxId> {
         match self {
-            Self::Change(entry) => Some(entry),
+            Self::Change(entry) | Self::Modules(entry, _) => Some(entry.id),
             Self::FirstSight | Self::Again => None,
         }
     }
 
-    fn inbox(&self) -> Option<InboxId> {
-        self.entry().map(|entry| entry.id)
+    fn also(&self) -> Vec<InboxId> {
+        match self {
+            Self::Modules(_, also) => also.to_vec(),
+            Self::Change(_) | Self::FirstSight | Self::Again => Vec::new(),
+        }
     }
 
     fn is_silent(&self) -> bool {
@@ -65,7 +71,7 @@ pub(super) async fn branch(
     shared.modules.touch(repository.name());
     repository.ensure(commit).await?;
     let tracked = repository.tracked_now().await?.iter().any(|name| name == branch);
-    let Examined { info, mut checked } = examine(shared, repository, branch, commit).await?;
+    let Examined { info, mut checked, version } = examine(shared, repository, branch, commit).await?;
     if let Some(rules) = &shared.options.secrets {
         checked.judge_secrets(rules, repository.name(), tracked.then_some(branch));
     }
@@ -93,8 +99,9 @@ pub(super) async fn branch(
     {
         validate = worse;
     }
-    // Whoever was told that a module repository is missing is told that it is there.
-    let quiet = occasion.is_silent() && !waited(shared, repository, commit).await?;
+    // Whoever was told that a module repository is missing is told that it is there; and what moved while nobody
+    // looked is news as well.
+    let quiet = occasion.is_silent() && moves.is_empty() && !waited(shared, repository, commit).await?;
     let silent = quiet || left_to_review;
     let mut statuses = if silent { Vec::new() } else { vec![validate.clone()] };
     let mut executions = Vec::new();
@@ -113,12 +120,16 @@ pub(super) async fn branch(
         messages: statuses.into_iter().map(Message::from).collect(),
         findings: (!left_to_review).then(|| findings(repository, branch, commit, &checked)),
         has_files: tracked.then_some(checked.files > 0),
+        uses: tracked.then(|| uses(&checked)),
+        also: occasion.also(),
         ..empty(repository.name(), occasion.inbox())
     };
     let settled = shared.store.settle(settlement).await?;
     submit(shared, &settled).await;
     if tracked {
         repository.note_published(branch, checked.files > 0);
+        // Whoever looked for dependents meanwhile has not seen these uses yet.
+        shared.modules.tell_since(version, &checked.pins);
     }
     if !quiet {
         let modules = checked.module_names();
@@ -263,6 +274,7 @@ pub(super) fn empty(repository: &RepositoryName, inbox: Option<InboxId>) -> Sett
         pull_request: None,
         findings: None,
         has_files: None,
+        uses: None,
     }
 }
 

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use tokio::task::{Id, JoinSet};
 
 use super::failure::{Verdict, WorkError, verdict};
+use super::modules;
 use super::pulls;
 use super::settle::{self, Occasion};
 use super::{Repository, Shared};
@@ -17,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::git::GitError;
 use crate::gitops::matching::RefName;
 use crate::model::{CommitSha, RepositoryName};
-use crate::store::{InboxEntry, RepositoryNote, StoreError};
+use crate::store::{InboxEntry, RepositoryNote, Source, StoreError};
 
 /// How soon the inbox is asked again while an entry that is due is being worked on and hides what is due next.
 const RECHECK: Duration = Duration::from_millis(250);
@@ -110,6 +111,9 @@ async fn work_off(shared: &Arc<Shared>, entry: &InboxEntry) -> Result<(), WorkEr
         return pulls::work_off(shared, repository, entry).await;
     }
     match (&entry.new, RefName::of(&entry.git_ref)) {
+        (Some(commit), Some(RefName::Branch(branch))) if entry.source == Source::Modules => {
+            modules::again(shared, repository, branch, commit, entry).await
+        }
         (Some(commit), Some(RefName::Branch(branch))) => {
             settle::branch(shared, repository, branch, commit, Occasion::Change(entry)).await
         }

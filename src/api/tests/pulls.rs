@@ -87,6 +87,7 @@ async fn keep(world: &World, pull_request: PullRequest, review: Option<Review>) 
         messages: Vec::new(),
         findings: None,
         has_files: None,
+        uses: None,
         pull_request: Some((pull_request, review)),
     };
     world.state.store.settle(settlement).await.expect("settled");

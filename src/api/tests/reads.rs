@@ -73,6 +73,7 @@ pub(super) async fn seed(world: &World) {
             pipelines: 2,
         }),
         has_files: Some(true),
+        uses: None,
     };
     let store = &world.state.store;
     store.settle(settlement).await.expect("settled");

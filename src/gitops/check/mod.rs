@@ -77,6 +77,10 @@ pub struct FileUses {
     pub modules: Vec<ModuleUse>,
     /// Variable files, and what `file(...)` read.
     pub files: Vec<FileUse>,
+    /// What its references to module repositories meant.
+    pub pins: Pins,
+    /// Whether nothing is wrong with it. Of a file with errors, not all may be known that it uses.
+    pub valid: bool,
 }
 
 /// One application of a commit.
@@ -113,7 +117,7 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
         let RenderedFile { path, findings, modules, files, pins, root, .. } = file;
         checked.documents.extend(root);
         checked.pins.extend(&pins);
-        checked.uses.push(FileUses { file: path.clone(), modules, files });
+        checked.uses.push(FileUses { file: path.clone(), modules, files, pins: pins.clone(), valid });
         checked.findings.extend(findings);
         checked.findings.extend(outcome.findings);
         let Some(name) = outcome.application else {

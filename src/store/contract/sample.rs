@@ -119,6 +119,7 @@ pub(in crate::store) fn settlement(inbox: Option<InboxId>, number: u64) -> Settl
         pull_request: None,
         findings: None,
         has_files: None,
+        uses: None,
     }
 }
 

@@ -7,12 +7,15 @@
 //!   [`ModuleOptions::wait`], and one that failed is not repeated for each render.
 //! - **What was read once stays good.** While a remote is down, its last known refs are used. A repository that could
 //!   never be read is a finding where it is called; when it can be, what waits for it is looked at again ([`mod@recover`]).
+//! - **What depends on it follows.** When a reference comes to mean another commit, the branches whose files used what
+//!   changed between the two are published again ([`spread`]).
 
+mod dependents;
 mod keep;
 mod recover;
 mod spec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
+pub(super) use dependents::{again, spread, uses};
 pub(super) use keep::keep;
 pub(super) use recover::{recover, waits};
 pub use spec::{ModuleFrom, ModuleSpec};
@@ -28,7 +32,7 @@ use super::{Repository, RepositorySet};
 use crate::clock::{Clock, Timestamp};
 use crate::git::{GitError, GitOptions, Mirror, RemoteHeads};
 use crate::gitops::{ModuleMirror, Refs, Shelf, ShelfState};
-use crate::model::RepositoryName;
+use crate::model::{Pins, RepositoryName};
 
 /// The most branches and tags of a module repository.
 const MAX_REFS: usize = 20_000;
@@ -76,6 +80,11 @@ impl Taken {
     /// What a render reads from.
     pub fn shelf(&self) -> Shelf {
         Shelf::of_mirrors(self.mirrors.iter().cloned())
+    }
+
+    /// Which snapshot this is: it rises whenever any module repository changes.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 }
 
@@ -176,6 +185,17 @@ impl ModuleSet {
             .values()
             .filter(|kept| kept.repository.name() == repository)
             .for_each(|kept| kept.poked.notify_one());
+    }
+
+    /// Tells again of the module repositories that these pins are of, if anything has changed since a snapshot.
+    pub(super) fn tell_since(&self, version: u64, pins: &Pins) {
+        if self.version() == version {
+            return;
+        }
+        let names: BTreeSet<&str> = pins.iter().map(|pin| pin.repository.as_str()).collect();
+        for name in names {
+            let _nobody_listens = self.0.changes.send(name.to_owned());
+        }
     }
 
     /// The names of module repositories as they change.

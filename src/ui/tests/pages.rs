@@ -139,6 +139,7 @@ pub(super) async fn seed(world: &World) {
             pipelines: 2,
         }),
         has_files: Some(true),
+        uses: None,
     };
     world.state.store.settle(settlement).await.expect("settled");
     world.state.store.note_repository(&repository, RepositoryNote::default()).await.expect("noted");

@@ -116,6 +116,7 @@ impl World {
             pull_request: Some((this, None)),
             findings: None,
             has_files: None,
+            uses: None,
         };
         self.store.settle(settlement).await.expect("written");
     }

@@ -78,6 +78,7 @@ impl Talk {
             pull_request: Some((this, None)),
             findings: None,
             has_files: None,
+            uses: None,
         };
         self.world.store.settle(settlement).await.expect("written");
     }

@@ -191,6 +191,7 @@ pub async fn say(store: &Store, statuses: Vec<CommitStatus>) {
         messages: statuses.into_iter().map(Message::from).collect(),
         findings: None,
         has_files: None,
+        uses: None,
     };
     store.settle(settlement).await.expect("written");
 }
