@@ -8,6 +8,7 @@ mod append;
 mod backlog;
 mod execution;
 mod freeze;
+mod graph;
 mod mark;
 mod opening;
 mod outbox;
@@ -134,6 +135,11 @@ on_every_backend! {
     freeze {
         one_of_each_is_in_force_and_survives,
         one_that_has_run_out_is_none,
+    }
+    graph {
+        what_files_use_is_kept_by_branch_and_replaced_as_a_whole,
+        a_settlement_that_says_nothing_of_uses_leaves_them,
+        a_branch_is_looked_at_again_without_a_move,
     }
     execution {
         what_was_created_can_be_read,
