@@ -110,7 +110,13 @@ mod tests {
         let before: Pins =
             [pin("main", 1, branch()), pin("v1", 2, tag()), pin("same", 3, branch())].into_iter().collect();
         let modules = vec![used("deploy", "main", 7), used("leaf", "main", 7), used("deploy", "v1", 9)];
-        let uses = vec![FileUses { file: ".longboat/a.yaml".to_owned(), modules, files: Vec::new(), pins: Pins::default(), valid: true }];
+        let uses = vec![FileUses {
+            file: ".longboat/a.yaml".to_owned(),
+            modules,
+            files: Vec::new(),
+            pins: Pins::default(),
+            valid: true,
+        }];
         let pins = [pin("main", 4, branch()), pin("v1", 5, tag()), pin("same", 3, branch())].into_iter().collect();
         let checked = Checked { uses, pins, ..Checked::default() };
         let mut told = Vec::new();

@@ -119,14 +119,13 @@ impl Store {
         repository: &RepositoryName,
         branch: &str,
     ) -> Result<Vec<FileDependency>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM module_use WHERE repository = $1 AND branch = $2 ORDER BY position LIMIT $3",
-        )
-        .bind(repository.as_str())
-        .bind(branch)
-        .bind(MOST_ANSWERED)
-        .fetch_all(self.reads())
-        .await?;
+        let rows =
+            sqlx::query("SELECT * FROM module_use WHERE repository = $1 AND branch = $2 ORDER BY position LIMIT $3")
+                .bind(repository.as_str())
+                .bind(branch)
+                .bind(MOST_ANSWERED)
+                .fetch_all(self.reads())
+                .await?;
         rows.iter().map(|row| dependency(&Row::of("module_use", row))).collect()
     }
 

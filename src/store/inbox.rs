@@ -38,7 +38,9 @@ impl Source {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Webhook, Self::Poll, Self::Watch, Self::Start, Self::Modules].into_iter().find(|source| source.as_str() == text)
+        [Self::Webhook, Self::Poll, Self::Watch, Self::Start, Self::Modules]
+            .into_iter()
+            .find(|source| source.as_str() == text)
     }
 }
 

@@ -85,7 +85,10 @@ pub(super) async fn a_branch_is_looked_at_again_without_a_move(fixture: Fixture)
     let branches = vec![(shop(), "main".to_owned()), (shop(), "unknown".to_owned())];
     assert_eq!(store.look_again(branches).await.expect("writes"), 1);
     let due = store.due_inbox(10).await.expect("reads");
-    assert_eq!((due.len(), due[0].source, &due[0].new, &due[0].old), (1, Source::Modules, &Some(sha(1)), &Some(sha(1))));
+    assert_eq!(
+        (due.len(), due[0].source, &due[0].new, &due[0].old),
+        (1, Source::Modules, &Some(sha(1)), &Some(sha(1)))
+    );
     // A push is still told from what is known: it is new once, and its late repetition is not.
     let second = accept_new(&store, webhook(1, 2)).await;
     assert_eq!(store.accept(webhook(1, 2)).await.expect("writes"), Accepted::Duplicate);

@@ -68,7 +68,12 @@ async fn enqueue(shared: &Arc<Shared>, name: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     let number = shared.store.look_again(moved).await?;
-    tracing::info!(modules = name, branches = number, uses = all, "a module repository has moved; what depends on it is published again");
+    tracing::info!(
+        modules = name,
+        branches = number,
+        uses = all,
+        "a module repository has moved; what depends on it is published again"
+    );
     Ok(())
 }
 
@@ -116,7 +121,11 @@ impl<'a> Moves<'a> {
         };
         // What can't be told counts as changed.
         let compared = self.changed.entry((before.clone(), now.clone())).or_insert_with(|| {
-            compare().map_err(|error: GitError| tracing::debug!(%error, "two commits of a module repository can't be compared")).ok()
+            compare()
+                .map_err(
+                    |error: GitError| tracing::debug!(%error, "two commits of a module repository can't be compared"),
+                )
+                .ok()
         });
         compared.as_ref().is_none_or(|changed| {
             changed.truncated || changed.paths.binary_search_by(|path| path.as_str().cmp(file)).is_ok()
@@ -189,7 +198,8 @@ fn of_file(uses: &FileUses, application: Option<&ApplicationName>) -> Vec<FileDe
             continue;
         };
         // Several references may mean the commit that it was read from.
-        let pins = uses.pins.iter().filter(|pin| pin.repository == *repository && Some(&pin.commit) == used.commit.as_ref());
+        let pins =
+            uses.pins.iter().filter(|pin| pin.repository == *repository && Some(&pin.commit) == used.commit.as_ref());
         all.extend(pins.map(|pin| FileDependency { used_file: used_file.clone(), ..by_pin(pin) }));
     }
     if !uses.valid {

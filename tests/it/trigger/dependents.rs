@@ -56,8 +56,10 @@ impl Town {
                 (*name, repo, commit)
             })
             .collect();
-        let specs =
-            users.iter().map(|(name, repo, _)| follow(&format!("acme/{name}"), repo.path().to_string_lossy())).collect();
+        let specs = users
+            .iter()
+            .map(|(name, repo, _)| follow(&format!("acme/{name}"), repo.path().to_string_lossy()))
+            .collect();
         let world = World::using(vec![spec], ModuleOptions::default(), specs).await;
         for (name, ..) in &users {
             world.seen(&format!("acme/{name}")).await;
@@ -105,7 +107,12 @@ impl Town {
 
 #[tokio::test]
 async fn a_push_publishes_again_what_uses_a_file_that_changed_and_nothing_else() {
-    let users = [("deep", "platform/deep"), ("other", "platform/two"), ("pinned", "platform/one@v1.0.0"), ("text", "platform/text@main")];
+    let users = [
+        ("deep", "platform/deep"),
+        ("other", "platform/two"),
+        ("pinned", "platform/one@v1.0.0"),
+        ("text", "platform/text@main"),
+    ];
     let town = Town::new(&users).await;
     assert_eq!(town.stages().await, ["deep: first", "other: other", "pinned: first", "text: old"]);
     let one = town.modules.head();
