@@ -11,6 +11,7 @@ mod explain;
 mod findings;
 mod forge;
 mod freeze;
+mod init;
 mod library;
 mod modules;
 mod plan;
@@ -18,9 +19,11 @@ mod progress;
 mod remote;
 mod render;
 mod run;
+mod schema;
 mod secrets;
 mod serve;
 mod validate;
+mod watch;
 mod work_tree;
 
 use std::process::ExitCode;
@@ -43,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// Serve the repositories of a configuration file
     Serve(serve::Args),
+    /// Write a first pipeline file that runs
+    Init(init::Args),
     /// Check the pipeline files of a work tree
     Validate(validate::Args),
     /// Say what a change does to the pipelines, and what its merge would start
@@ -55,6 +60,8 @@ enum Command {
     Modules(modules::Args),
     /// Run a pipeline here, with the files as they are, committed or not
     Run(run::Args),
+    /// Print a JSON Schema, for editors that complete and check YAML
+    Schema(schema::Args),
     /// See and steer the executions of a server
     Executions(executions::Args),
     /// Answer a stage of a server that waits for a person
@@ -83,12 +90,15 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Serve(args) => block_on(serve::run(args)),
+        Command::Init(args) => init::run(&args),
+        Command::Validate(args) if args.watch => block_on(watch::run(args)),
         Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Modules(args) => modules::run(&args),
         Command::Run(args) => block_on(run::run(args)),
+        Command::Schema(args) => schema::run(&args),
         Command::Executions(args) => block_on(executions::run(args)),
         Command::Judge(args) => block_on(executions::judge(args)),
         Command::Freeze(args) => block_on(freeze::run(args)),

@@ -9,11 +9,11 @@ use crate::diagnostic::Diagnostic;
 use crate::gitops;
 
 /// Check the pipeline files of a work tree
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The work tree, or a folder or file in it
     #[arg(default_value = ".")]
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -22,12 +22,21 @@ pub struct Args {
     branch: Option<String>,
     #[command(flatten)]
     modules: ModuleArgs,
+    /// Check again whenever a file changes, until Ctrl-C; the exit code is that of the last check
+    #[arg(long)]
+    pub(super) watch: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
-    let tree = WorkTree::find(&args.path)?;
-    let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules);
+    let (text, answer) = check(args, &WorkTree::find(&args.path)?)?;
+    super::print(&text)?;
+    Ok(answer)
+}
+
+/// Checks once: what is to be printed, and the answer.
+pub(super) fn check(args: &Args, tree: &WorkTree) -> anyhow::Result<(String, Answer)> {
+    let mut files = Files::new(tree, args.branch.as_deref(), &args.modules);
     let checked = files.with_modules(|files| gitops::check(&files.request(), &crate::stage::catalog(), None));
     let (_, summary) = gitops::summarize(&checked);
     let valid = checked.applications.iter().filter(|application| application.valid);
@@ -37,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
         files: checked.files,
         pipelines: valid.map(|application| application.pipelines.len()).sum(),
     };
-    super::print(&report.render(args.format, super::color(), &|path| files.read(path)))?;
+    let text = report.render(args.format, super::color(), &|path| files.read(path));
     let failed = checked.findings.iter().any(Diagnostic::is_error);
-    Ok(if failed { Answer::No } else { Answer::Yes })
+    Ok((text, if failed { Answer::No } else { Answer::Yes }))
 }

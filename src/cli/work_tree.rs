@@ -11,7 +11,7 @@ use crate::gitops::{self, Checked, FolderSource, Library, Limits, Rendered, Requ
 use crate::model::RepositoryName;
 
 /// A folder with pipeline files, as `validate`, `render`, `explain` and `run` see it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WorkTree {
     /// Its root: where `.longboat` or `.git` is.
     pub root: PathBuf,
@@ -48,6 +48,12 @@ impl WorkTree {
         let Some(name) = name else { bail!("the folder name {folder:?} can't be made into a repository name") };
         let branch = facts.and_then(|facts| facts.branch).unwrap_or_else(|| "main".to_owned());
         Ok(Self { root: root.to_owned(), name, branch })
+    }
+
+    /// Looks once more which branch is checked out.
+    pub fn see_branch(&mut self) {
+        let branch = crate::git::work_tree(&self.root).and_then(|facts| facts.branch);
+        self.branch = branch.unwrap_or_else(|| "main".to_owned());
     }
 
     /// The path of `file` inside the work tree, with `/`.

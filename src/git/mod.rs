@@ -29,5 +29,5 @@ pub use mirror::{GitOptions, Mirror};
 pub use network::RemoteHeads;
 pub use remote::{Credentials, Remote};
 pub use snapshot::{EntryKind, Snapshot, SnapshotEntry};
-pub use watch::watch_local;
+pub use watch::{watch_folder, watch_local};
 pub use work_tree::{WorkTreeError, WorkTreeFacts, first_commit, snapshot, work_tree};

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{ApplicationName, ExpectedArtifact, PipelineName, Span, StageId, Trigger};
 use crate::diagnostic::Place;
 
-/// Which of the two spellings a pipeline was written in (FORMAT section 1).
+/// Which of the two spellings a pipeline was written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {

@@ -23,12 +23,13 @@ use crate::model::{Artifact, Dialect, OnFailure, OnNew, ParameterType, Span};
 }))]
 pub struct ApplicationFile {
     /// The application that owns the pipelines. One application may have several files.
-    #[schemars(length(min = 1, max = 100), pattern(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"))]
+    #[schemars(length(min = 1, max = 100), pattern(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"), example = &"shop")]
     application: String,
     /// Variables of this file, seen by its templates as `vars`.
-    #[schemars(default)]
+    #[schemars(default, example = serde_json::json!({"region": "eu", "replicas": 3}))]
     vars: Option<BTreeMap<String, Value>>,
     /// The environment of all pipelines that name none.
+    #[schemars(example = &"production")]
     environment: Option<String>,
     /// The application's pipelines.
     pipelines: Vec<PipelineFile>,
@@ -39,16 +40,18 @@ pub struct ApplicationFile {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PipelineFile {
     /// Unique within the application.
-    #[schemars(length(min = 1, max = 120))]
+    #[schemars(length(min = 1, max = 120), example = &"deploy")]
     name: String,
     /// A UUID; one is made from the names of the application and the pipeline if it is missing.
     #[schemars(extend("format" = "uuid"))]
     id: Option<String>,
-    /// For people.
+    /// What the pipeline is for; people see it beside the name.
+    #[schemars(example = &"Tests the shop and ships it")]
     description: Option<String>,
     /// Which spelling the pipeline is written in; told by its keys if it is missing.
     dialect: Option<Dialect>,
     /// Chooses a variable overlay, and names the deployment.
+    #[schemars(example = &"production")]
     environment: Option<String>,
     /// What a start may or must give, seen by expressions as `parameters`.
     #[schemars(default)]
@@ -62,6 +65,7 @@ pub struct PipelineFile {
     /// How many executions may run at once.
     concurrency: Option<ConcurrencyFile>,
     /// How long a whole execution may take.
+    #[schemars(example = &"2h")]
     timeout: Option<Span>,
     /// The stages. If none says what it needs, they run one after the other.
     #[schemars(length(min = 1, max = 1000))]
@@ -73,7 +77,7 @@ pub struct PipelineFile {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParameterFile {
     /// The name under `parameters`.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), example = &"version")]
     name: String,
     /// The type of its values.
     #[schemars(rename = "type", default)]
@@ -84,8 +88,9 @@ pub struct ParameterFile {
     /// The value if none is given.
     default: Option<Value>,
     /// The values that are allowed; all, if it is missing.
+    #[schemars(example = serde_json::json!(["eu", "us"]))]
     options: Option<Vec<Value>>,
-    /// For people.
+    /// What people see beside the field when they start the pipeline.
     description: Option<String>,
 }
 
@@ -109,23 +114,25 @@ pub enum TriggerFile {
 #[schemars(example = serde_json::json!({"type": "git", "branches": ["main", "release/*"], "paths": ["src/**"]}))]
 pub struct GitTriggerFile {
     /// Globs of branch names.
-    #[schemars(default)]
+    #[schemars(default, example = serde_json::json!(["main", "release/*"]))]
     branches: Vec<String>,
     /// A regular expression that must match the whole branch name, as Spinnaker has it.
+    #[schemars(example = &"release-[0-9]+")]
     branch: Option<String>,
     /// Globs of tag names; without them, tags start nothing.
-    #[schemars(default)]
+    #[schemars(default, example = serde_json::json!(["v*"]))]
     tags: Vec<String>,
     /// Globs of paths, one of which must have changed.
-    #[schemars(default)]
+    #[schemars(default, example = serde_json::json!(["src/**"]))]
     paths: Vec<String>,
     /// Globs of paths whose change alone starts nothing.
-    #[schemars(default)]
+    #[schemars(default, example = serde_json::json!(["docs/**", "*.md"]))]
     ignore_paths: Vec<String>,
     /// The ids of expected artifacts of the pipeline that a start by this trigger needs.
     #[schemars(default)]
     expected_artifact_ids: Vec<String>,
     /// If false, the trigger does nothing.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
 }
 
@@ -140,6 +147,7 @@ pub struct PullRequestTriggerFile {
     #[schemars(default)]
     branches: Vec<String>,
     /// If false, the trigger does nothing.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
 }
 
@@ -149,10 +157,13 @@ pub struct PullRequestTriggerFile {
 #[schemars(example = serde_json::json!({"type": "cron", "schedule": "0 9 * * MON-FRI", "timezone": "Europe/Berlin"}))]
 pub struct CronTriggerFile {
     /// Minute, hour, day of month, month, day of week.
+    #[schemars(example = &"0 9 * * MON-FRI")]
     schedule: String,
     /// A name of the IANA database; UTC if it is missing.
+    #[schemars(example = &"Europe/Berlin", extend("default" = "UTC"))]
     timezone: Option<String>,
     /// If false, the trigger does nothing.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
 }
 
@@ -168,6 +179,7 @@ pub struct PipelineTriggerFile {
     #[schemars(default)]
     statuses: Vec<String>,
     /// If false, the trigger does nothing.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
 }
 
@@ -188,25 +200,29 @@ pub struct ConcurrencyFile {
 #[schemars(rename_all = "camelCase")]
 pub struct StageFile {
     /// Unique within the pipeline; made from the name or type if it is missing.
-    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9_-]+$"))]
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9_-]+$"), example = &"unit-tests")]
     id: Option<String>,
-    /// For people.
-    #[schemars(length(max = 200))]
+    /// What people see instead of the id.
+    #[schemars(length(max = 200), example = &"Unit tests")]
     name: Option<String>,
     /// What the stage does.
     #[schemars(rename = "type")]
     kind: String,
     /// The ids of the stages that must end well before this one starts. If no stage of the pipeline has this
     /// key, stages run in the order of the list.
+    #[schemars(example = serde_json::json!(["build", "lint"]))]
     needs: Option<Vec<String>>,
     /// A CEL expression; if it yields false, the stage is skipped.
     #[schemars(example = r#"trigger.branch == "main""#)]
     when: Option<Condition>,
     /// What the failure of the stage means for the pipeline.
+    #[schemars(extend("default" = "halt"))]
     on_failure: Option<OnFailure>,
     /// How long the stage may run.
+    #[schemars(example = &"30m")]
     timeout: Option<Span>,
     /// Whether and how a failed stage is tried again.
+    #[schemars(example = serde_json::json!({"attempts": 3, "backoff": "30s"}))]
     retry: Option<RetryFile>,
     /// The artifacts that the stage has to yield: found among its outputs' `artifacts` when it ends well.
     expected_artifacts: Option<Vec<ExpectedArtifactFile>>,
@@ -256,6 +272,7 @@ pub struct RetryFile {
     #[schemars(range(min = 1, max = 100))]
     attempts: u32,
     /// The pause before the second attempt, 10 seconds if it is missing; each further pause is twice as long.
+    #[schemars(example = &"30s", extend("default" = "10s"))]
     backoff: Option<Span>,
     /// The failures that are worth another attempt. Not acted on by this version.
     on: Option<Vec<String>>,
@@ -266,12 +283,40 @@ pub struct RetryFile {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"use": "std/notify", "with": {"channel": "#ops"}}))]
 pub struct ModuleCall {
-    /// The module's name.
+    /// The module's name: `std/...` is built in, `NAME/...` is in the module repository of that name, anything else is
+    /// a file in `.longboat/modules`.
+    #[schemars(example = &"std/test", example = &"platform/deploy@v2", example = &"package")]
     #[schemars(rename = "use")]
     module: String,
-    /// Its parameters.
-    #[schemars(default)]
+    /// Its parameters, by name; `longboat modules show NAME` lists them.
+    #[schemars(default, example = serde_json::json!({"command": "make test"}))]
     with: Option<BTreeMap<String, Value>>,
+}
+
+/// What a repository says about itself, in its file `.longboat/settings.yaml`.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields, title = "Longboat settings")]
+#[schemars(example = serde_json::json!({"modules": {"platform": {"url": "https://github.com/acme/modules", "ref": "v2"}}}))]
+pub struct SettingsFile {
+    /// The module repositories that its files use, by the first part of the names of their modules. On a laptop they
+    /// are used as they stand here; on a server the operator's configuration decides.
+    #[schemars(default)]
+    modules: Option<BTreeMap<String, ModuleRepositoryFile>>,
+}
+
+/// A module repository.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModuleRepositoryFile {
+    /// Where it is: an address, or a path on this machine, relative to the repository.
+    #[schemars(example = &"https://github.com/acme/modules")]
+    url: String,
+    /// What a name without `@` means: a tag, branch, commit or range of versions; the default branch if it is missing.
+    #[schemars(rename = "ref", example = &"v2")]
+    reference: Option<String>,
+    /// The folder of its modules; `.` is the whole repository.
+    #[schemars(example = &"modules")]
+    path: Option<String>,
 }
 
 /// The keys of one of this module's types, in the author's order.

@@ -7,6 +7,7 @@
 
 mod catalog;
 mod dynamic;
+mod editor;
 mod finding;
 pub mod format;
 pub mod module;

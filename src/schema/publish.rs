@@ -5,7 +5,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::catalog::join_lines;
-use super::format::{ApplicationFile, ModuleCall, StageFile};
+use super::editor::for_editors;
+use super::format::{ApplicationFile, ModuleCall, SettingsFile, StageFile};
 use super::module::ModuleFile;
 use super::{Catalog, StageType};
 use crate::model::PlanReport;
@@ -16,6 +17,7 @@ pub fn files(catalog: &Catalog) -> Vec<(String, String)> {
     let mut files = vec![
         ("schema/application.json".to_owned(), text(&application(catalog))),
         ("schema/module.json".to_owned(), text(&module())),
+        ("schema/settings.json".to_owned(), text(&settings())),
     ];
     let stages = catalog.iter().map(|kind| (format!("schema/stages/{}.json", kind.name), text(&stage_file(kind))));
     files.extend(stages);
@@ -89,6 +91,10 @@ fn module() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ModuleFile>().to_value()
 }
 
+fn settings() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<SettingsFile>().to_value()
+}
+
 fn application(catalog: &Catalog) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let call = generator.subschema_for::<ModuleCall>().to_value();
@@ -104,6 +110,8 @@ fn application(catalog: &Catalog) -> Value {
     let common = definitions.get("StageFile").cloned().unwrap_or_default();
     if let Some(stage) = definitions.get_mut("StageFile") {
         stage["properties"]["type"]["enum"] = catalog.names().collect();
+        let meanings: Value = catalog.iter().map(|kind| json!(kind.description)).collect();
+        stage["properties"]["type"]["enumDescriptions"] = meanings;
         let choice = |kind: &StageType| {
             let name = definition(kind);
             json!({
@@ -114,8 +122,11 @@ fn application(catalog: &Catalog) -> Value {
         stage["allOf"] = catalog.iter().map(choice).collect();
     }
     for kind in catalog.iter() {
-        definitions.insert(definition(kind), whole_stage(kind, &common));
+        let mut stage = whole_stage(kind, &common);
+        stage["title"] = json!(format!("A `{}` stage", kind.name));
+        definitions.insert(definition(kind), stage);
     }
+    for_editors(&mut schema);
     schema
 }
 
@@ -196,7 +207,7 @@ mod tests {
         let files = files(&catalog);
         assert_eq!(
             files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
-            ["schema/application.json", "schema/module.json", "schema/stages/work.json", "schema/plan.json"]
+            ["schema/application.json", "schema/module.json", "schema/settings.json", "schema/stages/work.json", "schema/plan.json"]
         );
         for (path, text) in &files {
             let schema: Value = serde_json::from_str(text).expect("JSON");

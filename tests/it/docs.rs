@@ -118,10 +118,11 @@ fn the_module_that_the_page_of_modules_writes_is_right() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 31] = [
     "",
     "demo",
     "serve",
+    "init",
     "validate",
     "plan",
     "render",
@@ -131,6 +132,7 @@ const COMMANDS: [&str; 29] = [
     "modules show",
     "modules check",
     "run",
+    "schema",
     "executions",
     "executions list",
     "executions show",

@@ -1,14 +1,17 @@
 //! The commands, as a person types them.
 
+mod annotations;
 mod demo;
 mod files;
 mod forge_check;
 mod forge_check_bitbucket;
+mod init;
 mod module_repositories;
 mod modules;
 mod plan;
 mod run;
 mod stages;
+mod watch;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -2,70 +2,34 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use futures::Stream;
-use notify::{Event, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use notify::{Event, RecursiveMode};
 
-use super::GitError;
-
-/// One push or commit touches several files: a hint is given once nothing happened for this long ...
-const QUIET: Duration = Duration::from_millis(15);
-/// ... or this long after the first event.
-const LONGEST: Duration = Duration::from_millis(200);
+use super::{Hints, refused};
+use crate::git::GitError;
 
 /// Hints that refs of the repository at `path` (a work tree or a bare repository) may have moved. The stream
-/// ends when the repository is gone. Hints can come without need, and, on network file systems, not come at
-/// all: whoever watches also looks from time to time.
+/// ends when the repository is gone.
 ///
 /// # Errors
 /// If there is no repository at `path`, or the system watches no more files.
 pub fn watch_local(path: &Path) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, GitError> {
     let places = GitDirs::of(path)?;
-    // One waiting hint stands for all: what counts is that a look follows the last event.
-    let (sender, receiver) = mpsc::channel(1);
     let interesting = places.clone();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        // After an error (an overflow, say) nobody knows what was missed.
-        if event.map_or(true, |event| interesting.concern(&event)) {
-            let _one_waits_already = sender.try_send(());
-        }
-    })
-    .map_err(|error| refused(path, error))?;
+    let mut hints = Hints::of(move |event| interesting.concern(event)).map_err(|error| refused(path, error))?;
     for folder in places.flat() {
-        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(|error| refused(folder, error))?;
+        hints.watch(folder, RecursiveMode::NonRecursive).map_err(|error| refused(folder, error))?;
     }
     for folder in places.deep() {
-        watcher.watch(&folder, RecursiveMode::Recursive).map_err(|error| refused(&folder, error))?;
+        hints.watch(&folder, RecursiveMode::Recursive).map_err(|error| refused(&folder, error))?;
     }
-    let state = Some(Hints { receiver, places, _watcher: watcher });
-    Ok(Box::pin(futures::stream::unfold(state, |state| async {
-        let mut hints = state?;
+    Ok(Box::pin(futures::stream::unfold(Some((hints, places)), |state| async {
+        let (mut hints, places) = state?;
         hints.next().await?;
-        let alive = hints.places.exist();
-        Some(((), alive.then_some(hints)))
+        let alive = places.exist();
+        Some(((), alive.then_some((hints, places))))
     })))
-}
-
-fn refused(path: &Path, error: notify::Error) -> GitError {
-    GitError::local("could not watch", path)(std::io::Error::other(error))
-}
-
-struct Hints {
-    receiver: mpsc::Receiver<()>,
-    places: GitDirs,
-    _watcher: notify::RecommendedWatcher,
-}
-
-impl Hints {
-    async fn next(&mut self) -> Option<()> {
-        self.receiver.recv().await?;
-        let last = Instant::now() + LONGEST;
-        while let Ok(Some(())) = timeout_at(last.min(Instant::now() + QUIET), self.receiver.recv()).await {}
-        Some(())
-    }
 }
 
 /// Where a repository keeps its HEAD and its refs.
@@ -118,10 +82,7 @@ impl GitDirs {
     /// Whether an event is about refs. Git writes `x.lock` and renames it to `x`, so that events about locks
     /// alone say nothing.
     fn concern(&self, event: &Event) -> bool {
-        if event.kind.is_access() {
-            return false;
-        }
-        event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|path| self.concerns(path))
+        event.paths.iter().any(|path| self.concerns(path))
     }
 
     fn concerns(&self, path: &Path) -> bool {

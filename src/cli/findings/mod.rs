@@ -1,12 +1,13 @@
 //! How findings are shown: with source excerpts for people, as JSON, SARIF or workflow commands for programs.
 
-use std::fmt::Write as _;
+mod github;
+mod sarif;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Place, Severity};
 
 /// The forms in which findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,8 +44,8 @@ impl Report<'_> {
         match format {
             Format::Human => self.human(color, read),
             Format::Json => pretty(&self.json()),
-            Format::Sarif => pretty(&self.sarif()),
-            Format::Github => self.github(),
+            Format::Sarif => pretty(&sarif::log(self.findings)),
+            Format::Github => github::commands(self.findings),
         }
     }
 
@@ -70,42 +71,6 @@ impl Report<'_> {
                 "warnings": self.count(Severity::Warning),
             },
         })
-    }
-
-    fn sarif(&self) -> Value {
-        let results: Vec<Value> = self.findings.iter().map(sarif_result).collect();
-        let mut codes: Vec<Code> = self.findings.iter().map(|finding| finding.code).collect();
-        codes.sort();
-        codes.dedup();
-        let rules: Vec<Value> =
-            codes.iter().map(|code| json!({"id": code.as_str(), "shortDescription": {"text": code.title()}})).collect();
-        json!({
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [{
-                "tool": {"driver": {"name": "longboat", "version": env!("CARGO_PKG_VERSION"), "rules": rules}},
-                "columnKind": "unicodeCodePoints",
-                "results": results,
-            }],
-        })
-    }
-
-    fn github(&self) -> String {
-        let mut out = String::new();
-        for finding in self.findings {
-            let level = match finding.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-                Severity::Info => "notice",
-            };
-            let mut properties = vec![format!("title={}", command_property(finding.code.as_str()))];
-            if let Some(place) = &finding.place {
-                properties.insert(0, format!("file={}", command_property(&place.file)));
-                properties.insert(1, format!("line={},col={}", place.line, place.column));
-            }
-            let _ = writeln!(out, "::{level} {}::{}", properties.join(","), command_data(&with_hint(finding)));
-        }
-        out
     }
 }
 
@@ -161,33 +126,6 @@ fn byte_offset(text: &str, line: u32, column: u32) -> usize {
     start + within.map_or(line_length, |(offset, _)| offset)
 }
 
-fn sarif_result(finding: &Diagnostic) -> Value {
-    let level = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Info => "note",
-    };
-    let mut result = json!({
-        "ruleId": finding.code.as_str(),
-        "level": level,
-        "message": {"text": with_hint(finding)},
-    });
-    if let Some(place) = &finding.place {
-        result["locations"] = json!([{
-            "physicalLocation": {
-                "artifactLocation": {"uri": place.file},
-                "region": {
-                    "startLine": place.line,
-                    "startColumn": place.column,
-                    "endLine": place.end_line,
-                    "endColumn": place.end_column,
-                },
-            },
-        }]);
-    }
-    result
-}
-
 fn with_hint(finding: &Diagnostic) -> String {
     match &finding.hint {
         Some(hint) => format!("{} ({hint})", finding.message),
@@ -202,20 +140,22 @@ fn pretty(value: &Value) -> String {
     text
 }
 
-/// Escapes as GitHub's workflow commands want their data.
-fn command_data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// Escapes as GitHub's workflow commands want their properties.
-fn command_property(text: &str) -> String {
-    command_data(text).replace(':', "%3A").replace(',', "%2C")
+/// The place in the repository that a finding is annotated at: where to edit, or, if that is in a module from elsewhere,
+/// the call that led there.
+fn annotated(finding: &Diagnostic) -> Option<Place> {
+    let own = |file: &str| file.starts_with(".longboat/");
+    let place = finding.place.as_ref()?;
+    if own(&place.file) {
+        return Some(place.clone());
+    }
+    let call = finding.chain.iter().rev().find(|link| own(&link.file));
+    Some(call.map_or_else(|| place.clone(), |link| Place::point(link.file.clone(), link.line, link.column)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::{ChainLink, Place};
+    use crate::diagnostic::{ChainLink, Code};
 
     fn finding() -> Diagnostic {
         let place = Place { file: ".longboat/a.yaml".to_owned(), line: 2, column: 7, end_line: 2, end_column: 13 };
@@ -250,20 +190,5 @@ mod tests {
     fn a_place_behind_the_end_of_the_file_does_no_harm() {
         let text = report(&[finding()]).render(Format::Human, false, &|_| Some("x".to_owned()));
         assert!(text.contains("scirpt"), "{text}");
-    }
-
-    #[test]
-    fn workflow_commands_are_escaped() {
-        let odd = Diagnostic::warning(Code::UnknownKey, "100%\nsure").at(Place::point("a,b:c.yaml", 1, 1));
-        let text = report(&[odd]).render(Format::Github, false, &|_| None);
-        assert_eq!(text, "::warning file=a%2Cb%3Ac.yaml,line=1,col=1,title=LB0301::100%25%0Asure\n");
-    }
-
-    #[test]
-    fn sarif_names_rule_and_region() {
-        let text = report(&[finding()]).render(Format::Sarif, false, &|_| None);
-        let sarif: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "LB0304");
-        assert_eq!(sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["endColumn"], 13);
     }
 }

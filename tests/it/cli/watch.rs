@@ -1,0 +1,118 @@
+//! `longboat validate --watch`: the answer anew, whenever files change.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::tree;
+
+const GOOD: &str = "application: shop\npipelines:\n  - name: a\n    stages:\n      - {id: x, type: noop}\n";
+const MODULE: &str = "application: shop\npipelines:\n  - name: a\n    stages:\n      - {use: deep/x}\n";
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The binary while it watches; lines of both its outputs as they come.
+struct Watching {
+    child: Child,
+    out: Receiver<String>,
+    talk: Receiver<String>,
+}
+
+fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+impl Watching {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_longboat"))
+            .args(["validate", "--watch"])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let out = lines(child.stdout.take().expect("piped"));
+        let talk = lines(child.stderr.take().expect("piped"));
+        Self { child, out, talk }
+    }
+
+    /// Waits for an answer with this text; answers to states in between may come before it.
+    fn says(&self, text: &str) {
+        let deadline = Instant::now() + LIMIT;
+        let mut all = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.out.recv_timeout(left) else { panic!("never said {text:?}, but {all:#?}") };
+            if line.contains(text) {
+                break;
+            }
+            all.push(line);
+        }
+        // The answer is whole when it watches again.
+        self.talk.recv_timeout(LIMIT).expect("it watches");
+    }
+
+    fn signal(mut self, name: &str) -> Option<i32> {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().expect("kill");
+        assert!(sent.success());
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+#[test]
+fn each_change_is_answered_and_the_exit_code_is_that_of_the_last_answer() {
+    let folder = tree(&[(".longboat/a.yaml", GOOD)]);
+    let root = folder.path();
+    let watching = Watching::start(root);
+    watching.says("1 pipeline valid");
+    std::fs::write(root.join(".longboat/a.yaml"), GOOD.replace("noop", "nope")).expect("written");
+    watching.says("LB0304");
+    // As editors save: a new file takes the place of the old one.
+    std::fs::write(root.join(".longboat/.a.yaml.swp"), GOOD).expect("written");
+    std::fs::rename(root.join(".longboat/.a.yaml.swp"), root.join(".longboat/a.yaml")).expect("renamed");
+    watching.says("1 pipeline valid");
+    std::fs::rename(root.join(".longboat/a.yaml"), root.join(".longboat/b.yml")).expect("renamed");
+    std::fs::write(root.join(".longboat/c.yaml"), GOOD.replace("name: a", "name: c")).expect("written");
+    watching.says("2 pipelines valid");
+    std::fs::write(root.join(".longboat/c.yaml"), "application: [").expect("written");
+    watching.says("error[");
+    assert_eq!(watching.signal("INT"), Some(1));
+}
+
+#[test]
+fn folders_may_come_and_go() {
+    let folder = tree(&[(".longboat/a.yaml", GOOD)]);
+    let root = folder.path();
+    let watching = Watching::start(root);
+    watching.says("1 pipeline valid");
+    std::fs::remove_dir_all(root.join(".longboat")).expect("removed");
+    watching.says("No pipeline files");
+    std::fs::create_dir_all(root.join(".longboat/modules/deep")).expect("made");
+    std::fs::write(root.join(".longboat/a.yaml"), MODULE).expect("written");
+    watching.says("LB0201");
+    std::fs::write(root.join(".longboat/modules/deep/x.yaml"), "id: x\ntype: noop\n").expect("written");
+    watching.says("1 pipeline valid");
+    assert_eq!(watching.signal("TERM"), Some(0));
+}
+
+#[test]
+fn it_ends_with_the_folder_that_it_watches() {
+    let folder = tree(&[("tree/.longboat/a.yaml", GOOD)]);
+    let root = folder.path().join("tree");
+    let mut watching = Watching::start(&root);
+    watching.says("1 pipeline valid");
+    std::fs::remove_dir_all(&root).expect("removed");
+    let last = watching.talk.iter().last().unwrap_or_default();
+    assert!(last.contains("is gone"), "{last}");
+    assert_eq!(watching.child.wait().expect("it ends").code(), Some(2));
+}
