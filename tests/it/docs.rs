@@ -188,6 +188,79 @@ fn the_page_of_expressions_is_in_step_with_the_functions() {
     in_step("docs/expressions.md", &page);
 }
 
+/// A schema as it is without the tags that editors let stand for values.
+fn without_tags(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(without_tags),
+        Value::Object(map) => {
+            map.values_mut().for_each(without_tags);
+            let Some(Value::Array(choices)) = map.get_mut("anyOf") else { return };
+            choices.retain(|choice| choice.get("$ref").is_none_or(|name| name != "#/$defs/Template"));
+            if let [Value::Object(only)] = choices.as_slice() {
+                let only = only.clone();
+                map.remove("anyOf");
+                for (key, value) in only {
+                    map.entry(key).or_insert(value);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_of_the_format_is_in_step_with_the_schema() {
+    let files = schema::files(&stage::catalog());
+    let text = |name: &str| &files.iter().find(|(path, _)| path == name).expect(name).1;
+    let mut root: Value = serde_json::from_str(text("schema/application.json")).expect("JSON");
+    without_tags(&mut root);
+    let mut page = include_str!("format.md").to_owned();
+    page.push_str("## The file\n");
+    table(&mut page, &root, &root);
+    for (title, name) in [
+        ("A pipeline", "PipelineFile"),
+        ("A parameter", "ParameterFile"),
+        ("What may be at once", "ConcurrencyFile"),
+        ("An expected artifact", "ExpectedArtifactFile"),
+        ("What all stages have", "StageFile"),
+        ("Trying again", "RetryFile"),
+        ("A call of a module", "ModuleCall"),
+    ] {
+        let schema = &root["$defs"][name];
+        let about = schema["description"].as_str().expect(name);
+        let _ = writeln!(page, "\n## {title}\n\n{about}");
+        table(&mut page, &root, schema);
+        example(&mut page, schema);
+        if name == "PipelineFile" {
+            page.push_str("\n## Triggers\n");
+            for choice in root["$defs"]["TriggerFile"]["allOf"].as_array().expect("triggers") {
+                let shape = &choice["then"];
+                let kind = &shape["properties"]["type"];
+                let (name, about) = (kind["const"].as_str().expect("a name"), kind["description"].as_str().expect("a text"));
+                let _ = writeln!(page, "\n### `{name}`\n\n{about}");
+                table(&mut page, &root, shape);
+                example(&mut page, shape);
+            }
+        } else if name == "StageFile" {
+            page.push_str("\nBeside these stand the fields of its type: [the types of stages](stages.md).\n");
+        }
+    }
+    let settings: Value = serde_json::from_str(text("schema/settings.json")).expect("JSON");
+    page.push_str("\n## Settings\n\n`.longboat/settings.yaml`.\n");
+    table(&mut page, &settings, &settings);
+    page.push_str("\nEach module repository:\n");
+    table(&mut page, &settings, &settings["$defs"]["ModuleRepositoryFile"]);
+    example(&mut page, &settings);
+    in_step("docs/format.md", &page);
+}
+
+/// A schema's example, as YAML.
+fn example(page: &mut String, schema: &Value) {
+    if let Some(example) = schema["examples"].get(0) {
+        let _ = writeln!(page, "\n```yaml\n{}\n```", gitops::to_yaml(example).expect("YAML").trim_end());
+    }
+}
+
 /// The keys of an object and, below, those of the objects that it holds.
 fn tables(page: &mut String, root: &Value, schema: &Value, path: &str) {
     table(page, root, schema);
@@ -359,7 +432,8 @@ fn follow<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-fn in_step(path: &str, text: &str) {
+/// Compares a page with what it should be, or writes it.
+pub fn in_step(path: &str, text: &str) {
     let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::create_dir_all(full.parent().expect("a folder")).expect("a folder");

@@ -9,6 +9,7 @@ mod fuzz;
 mod git;
 mod journey;
 mod notify;
+mod pages;
 mod schema;
 mod stage;
 mod support;

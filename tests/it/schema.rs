@@ -8,7 +8,10 @@ use longboat::config::Config;
 use longboat::gitops::{self, Limits, MemorySource, Request};
 use longboat::model::RepositoryName;
 use longboat::{schema, stage};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::cli::longboat;
+use crate::pages::{blocks, named};
 
 fn generated() -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, String> = schema::files(&stage::catalog()).into_iter().collect();
@@ -105,6 +108,158 @@ fn every_stage_type_has_a_sound_schema_with_descriptions() {
         let properties = kind.schema["properties"].as_object().cloned().unwrap_or_default();
         for (key, field) in properties {
             assert!(field["description"].is_string(), "{}.{key} has no description", kind.name);
+        }
+    }
+}
+
+/// Each key that a schema describes, with its pointer.
+fn keys(schema: &Value, pointer: &str, found: &mut Vec<(String, Value)>) {
+    match schema {
+        Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| keys(item, &format!("{pointer}/{at}"), found)),
+        Value::Object(map) => {
+            for (keyword, value) in map {
+                let below = format!("{pointer}/{keyword}");
+                match keyword.as_str() {
+                    // Conditions choose, and data is data. A refusal needs no words.
+                    "if" | "enum" | "const" | "default" | "examples" | "required" => {}
+                    "properties" => {
+                        for (name, key) in value.as_object().into_iter().flatten() {
+                            let below = format!("{below}/{name}");
+                            keys(key, &below, found);
+                            found.push((below, key.clone()));
+                        }
+                    }
+                    _ => keys(value, &below, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_of_every_schema_is_described() {
+    for (path, text) in generated() {
+        let schema: Value = serde_json::from_str(&text).expect("JSON");
+        let mut found = Vec::new();
+        keys(&schema, "", &mut found);
+        assert!(!found.is_empty(), "{path} describes no key");
+        for (pointer, key) in found {
+            let said = |schema: &Value| schema.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+            let target = key.get("$ref").and_then(Value::as_str).and_then(|name| schema.pointer(name.trim_start_matches('#')));
+            assert!(key.is_boolean() || said(&key) || target.is_some_and(said), "{path}{pointer} has no description");
+        }
+    }
+}
+
+fn application() -> jsonschema::Validator {
+    let schema = serde_json::from_str(&generated()["schema/application.json"]).expect("JSON");
+    jsonschema::validator_for(&schema).expect("a schema")
+}
+
+/// What the program makes of each application file of a folder.
+fn rendered(folder: &Path) -> Vec<(String, Value)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder.join(".longboat")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_file() && path.extension().is_some_and(|kind| kind == "yaml") && !path.ends_with("settings.yaml") {
+            let output = longboat(folder, &["render", &path.to_string_lossy(), "--format", "json"]);
+            let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            files.push((path.display().to_string(), document));
+        }
+    }
+    files
+}
+
+fn faults(schema: &jsonschema::Validator, document: &Value) -> Vec<String> {
+    schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+#[test]
+fn every_example_follows_the_schema() {
+    let schema = application();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = rendered(&root.join("examples-repo"));
+    assert!(!all.is_empty());
+    // The files of the documentation, alone or with the modules before them.
+    for page in ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md", "docs/modules.md", "README.md"] {
+        let text = std::fs::read_to_string(root.join(page)).expect("a page");
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(folder.path().join(".longboat/modules")).expect("a folder");
+        for (_, block) in blocks(&text) {
+            match named(&block) {
+                Some(name) if name.starts_with(".longboat/modules/") => {
+                    let body = block.split_once('\n').map_or("", |(_, rest)| rest);
+                    std::fs::write(folder.path().join(name), body).expect("a file");
+                }
+                _ if block.contains("\napplication: ") || block.starts_with("application: ") => {
+                    // What is shown as wrong says so by a word that is nearly right.
+                    if !block.contains("scirpt") && !block.contains("regoin") && !block.contains("platform/") {
+                        std::fs::write(folder.path().join(".longboat/a.yaml"), &block).expect("a file");
+                        all.extend(rendered(folder.path()).into_iter().map(|(_, document)| (format!("{page}\n{block}"), document)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(all.len() > 8, "{}", all.len());
+    for (name, document) in all {
+        assert_eq!(faults(&schema, &document), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn known_mistakes_do_not_follow_the_schema_and_template_tags_do() {
+    let schema = application();
+    let stage = |stage: Value| json!({"application": "shop", "pipelines": [{"name": "p", "stages": [stage]}]});
+    let script = |key: &str, value: Value| {
+        let mut fields = json!({"type": "script", "command": "make"});
+        fields[key] = value;
+        stage(fields)
+    };
+    // As an editor reads `{{ x }}` without quotes: a mapping of a mapping to nothing.
+    let tag = json!({"{ x: null }": null});
+    for good in [
+        stage(tag.clone()),
+        stage(json!("{{ module('x') }}")),
+        script("onFailure", tag.clone()),
+        script("onFailure", json!("{{ vars.x }}")),
+        script("timeout", tag.clone()),
+        script("needs", tag.clone()),
+        script("needs", json!([tag.clone()])),
+        script("env", json!({"A": tag.clone(), "B": "${ parameters.b }"})),
+        script("retry", json!({"attempts": tag.clone()})),
+        script("command", tag),
+    ] {
+        assert_eq!(faults(&schema, &good), [""; 0], "{good}");
+    }
+    for bad in [
+        script("onFailure", json!("hlat")),
+        script("timeout", json!("soon")),
+        script("needs", json!("build")),
+        script("retry", json!({"attempts": 0})),
+        script("env", json!(["A=b"])),
+        script("comand", json!("make")),
+        stage(json!({"type": "scirpt", "command": "make"})),
+        stage(json!({"type": "script"})),
+    ] {
+        assert!(!schema.is_valid(&bad), "{bad}");
+    }
+}
+
+#[test]
+fn examples_name_their_schema_where_editors_find_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::read_to_string(root.join("examples-repo/.longboat/shop.yaml")).expect("a file");
+    let schema = file.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+    let schema = root.join("examples-repo/.longboat").join(schema.expect("a modeline"));
+    assert!(schema.is_file(), "{}", schema.display());
+    for page in ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md"] {
+        let text = std::fs::read_to_string(root.join(page)).expect("a page");
+        for (_, block) in blocks(&text) {
+            let whole = named(&block).is_some_and(|name| name.ends_with(".yaml") && !name.contains("/modules/"));
+            assert!(!whole || block.lines().nth(1).is_some_and(|line| line.contains("$schema=schema/")), "{page}\n{block}");
         }
     }
 }
