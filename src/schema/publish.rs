@@ -207,7 +207,13 @@ mod tests {
         let files = files(&catalog);
         assert_eq!(
             files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
-            ["schema/application.json", "schema/module.json", "schema/settings.json", "schema/stages/work.json", "schema/plan.json"]
+            [
+                "schema/application.json",
+                "schema/module.json",
+                "schema/settings.json",
+                "schema/stages/work.json",
+                "schema/plan.json"
+            ]
         );
         for (path, text) in &files {
             let schema: Value = serde_json::from_str(text).expect("JSON");

@@ -236,7 +236,8 @@ fn the_page_of_the_format_is_in_step_with_the_schema() {
             for choice in root["$defs"]["TriggerFile"]["allOf"].as_array().expect("triggers") {
                 let shape = &choice["then"];
                 let kind = &shape["properties"]["type"];
-                let (name, about) = (kind["const"].as_str().expect("a name"), kind["description"].as_str().expect("a text"));
+                let (name, about) =
+                    (kind["const"].as_str().expect("a name"), kind["description"].as_str().expect("a text"));
                 let _ = writeln!(page, "\n### `{name}`\n\n{about}");
                 table(&mut page, &root, shape);
                 example(&mut page, shape);
@@ -379,6 +380,13 @@ fn kind(root: &Value, schema: &Value) -> String {
     let target = follow(root, schema);
     if target.get("x-longboat-secret").is_some() {
         return "secret".to_owned();
+    }
+    if let Some(word) = target.get("const").and_then(Value::as_str) {
+        return format!("`{word}`");
+    }
+    // Where a module's call may stand: what it stands for.
+    if let Some(other) = target.get("else") {
+        return kind(root, other);
     }
     if let Some(words) = target.get("enum").and_then(Value::as_array) {
         return words

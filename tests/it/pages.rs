@@ -44,6 +44,7 @@ fn shell(folder: &Path, command: &str) -> String {
         .current_dir(folder)
         .env("PATH", std::env::join_paths(all).expect("a path"))
         .env("NO_COLOR", "1")
+        .env("XDG_CACHE_HOME", folder.join(".cache"))
         .output()
         .expect("a shell");
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -10,7 +10,7 @@ use longboat::model::RepositoryName;
 use longboat::{schema, stage};
 use serde_json::{Value, json};
 
-use crate::cli::longboat;
+use crate::cli::{longboat, stderr};
 use crate::pages::{blocks, named};
 
 fn generated() -> BTreeMap<String, String> {
@@ -115,7 +115,9 @@ fn every_stage_type_has_a_sound_schema_with_descriptions() {
 /// Each key that a schema describes, with its pointer.
 fn keys(schema: &Value, pointer: &str, found: &mut Vec<(String, Value)>) {
     match schema {
-        Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| keys(item, &format!("{pointer}/{at}"), found)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| keys(item, &format!("{pointer}/{at}"), found))
+        }
         Value::Object(map) => {
             for (keyword, value) in map {
                 let below = format!("{pointer}/{keyword}");
@@ -123,10 +125,15 @@ fn keys(schema: &Value, pointer: &str, found: &mut Vec<(String, Value)>) {
                     // Conditions choose, and data is data. A refusal needs no words.
                     "if" | "enum" | "const" | "default" | "examples" | "required" => {}
                     "properties" => {
+                        // A choice that is one key and what belongs to it is described as a whole.
+                        let whole =
+                            map.contains_key("description") && value.as_object().is_some_and(|keys| keys.len() == 1);
                         for (name, key) in value.as_object().into_iter().flatten() {
                             let below = format!("{below}/{name}");
                             keys(key, &below, found);
-                            found.push((below, key.clone()));
+                            if !(whole && pointer.contains("Of/")) {
+                                found.push((below, key.clone()));
+                            }
                         }
                     }
                     _ => keys(value, &below, found),
@@ -145,8 +152,10 @@ fn every_key_of_every_schema_is_described() {
         keys(&schema, "", &mut found);
         assert!(!found.is_empty(), "{path} describes no key");
         for (pointer, key) in found {
-            let said = |schema: &Value| schema.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-            let target = key.get("$ref").and_then(Value::as_str).and_then(|name| schema.pointer(name.trim_start_matches('#')));
+            let said =
+                |schema: &Value| schema.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+            let target =
+                key.get("$ref").and_then(Value::as_str).and_then(|name| schema.pointer(name.trim_start_matches('#')));
             assert!(key.is_boolean() || said(&key) || target.is_some_and(said), "{path}{pointer} has no description");
         }
     }
@@ -164,7 +173,9 @@ fn rendered(folder: &Path) -> Vec<(String, Value)> {
         let path = entry.expect("an entry").path();
         if path.is_file() && path.extension().is_some_and(|kind| kind == "yaml") && !path.ends_with("settings.yaml") {
             let output = longboat(folder, &["render", &path.to_string_lossy(), "--format", "json"]);
-            let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let text = std::fs::read_to_string(&path).expect("a file");
+            let document = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|error| panic!("{error}\n{}\n{text}", stderr(&output)));
             files.push((path.display().to_string(), document));
         }
     }
@@ -186,20 +197,20 @@ fn every_example_follows_the_schema() {
         let text = std::fs::read_to_string(root.join(page)).expect("a page");
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(folder.path().join(".longboat/modules")).expect("a folder");
-        for (_, block) in blocks(&text) {
-            match named(&block) {
-                Some(name) if name.starts_with(".longboat/modules/") => {
-                    let body = block.split_once('\n').map_or("", |(_, rest)| rest);
-                    std::fs::write(folder.path().join(name), body).expect("a file");
-                }
-                _ if block.contains("\napplication: ") || block.starts_with("application: ") => {
-                    // What is shown as wrong says so by a word that is nearly right.
-                    if !block.contains("scirpt") && !block.contains("regoin") && !block.contains("platform/") {
-                        std::fs::write(folder.path().join(".longboat/a.yaml"), &block).expect("a file");
-                        all.extend(rendered(folder.path()).into_iter().map(|(_, document)| (format!("{page}\n{block}"), document)));
-                    }
-                }
-                _ => {}
+        let blocks: Vec<String> = blocks(&text).into_iter().map(|(_, block)| block).collect();
+        for block in &blocks {
+            if let Some(name) = named(block).filter(|name| name.starts_with(".longboat/modules/")) {
+                let body = block.split_once('\n').map_or("", |(_, rest)| rest);
+                std::fs::write(folder.path().join(name), body).expect("a file");
+            }
+        }
+        for block in blocks.iter().filter(|block| block.lines().any(|line| line.starts_with("application: "))) {
+            // What is shown as wrong says so by a word that is nearly right.
+            if !block.contains("scirpt") && !block.contains("regoin") && !block.contains("platform/") {
+                std::fs::write(folder.path().join(".longboat/a.yaml"), block).expect("a file");
+                all.extend(
+                    rendered(folder.path()).into_iter().map(|(_, document)| (format!("{page}\n{block}"), document)),
+                );
             }
         }
     }
@@ -259,7 +270,10 @@ fn examples_name_their_schema_where_editors_find_it() {
         let text = std::fs::read_to_string(root.join(page)).expect("a page");
         for (_, block) in blocks(&text) {
             let whole = named(&block).is_some_and(|name| name.ends_with(".yaml") && !name.contains("/modules/"));
-            assert!(!whole || block.lines().nth(1).is_some_and(|line| line.contains("$schema=schema/")), "{page}\n{block}");
+            assert!(
+                !whole || block.lines().nth(1).is_some_and(|line| line.contains("$schema=schema/")),
+                "{page}\n{block}"
+            );
         }
     }
 }
