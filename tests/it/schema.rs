@@ -197,7 +197,8 @@ fn every_example_follows_the_schema() {
         let text = std::fs::read_to_string(root.join(page)).expect("a page");
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(folder.path().join(".longboat/modules")).expect("a folder");
-        let blocks: Vec<String> = blocks(&text).into_iter().map(|(_, block)| block).collect();
+        let yaml = |(language, block): (String, String)| (language == "yaml").then_some(block);
+        let blocks: Vec<String> = blocks(&text).into_iter().filter_map(yaml).collect();
         for block in &blocks {
             if let Some(name) = named(block).filter(|name| name.starts_with(".longboat/modules/")) {
                 let body = block.split_once('\n').map_or("", |(_, rest)| rest);
