@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::Clock;
 use crate::git::{GitOptions, Remote};
 use crate::gitops::{ProposedModules, Shelf, ShelfState};
+use crate::model::ImpactDetail;
 use crate::trigger::{ModuleFrom, ModuleOptions, ModuleSet, ModuleSpec, RepositorySet, Taken};
 
 /// For how long a look at a remote counts for further commands; what they don't find is looked for all the same.
@@ -105,6 +106,7 @@ fn spec(proposed: &ProposedModules, root: &Path) -> ModuleSpec {
         folder: proposed.folder.clone(),
         reference: proposed.reference.clone(),
         from: ModuleFrom::Own { remote: Remote::open_to_all(url), poll: FRESH },
+        tells: ImpactDetail::Counts,
     }
 }
 

@@ -164,7 +164,7 @@ pub(super) struct ModulesSection {
     pub(super) path: Option<String>,
     /// What a pull request on it may tell about the repositories that use it: how many would change (`counts`, the
     /// default), their names (`names`), or what would change (`plans`). Whoever reads the pull request may not be
-    /// allowed to read those repositories. This version doesn't tell any of it yet.
+    /// allowed to read those repositories. Only of module repositories that are one of `repositories`.
     pub(super) dependents: Option<DependentsWord>,
     /// How often to look for changes, `60s` by default, `1s` at least.
     pub(super) poll: Option<DurationWord>,

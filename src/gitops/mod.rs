@@ -34,6 +34,6 @@ pub use render::{
     ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile,
     Request, Settings, built_in, explain, manual, render_all, render_file, settings,
 };
-pub use review::{Base, Ownership, foreign, in_order_of_weight, review, summarize_review, trouble};
+pub use review::{Base, Ownership, foreign, impact, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};
 pub use writer::{YamlError, to_yaml};

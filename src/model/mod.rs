@@ -9,6 +9,7 @@ mod duration;
 mod execution;
 mod freeze;
 mod id;
+mod impact;
 mod percent;
 mod pin;
 mod pipeline;
@@ -31,6 +32,7 @@ pub use id::{
     ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId,
     SecretName, StageId, StagePath, pipeline_id,
 };
+pub use impact::{Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline};
 pub use percent::{percent_encode, percent_encode_part};
 pub use pin::{FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};

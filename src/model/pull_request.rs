@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommitSha, Pins, Plan, PlanReport, RepositoryName, counted};
+use super::{CommitSha, Impact, Pins, Plan, PlanReport, RepositoryName, counted};
 use crate::diagnostic::Diagnostic;
 
 /// A pull request as its forge has it.
@@ -120,6 +120,9 @@ pub struct Review {
     /// The commit that the head was compared with; none if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<CommitSha>,
+    /// What the merge would do to those who use the repository's modules; none if it is no module repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependents: Option<Impact>,
     /// Why the head could not be looked at, in words; then nothing else here counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -143,18 +146,33 @@ pub enum ReviewVerdict {
 
 impl Review {
     /// What it comes to.
-    pub const fn verdict(&self) -> ReviewVerdict {
+    pub fn verdict(&self) -> ReviewVerdict {
         if self.trouble.is_some() {
             ReviewVerdict::Unchecked
-        } else if self.errors > 0 {
+        } else if self.errors > 0 || self.dependents.as_ref().is_some_and(|impact| impact.broken > 0) {
             ReviewVerdict::Failed
         } else if self.warnings > 0 {
             ReviewVerdict::Warnings
-        } else if self.files == 0 && self.changed == 0 {
+        } else if self.files == 0 && self.changed == 0 && !self.has_dependents() {
             ReviewVerdict::Empty
         } else {
             ReviewVerdict::Good
         }
+    }
+
+    /// Whether anybody depends on the repository's modules.
+    pub fn has_dependents(&self) -> bool {
+        self.dependents.as_ref().is_some_and(|impact| impact.all() > 0)
+    }
+
+    /// Whether there is anything in it that a reader wants to know.
+    pub fn is_of_interest(&self) -> bool {
+        self.files > 0
+            || !self.findings.is_empty()
+            || self.errors > 0
+            || self.changed > 0
+            || self.trouble.is_some()
+            || self.has_dependents()
     }
 
     /// Verdict and counts: `Failed: 2 errors, 1 warning`.
@@ -163,23 +181,31 @@ impl Review {
             return "Could not be checked".to_owned();
         }
         let mut counts = Vec::new();
-        let verdict = if self.errors > 0 { "Failed" } else { "Good" };
+        let breaks = self.dependents.as_ref().and_then(Impact::breaks);
+        let verdict = if self.errors > 0 || breaks.is_some() { "Failed" } else { "Good" };
+        let is_empty = self.files == 0 && self.changed == 0;
         if self.errors > 0 {
             counts.push(counted(self.errors, "error"));
-        } else if self.files == 0 && self.changed == 0 {
+        } else if is_empty && !self.has_dependents() {
             return "No pipeline files".to_owned();
         }
+        counts.extend(breaks);
         if self.warnings > 0 {
             counts.push(counted(self.warnings, "warning"));
         }
-        if self.errors == 0 {
+        if self.errors == 0 && !is_empty {
             counts.push(format!("{} valid", counted(self.pipelines, "pipeline")));
         }
         match (self.changed, self.errors) {
+            (0, 0) if is_empty => {}
             (0, 0) => counts.push("none changes".to_owned()),
             (0, _) => {}
             (1, _) => counts.push("1 changes".to_owned()),
             (changed, _) => counts.push(format!("{changed} change")),
+        }
+        if let Some(impact) = self.dependents.as_ref().filter(|impact| impact.all() > 0) {
+            let none = || (impact.broken == 0).then(|| "no dependent changes".to_owned());
+            counts.extend(impact.changes().or_else(none));
         }
         format!("{verdict}: {}", counts.join(", "))
     }

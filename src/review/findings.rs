@@ -44,7 +44,7 @@ fn with(review: &Review, wanted: impl Fn(Severity) -> bool) -> Vec<&ReviewFindin
     review.findings.iter().filter(|finding| wanted(finding.finding.severity)).collect()
 }
 
-fn blocks(found: &ReviewFinding) -> Vec<Block> {
+pub(super) fn blocks(found: &ReviewFinding) -> Vec<Block> {
     let finding = &found.finding;
     let mut line: Line = Vec::new();
     line.push(Piece::Mark(if finding.severity == Severity::Error { Mark::Bad } else { Mark::Warning }));

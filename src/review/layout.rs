@@ -1,6 +1,7 @@
 //! The whole comment: verdict and counts first, then what a person must do, then what is good to know.
 
 use super::Subject;
+use super::dependents;
 use super::findings;
 use super::outcome;
 use super::plan::{changes, starts};
@@ -55,8 +56,10 @@ fn open(subject: &Subject<'_>) -> Vec<Block> {
 /// Errors first, then what would change and start, then what is good to know.
 fn found(review: &Review) -> Vec<Block> {
     let mut blocks = findings::errors(review);
+    blocks.extend(dependents::broken(review));
     blocks.extend(changes(review));
     blocks.extend(starts(review));
+    blocks.extend(dependents::changed(review));
     blocks.extend(findings::warnings(review));
     blocks
 }
@@ -79,10 +82,14 @@ fn closed(subject: &Subject<'_>) -> Vec<Block> {
 
 /// What was said while the pull request was open, folded away.
 pub(super) fn before_the_end(review: Option<&Review>, title: &str) -> Option<Block> {
-    let review = review.filter(|review| review.files > 0 || review.errors > 0 || review.trouble.is_some())?;
+    let review = review.filter(|review| {
+        review.files > 0 || review.errors > 0 || review.trouble.is_some() || review.has_dependents()
+    })?;
     let mut blocks = vec![checked(review)];
     blocks.extend(findings::errors(review));
+    blocks.extend(dependents::broken(review));
     blocks.extend(changes(review));
+    blocks.extend(dependents::changed(review));
     blocks.extend(findings::warnings(review));
     Some(Block::Details { summary: vec![Piece::text(format!("{title}: {}", review.summary()))], blocks })
 }
@@ -92,7 +99,7 @@ fn verdict(review: &Review) -> Block {
     heading(mark(review), &review.summary())
 }
 
-const fn mark(review: &Review) -> Mark {
+fn mark(review: &Review) -> Mark {
     match review.verdict() {
         ReviewVerdict::Unchecked | ReviewVerdict::Warnings => Mark::Warning,
         ReviewVerdict::Failed => Mark::Bad,

@@ -4,6 +4,7 @@
 //! any I/O. The same state gives the same comment, so that nothing is edited for nothing. How it is written and
 //! sent is the business of `forge::markdown` and `notify`.
 
+mod dependents;
 mod findings;
 mod layout;
 mod outcome;
@@ -71,9 +72,7 @@ impl Subject<'_> {
     /// Whether a reader who was told nothing so far misses nothing.
     fn is_of_no_interest(&self) -> bool {
         let started_nothing = self.runs.as_ref().is_none_or(|runs| runs.all == 0);
-        let found_nothing = self.review.is_none_or(|review| {
-            review.trouble.is_none() && review.files == 0 && review.findings.is_empty() && review.changed == 0
-        });
+        let found_nothing = self.review.is_none_or(|review| !review.is_of_interest());
         started_nothing && found_nothing
     }
 }

@@ -6,7 +6,7 @@ use crate::model::{
 };
 
 /// Up to so many pipelines are told unfolded.
-const UNFOLDED: usize = 3;
+pub(super) const UNFOLDED: usize = 3;
 /// The most differences that are told of one pipeline.
 const MOST_TOLD: usize = 30;
 /// The most applications, pipelines that start, and pipelines that don't, that are listed.
@@ -116,7 +116,7 @@ fn name(start: &PlannedStart) -> Piece {
 }
 
 /// One pipeline: what happens to it, what differs, and its picture.
-fn pipeline(change: &PipelineChange, unfolded: bool) -> Vec<Block> {
+pub(super) fn pipeline(change: &PipelineChange, unfolded: bool) -> Vec<Block> {
     let mut summary: Line = vec![
         Piece::code(format!("{}/{}", change.application, change.pipeline)),
         Piece::text(" "),
@@ -166,10 +166,10 @@ fn line(told: &Told) -> Line {
     line
 }
 
-fn section(text: &str) -> Block {
+pub(super) fn section(text: &str) -> Block {
     Block::Heading { level: 4, line: with_code(text) }
 }
 
-fn to_count(number: usize) -> u32 {
+pub(super) fn to_count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -61,6 +61,7 @@ fn good() -> Review {
             ..Plan::default()
         }),
         base: Some(sha('a')),
+        dependents: None,
         trouble: None,
     }
 }
@@ -347,6 +348,7 @@ fn a_newer_commit_makes_it_stale() {
 #[test]
 fn what_could_not_be_looked_at_says_why() {
     let trouble = Review {
+        dependents: None,
         trouble: Some("it takes more than 256 MiB of memory to render `.longboat/deploy.yaml`".to_owned()),
         ..bad()
     };

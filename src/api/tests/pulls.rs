@@ -70,6 +70,7 @@ fn review() -> Review {
         plan: Some(plan()),
         base: Some(sha('b')),
         pins: Pins::default(),
+        dependents: None,
         trouble: None,
     }
 }

@@ -5,16 +5,18 @@
 //! whatever happened on the target branch meanwhile.
 
 mod excerpt;
+mod impact;
 
 use std::collections::BTreeMap;
 
+pub use impact::impact;
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, KEPT_PLAN, Push, Request, Source, built_in, check, plan};
 use crate::config::SecretRules;
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::git::Changed;
-use crate::model::{ApplicationName, CommitSha, Pins, RepositoryName, Review, ReviewFinding, StatusState};
+use crate::model::{ApplicationName, CommitSha, Pins, RepositoryName, Review, ReviewFinding, StatusState, clip};
 use crate::schema::Catalog;
 
 /// The most findings that a review lists.
@@ -103,6 +105,7 @@ pub fn review(
         plan: Some(plan),
         base: base.map(|base| base.commit.clone()),
         pins: after.pins,
+        dependents: None,
         trouble: None,
     }
 }
@@ -122,6 +125,7 @@ pub fn trouble(commit: &CommitSha, target_branch: &str, why: impl Into<String>) 
         plan: None,
         base: None,
         pins: Pins::default(),
+        dependents: None,
         trouble: Some(why.into()),
     }
 }
@@ -132,7 +136,16 @@ pub fn summarize_review(review: &Review) -> (StatusState, String) {
         return (StatusState::Failure, format!("Failed: {trouble}"));
     }
     let first = review.findings.first().map(|first| &first.finding).filter(|finding| finding.is_error());
-    check::summary(review.errors as usize, first, review.files as usize, review.pipelines as usize)
+    let (state, text) = check::summary(review.errors as usize, first, review.files as usize, review.pipelines as usize);
+    let Some(impact) = review.dependents.as_ref().filter(|_| state == StatusState::Success) else {
+        return (state, text);
+    };
+    match (impact.breaks(), impact.changes()) {
+        (Some(breaks), _) => (StatusState::Failure, clip(&format!("Failed: {breaks}"))),
+        (None, Some(changes)) if review.files == 0 => (state, clip(&changes)),
+        (None, Some(changes)) => (state, clip(&format!("{text}; {changes}"))),
+        (None, None) => (state, text),
+    }
 }
 
 fn to_count(number: usize) -> u32 {

@@ -52,6 +52,7 @@ fn review(head: u64, errors: u32) -> Review {
         base: None,
         changed: 0,
         pins: Pins::default(),
+        dependents: None,
         trouble: None,
     }
 }

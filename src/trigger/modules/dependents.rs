@@ -7,13 +7,14 @@
 //! that is noticed and not yet in the inbox at a crash is caught by the look at each branch that follows a start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::git::{Changed, GitError, Snapshot};
-use crate::gitops::{Checked, FileUses, Library as _, LibraryError, ModuleMirror};
+use crate::gitops::{Checked, FileUses, Library as _, LibraryError, ModuleMirror, Shelf};
 use crate::model::{ApplicationName, CommitSha, Pin, RepositoryName};
 use crate::store::{FileDependency, InboxEntry, InboxId, ReferenceUse, Source, StoreError};
 use crate::trigger::failure::WorkError;
@@ -79,57 +80,63 @@ async fn enqueue(shared: &Arc<Shared>, name: &str) -> Result<(), StoreError> {
 
 /// The branches that are concerned by where the references stand now.
 fn concerned(mirror: &ModuleMirror, uses: &[ReferenceUse]) -> Vec<(RepositoryName, String)> {
-    let mut moves = Moves::new(mirror);
+    let mut stand = Stand::new(mirror);
     let mut concerned = BTreeSet::new();
     for one in uses {
-        if moves.concern(one) {
+        if is_concerned(&mut stand, one) {
             concerned.insert((one.repository.clone(), one.branch.clone()));
         }
     }
     concerned.into_iter().collect()
 }
 
+fn is_concerned(stand: &mut Stand, one: &ReferenceUse) -> bool {
+    let Some(before) = &one.commit else { return false };
+    match stand.of(one.reference.as_deref()) {
+        Ok(now) => now != *before && stand.differs(before, &now, one.used_file.as_deref()),
+        // While it can't be read, the last good revision is all there is.
+        Err(LibraryError::Unread { .. } | LibraryError::Unknown(_)) => false,
+        // The branch or tag is gone: that is for the files to say.
+        Err(LibraryError::Reference { .. }) => true,
+    }
+}
+
 /// Where the references of a module repository stand, and what differs between two of its commits.
-struct Moves<'a> {
-    mirror: &'a ModuleMirror,
-    shelf: crate::gitops::Shelf,
+pub(in crate::trigger) struct Stand {
+    name: String,
+    dir: PathBuf,
+    shelf: Shelf,
     changed: BTreeMap<(CommitSha, CommitSha), Option<Changed>>,
 }
 
-impl<'a> Moves<'a> {
-    fn new(mirror: &'a ModuleMirror) -> Self {
-        Self { mirror, shelf: crate::gitops::Shelf::of_mirrors([mirror.clone()]), changed: BTreeMap::new() }
+impl Stand {
+    /// By the refs of this snapshot. Nothing is read yet.
+    pub(in crate::trigger) fn new(mirror: &ModuleMirror) -> Self {
+        Self {
+            name: mirror.name.clone(),
+            dir: mirror.mirror.clone(),
+            shelf: Shelf::of_mirrors([mirror.clone()]),
+            changed: BTreeMap::new(),
+        }
     }
 
-    fn concern(&mut self, one: &ReferenceUse) -> bool {
-        let Some(before) = &one.commit else { return false };
-        let now: Result<Pin, LibraryError> =
-            self.shelf.open(&self.mirror.name, one.reference.as_deref()).map(|pinned| pinned.pin.clone());
-        let now = match now {
-            Ok(pin) if pin.commit == *before => return false,
-            Ok(pin) => pin.commit,
-            // While it can't be read, the last good revision is all there is.
-            Err(LibraryError::Unread { .. } | LibraryError::Unknown(_)) => return false,
-            // The branch or tag is gone: that is for the files to say.
-            Err(LibraryError::Reference { .. }) => return true,
-        };
-        let Some(file) = &one.used_file else { return true };
-        let dir = &self.mirror.mirror;
-        let compare = || {
-            let after = Snapshot::open(dir, &now)?;
-            after.changed_since(&Snapshot::open(dir, before)?)
-        };
-        // What can't be told counts as changed.
-        let compared = self.changed.entry((before.clone(), now.clone())).or_insert_with(|| {
-            compare()
-                .map_err(
-                    |error: GitError| tracing::debug!(%error, "two commits of a module repository can't be compared"),
-                )
-                .ok()
+    /// What a reference means.
+    pub(in crate::trigger) fn of(&self, reference: Option<&str>) -> Result<CommitSha, LibraryError> {
+        self.shelf.open(&self.name, reference).map(|pinned| pinned.pin.commit.clone())
+    }
+
+    /// Whether a file differs between two commits; without one, whatever differs counts. So does what can't be told.
+    pub(in crate::trigger) fn differs(&mut self, before: &CommitSha, after: &CommitSha, file: Option<&str>) -> bool {
+        let Some(file) = file else { return true };
+        let dir = &self.dir;
+        let compared = self.changed.entry((before.clone(), after.clone())).or_insert_with(|| {
+            let compare = || Snapshot::open(dir, after)?.changed_since(&Snapshot::open(dir, before)?);
+            let note =
+                |error: GitError| tracing::debug!(%error, "two commits of a module repository can't be compared");
+            compare().map_err(note).ok()
         });
-        compared.as_ref().is_none_or(|changed| {
-            changed.truncated || changed.paths.binary_search_by(|path| path.as_str().cmp(file)).is_ok()
-        })
+        let names = |changed: &Changed| changed.paths.binary_search_by(|path| path.as_str().cmp(file)).is_ok();
+        compared.as_ref().is_none_or(|changed| changed.truncated || names(changed))
     }
 }
 

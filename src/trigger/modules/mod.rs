@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
-pub(super) use dependents::{again, spread, uses};
+pub(super) use dependents::{Stand, again, spread, uses};
 pub(super) use keep::keep;
 pub(super) use recover::{recover, waits};
 pub use spec::{ModuleFrom, ModuleSpec};
@@ -32,7 +32,7 @@ use super::{Repository, RepositorySet};
 use crate::clock::{Clock, Timestamp};
 use crate::git::{GitError, GitOptions, Mirror, RemoteHeads};
 use crate::gitops::{ModuleMirror, Refs, Shelf, ShelfState};
-use crate::model::{Pins, RepositoryName};
+use crate::model::{ImpactDetail, Pins, RepositoryName};
 
 /// The most branches and tags of a module repository.
 const MAX_REFS: usize = 20_000;
@@ -196,6 +196,15 @@ impl ModuleSet {
         for name in names {
             let _nobody_listens = self.0.changes.send(name.to_owned());
         }
+    }
+
+    /// By which names a followed repository is a module repository, and what its pull requests may tell of dependents.
+    pub(super) fn names_of(&self, repository: &RepositoryName) -> Vec<(String, ImpactDetail)> {
+        let is_it = |kept: &&Arc<Kept>| match &kept.spec.from {
+            ModuleFrom::Followed(name) => name == repository,
+            ModuleFrom::Own { .. } => false,
+        };
+        self.0.all.values().filter(is_it).map(|kept| (kept.spec.name.clone(), kept.spec.tells)).collect()
     }
 
     /// The names of module repositories as they change.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config;
 use crate::git::{self, GitOptions, Remote};
-use crate::model::RepositoryName;
+use crate::model::{ImpactDetail, RepositoryName};
 use crate::trigger::{Repository, RepositorySet, RepositorySpec};
 
 /// A module repository to keep.
@@ -24,6 +24,8 @@ pub struct ModuleSpec {
     pub reference: Option<String>,
     /// Where it is.
     pub from: ModuleFrom,
+    /// What its pull requests may tell about those who use it.
+    pub tells: ImpactDetail,
 }
 
 /// Where a module repository is.
@@ -59,7 +61,12 @@ impl ModuleSpec {
                 }
             };
             let config::ModuleRepository { name, reference, folder, .. } = modules;
-            Self { name: name.clone(), address, folder: folder.clone(), reference: reference.clone(), from }
+            let tells = match modules.dependents {
+                config::Dependents::Counts => ImpactDetail::Counts,
+                config::Dependents::Names => ImpactDetail::Names,
+                config::Dependents::Plans => ImpactDetail::Plans,
+            };
+            Self { name: name.clone(), address, folder: folder.clone(), reference: reference.clone(), from, tells }
         };
         config.modules.iter().map(spec).collect()
     }

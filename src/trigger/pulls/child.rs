@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::git::{GitError, Snapshot};
-use crate::gitops::{Base, Limits, ModuleMirror, Ownership, Request, Shelf, review};
+use crate::gitops::{Base, Limits, ModuleMirror, Ownership, Request, Shelf, impact, review};
 use crate::model::{CommitSha, RepositoryName, Review, humanize};
 use crate::process::{self, Command, Output, ProcessError, Restrictions, own_program, restrict};
 use crate::schema::Catalog;
@@ -74,6 +74,25 @@ pub(super) struct Job {
     pub(super) limits: Limits,
     pub(super) ownership: Ownership,
     pub(super) modules: Vec<ModuleMirror>,
+    /// Instead of with `base`, the head is compared with itself and other module repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) instead_of: Option<Before>,
+}
+
+/// The module repositories that a head is compared with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Before {
+    pub(super) modules: Vec<ModuleMirror>,
+    /// What the plan may take, in bytes of JSON.
+    pub(super) room: usize,
+}
+
+/// The module repositories before and after the merge of a pull request on one of them.
+#[derive(Debug, Clone)]
+pub(super) struct Library {
+    pub(super) before: Vec<ModuleMirror>,
+    pub(super) after: Vec<ModuleMirror>,
 }
 
 /// What was found, and the module repositories that would have to be looked at for a better answer.
@@ -188,6 +207,12 @@ fn look(job: &Job, catalog: &Catalog) -> Answer {
             limits: &limits,
             library: Some(&shelf),
         };
+        if let Some(before) = &job.instead_of {
+            let shelf = Shelf::of_mirrors(before.modules.iter().cloned());
+            let was = Request { library: Some(&shelf), ..request };
+            let review = impact(&job.head, &was, &request, catalog, &job.ownership, before.room);
+            return Ok(Looked { review, wanted: Vec::new() });
+        }
         let changed = base.as_ref().map(|base| head.changed_since(base)).transpose()?.unwrap_or_default();
         let base = base.as_ref().map(|base| Base { commit: base.commit(), source: base, changed: &changed });
         let review = review(&job.head, &request, base, catalog, &job.ownership);

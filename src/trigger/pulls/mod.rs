@@ -12,6 +12,7 @@
 //!   tip of a branch as well. The status `longboat/validate` is one per commit, and says the worst: [`said`].
 
 pub(super) mod child;
+mod dependents;
 mod said;
 mod source;
 
@@ -225,10 +226,14 @@ impl<'a> Case<'a> {
 
     /// Renders and checks the head, and settles what was found.
     async fn review(&self) -> Result<(), WorkError> {
-        let mut review = match self.examine().await? {
+        let base = self.base().await?;
+        let mut review = match self.examine(base.clone()).await? {
             Ok(review) => review,
             Err(why) => self.trouble(why),
         };
+        if review.trouble.is_none() {
+            review.dependents = dependents::of(self.shared, self.repository, &self.this, base.as_ref()).await?;
+        }
         if let Some(before) = self.stored.as_ref().and_then(|stored| stored.review.as_ref()) {
             // A look that told nothing, or that is repeated, is no step of its own.
             let no_step = before.trouble.is_some() || before.commit == review.commit;
@@ -239,33 +244,30 @@ impl<'a> Case<'a> {
         self.settle(Some(review), vec![status], findings).await
     }
 
-    async fn examine(&self) -> Result<Result<Review, String>, WorkError> {
-        let foreign = self.shared.store.applications().await?.into_iter();
-        let foreign = foreign
-            .filter(|owner| owner.repository != *self.repository.name())
-            .filter(|owner| self.shared.repositories.get(&owner.repository).is_some());
-        let ownership = Ownership {
-            allowed: self.repository.spec.applications.clone(),
-            foreign: foreign.map(|owner| (owner.name, owner.repository)).collect(),
-            secrets: self.shared.options.secrets.clone(),
-            tracked: self.repository.tracks(&format!("refs/heads/{}", self.this.target_branch)),
-        };
+    /// The commit that the head and its target come from, or the target's own.
+    async fn base(&self) -> Result<Option<CommitSha>, WorkError> {
         let (head, target) = (self.this.head.clone(), format!("refs/heads/{}", self.this.target_branch));
         let base = self.repository.read(move |mirror| match mirror.heads()?.remove(&target) {
             Some(target) => Ok(mirror.merge_base(&head, &target)?.or(Some(target))),
             None => Ok(None),
         });
+        Ok(base.await?)
+    }
+
+    async fn examine(&self, base: Option<CommitSha>) -> Result<Result<Review, String>, WorkError> {
+        let ownership = ownership(self.shared, self.repository, &self.this.target_branch).await?;
         let taken = self.shared.modules.taken().await;
         let mut job = child::Job {
             mirror: self.repository.mirror().await?.dir().to_owned(),
             head: self.this.head.clone(),
-            base: base.await?,
+            base,
             repository: self.repository.name().clone(),
             branch: self.this.target_branch.clone(),
             globals: self.shared.options.globals.clone(),
             limits: self.shared.options.limits.clone(),
             ownership,
             modules: taken.mirrors.clone(),
+            instead_of: None,
         };
         let looked = self.run(&job).await?;
         if let Ok(looked) = &looked
@@ -371,13 +373,26 @@ impl<'a> Case<'a> {
 
     /// Whether there is anything to tell in a comment: not if the repository has no pipeline files and gets none.
     fn has_news(&self, review: Option<&Review>) -> bool {
-        let tells =
-            |review: &Review| review.files > 0 || review.errors > 0 || review.changed > 0 || review.trouble.is_some();
+        let tells = |review: &Review| review.is_of_interest();
         let stored = self.stored.as_ref();
         stored.is_some_and(|stored| stored.comment.is_some())
             || review.is_some_and(tells)
             || stored.and_then(|stored| stored.review.as_ref()).is_some_and(tells)
     }
+}
+
+/// What a repository may define when it is rendered as one of its branches.
+async fn ownership(shared: &Shared, repository: &Repository, branch: &str) -> Result<Ownership, WorkError> {
+    let foreign = shared.store.applications().await?.into_iter();
+    let foreign = foreign
+        .filter(|owner| owner.repository != *repository.name())
+        .filter(|owner| shared.repositories.get(&owner.repository).is_some());
+    Ok(Ownership {
+        allowed: repository.spec.applications.clone(),
+        foreign: foreign.map(|owner| (owner.name, owner.repository)).collect(),
+        secrets: shared.options.secrets.clone(),
+        tracked: repository.tracks(&format!("refs/heads/{branch}")),
+    })
 }
 
 /// What an entry told of the pull request, if it told anything.

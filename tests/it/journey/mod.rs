@@ -31,6 +31,7 @@ mod hostile;
 mod kill;
 mod limits;
 mod lost;
+mod modules;
 mod pipelines;
 mod secrets;
 mod story;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longboat::diagnostic::{Code, Diagnostic};
 use longboat::git::Remote;
-use longboat::model::CommitSha;
+use longboat::model::{CommitSha, ImpactDetail};
 use longboat::trigger::{ModuleFrom, ModuleOptions, ModuleSpec};
 
 use super::world::{World, follow, repository};
@@ -47,6 +47,7 @@ impl Town {
             folder: String::new(),
             reference: None,
             from: ModuleFrom::Own { remote: Remote::open_to_all(url), poll: Duration::from_secs(60) },
+            tells: ImpactDetail::Plans,
         };
         let users: Vec<_> = users
             .iter()

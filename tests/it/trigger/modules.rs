@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longboat::diagnostic::{Code, Diagnostic};
 use longboat::git::{GitOptions, Remote};
-use longboat::model::{CommitSha, PinKind, Pins};
+use longboat::model::{CommitSha, ImpactDetail, PinKind, Pins};
 use longboat::trigger::{ModuleFrom, ModuleOptions, ModuleSpec};
 
 use super::pulls::world::Pulls;
@@ -53,6 +53,7 @@ fn spec(url: &str) -> ModuleSpec {
         folder: "modules".to_owned(),
         reference: None,
         from: ModuleFrom::Own { remote: Remote::open_to_all(url), poll: Duration::from_secs(60) },
+        tells: ImpactDetail::Plans,
     }
 }
 

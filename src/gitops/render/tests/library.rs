@@ -74,6 +74,20 @@ fn only(files: &[(&str, &str)]) -> Diagnostic {
 }
 
 #[test]
+fn a_circle_through_several_module_repositories_is_found_with_its_way() {
+    let there: &[(&str, &str)] = &[("there.yaml", "use: two/back@v1\n")];
+    let back: &[(&str, &str)] = &[("back.yaml", "a: {use: one/there}\n")];
+    let shelf = Shelf::new([
+        ("one".to_owned(), stock("", &[("heads/main", 1)], &[(1, there)])),
+        ("two".to_owned(), stock("", &[("tags/v1", 2)], &[(2, back)])),
+    ]);
+    let findings = rendered(&[("a", "x: {use: one/there}\n")], &shelf).findings;
+    let told: Vec<_> = findings.iter().map(|found| (found.code, found.message.as_str(), found.chain.len())).collect();
+    assert_eq!(told, [(Code::ModuleRecursion, "a module calls itself: one/there → two/back@v1 → one/there", 2)]);
+    assert_eq!(at(&findings[0]), "two/back.yaml@0000002:1:10");
+}
+
+#[test]
 fn each_reference_leads_to_its_commit_and_is_recorded() {
     let text = "\
 vars: {v: 1}
