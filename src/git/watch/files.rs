@@ -24,6 +24,11 @@ pub fn watch_folder(root: &Path, name: &str) -> Result<impl Stream<Item = ()> + 
     .map_err(|error| refused(&root, error))?;
     // The root, because a watch on the folder itself ends with the folder.
     hints.watch(&root, RecursiveMode::NonRecursive).map_err(|error| refused(&root, error))?;
+    // What removes the root is told by the folder around it: of itself, the root says nothing while it is some process's
+    // current folder. Where that folder can't be watched, the end is noticed at the next change.
+    if let Some(around) = root.parent() {
+        let _not_allowed = hints.watch(around, RecursiveMode::NonRecursive);
+    }
     let mut watched = Watched { hints, root, folder };
     watched.watch_again();
     Ok(Box::pin(futures::stream::unfold(Some(watched), |state| async {
