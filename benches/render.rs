@@ -1,25 +1,35 @@
-//! How many application files of a commit are rendered and validated: `cargo bench --bench render`.
+//! What rendering and validating costs: `cargo bench --bench render`.
 //!
-//! Prints one line a figure, `name = value unit`, and the limit of the same run as `name.limit = value unit`: what the
-//! template engine and the YAML parser alone do with the same templates and the same resulting text, on as many
-//! threads. The limit keeps no origins, places no values, and validates nothing.
+//! 5,000 application files in 20 repositories, with ten calls each of the 50 modules of one module repository: all of
+//! them, those alone that use one module after it changed, and one of them.
+//!
+//! Prints `name = value unit`, the goal, and two limits of the same run with the ratio to each, on as many threads:
+//! what the template engine and the YAML parser alone do with the same templates and the text that they amount to, and
+//! what it costs to parse that text and to write it as JSON. The limits keep no origins, place no values, and validate
+//! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use longboat::gitops::{Limits, MemorySource, Request, check, check_rendered, render_all, to_yaml};
-use longboat::model::RepositoryName;
+use longboat::gitops::{
+    Limits, MemoryCommits, MemorySource, Refs, Request, Shelf, ShelfState, Stock, check, check_rendered, render_all,
+    render_some, to_yaml,
+};
+use longboat::model::{CommitSha, RepositoryName};
 use longboat::stage;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error};
 use serde_json::Map;
 
-const FILES: usize = 1_000;
-const ROUNDS: usize = 7;
+const FILES: usize = 5_000;
+const REPOSITORIES: usize = 20;
+const MODULES: usize = 50;
+const ROUNDS: usize = 5;
 
 const MODULE: &str = "\
 module:
@@ -47,6 +57,7 @@ fn file(number: usize) -> String {
     let mut text = format!(
         "# The pipelines of service {number}\napplication: service-{number}\nvars:\n  image: shop/service-{number}\n  tag: \"1.{number}\"\n\npipelines:\n"
     );
+    let mut calls = 0;
     for pipeline in ["build", "deploy"] {
         let _ = writeln!(
             text,
@@ -55,8 +66,10 @@ fn file(number: usize) -> String {
         for step in 0..5 {
             let _ = writeln!(
                 text,
-                "      - {{{{ module(\"step\", id=\"step-{step}\", image=vars.image ~ \":\" ~ vars.tag, env={{\"REGION\": vars.region, \"STEP\": {step}}}) }}}}"
+                "      - {{{{ module(\"platform/step-{}\", id=\"step-{step}\", image=vars.image ~ \":\" ~ vars.tag, env={{\"REGION\": vars.region, \"STEP\": {step}}}) }}}}",
+                module(number, calls)
             );
+            calls += 1;
             let _ = writeln!(
                 text,
                 "      - id: check-{step}\n        name: Check {{{{ vars.image }}}} {step}\n        type: script\n        command: |\n          curl --fail https://{{{{ vars.domain }}}}/service-{number}/{step}\n          echo \"checked {step}\"\n        env:\n          REGION: {{{{ vars.region }}}}"
@@ -66,53 +79,178 @@ fn file(number: usize) -> String {
     text
 }
 
-fn source() -> MemorySource {
-    let mut source = MemorySource::default();
-    source.insert(".longboat/modules/step.yaml", MODULE);
-    source.insert(".longboat/vars/default.yaml", "region: eu\ndomain: example.com\n");
-    for number in 0..FILES {
-        source.insert(format!(".longboat/service-{number}.yaml"), file(number));
+/// What is measured: repositories with their files, and the module repository that they all use.
+struct World {
+    sources: Vec<MemorySource>,
+    names: Vec<RepositoryName>,
+    modules: Vec<(String, String)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut sources = Vec::new();
+        for repository in 0..REPOSITORIES {
+            let mut source = MemorySource::default();
+            source.insert(".longboat/vars/default.yaml", "region: eu\ndomain: example.com\n");
+            for number in numbers(repository) {
+                source.insert(path(number), file(number));
+            }
+            sources.push(source);
+        }
+        let names = (0..REPOSITORIES).map(|at| RepositoryName::parse(&format!("acme/services-{at}")));
+        let modules = (0..MODULES).map(|at| (format!("step-{at}.yaml"), MODULE.to_owned())).collect();
+        Self { sources, names: names.collect::<Result<_, _>>().expect("names"), modules }
     }
-    source
+
+    /// The module repository, read afresh.
+    fn shelf(&self) -> Shelf {
+        let commit = CommitSha::parse(&"1".repeat(40)).expect("a commit");
+        let heads = [("refs/tags/v1".to_owned(), commit.clone())].into();
+        let files = MemorySource::new(self.modules.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+        Shelf::new([(
+            "platform".to_owned(),
+            Stock {
+                address: "https://git.example.com/acme/modules".to_owned(),
+                folder: String::new(),
+                reference: Some("v1".to_owned()),
+                state: ShelfState::Known(Refs { default_branch: None, heads }),
+                commits: Arc::new(MemoryCommits::new([(commit, files)])),
+                fresh: true,
+            },
+        )])
+    }
+
+    /// Does something with each repository, one after the other, as a server does that asks for one at a time.
+    fn each(&self, mut run: impl FnMut(&Request<'_>, usize)) {
+        let (limits, globals, shelf) = (Limits::default(), Map::new(), self.shelf());
+        for (at, (source, repository)) in self.sources.iter().zip(&self.names).enumerate() {
+            let request = Request {
+                source,
+                repository,
+                branch: "main",
+                globals: &globals,
+                limits: &limits,
+                library: Some(&shelf),
+            };
+            run(&request, at);
+        }
+    }
+}
+
+/// The files of a repository.
+fn numbers(repository: usize) -> std::ops::Range<usize> {
+    let share = FILES / REPOSITORIES;
+    repository * share..(repository + 1) * share
+}
+
+fn path(number: usize) -> String {
+    format!(".longboat/service-{number}.yaml")
+}
+
+/// The module that a call uses: one file in ten uses the first, all others share the rest.
+fn module(number: usize, call: usize) -> usize {
+    if number.is_multiple_of(10) && call == 0 { 0 } else { 1 + (number * 7 + call) % (MODULES - 1) }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let source = source();
-    let repository = RepositoryName::parse("acme/services")?;
-    let (limits, globals) = (Limits::default(), Map::new());
-    let request = Request {
-        source: &source,
-        repository: &repository,
-        branch: "main",
-        globals: &globals,
-        limits: &limits,
-        library: None,
-    };
+    let mut world = World::new();
     let catalog = stage::catalog();
-
-    let rendered = render_all(&request);
-    let texts = expanded(&rendered)?;
-    let checked = check_rendered(rendered, &catalog, None);
-    if let Some(finding) = checked.findings.first() {
+    let (before, mut texts, mut documents, mut pipelines, mut dependents) = (peak(), BTreeMap::new(), Vec::new(), 0, 0);
+    let mut used = BTreeSet::new();
+    let mut wrong = None;
+    world.each(|request, _| {
+        let rendered = render_all(request);
+        match expanded(&rendered) {
+            Ok(more) => texts.extend(more),
+            Err(error) => wrong = wrong.take().or(Some(error.to_string())),
+        }
+        let checked = check_rendered(rendered, &catalog, None);
+        wrong = wrong.take().or(checked.findings.first().map(ToString::to_string));
+        documents.extend(checked.documents.iter().map(|document| document.to_json()));
+        pipelines += checked.applications.iter().map(|application| application.pipelines.len()).sum::<usize>();
+        used.extend(checked.module_names());
+        let uses = |modules: &[longboat::model::ModuleUse]| modules.iter().any(|used| used.module == "platform/step-0");
+        dependents += checked.uses.iter().filter(|file| uses(&file.modules)).count();
+    });
+    if let Some(finding) = wrong {
         return Err(format!("the files to measure are wrong: {finding}").into());
     }
-    let pipelines: usize = checked.applications.iter().map(|application| application.pipelines.len()).sum();
-    assert_eq!((checked.files, pipelines), (FILES, 2 * FILES));
+    assert_eq!((texts.len(), pipelines, used.len(), dependents), (FILES, 2 * FILES, MODULES, FILES / 10));
+    let bytes: usize = texts.values().map(String::len).sum();
     eprintln!(
-        "{FILES} files of {} lines, {} when rendered; best of {ROUNDS}",
+        "{FILES} files of {} lines, {} when rendered, {} MB in all, in {REPOSITORIES} repositories with {MODULES} modules; best of {ROUNDS}",
         file(0).lines().count(),
-        texts.values().next().map_or(0, |text| text.lines().count())
+        texts.values().next().map_or(0, |text| text.lines().count()),
+        bytes / 1_000_000,
     );
 
-    let whole = best(|| drop(check(&request, &catalog, None)));
-    let rendering = best(|| drop(render_all(&request)));
-    let limit = best(|| plain(&texts));
-    let rate = |time: Duration| format!("{:.0} files/s", FILES as f64 / time.as_secs_f64());
-    println!("render.files = {}", rate(whole));
-    println!("render.files.limit = {}", rate(limit));
-    println!("render.only = {}", rate(rendering));
-    println!("render.only.limit = {}", rate(limit));
+    let whole = best(|| world.each(|request, _| drop(check(request, &catalog, None))));
+    let after = peak();
+    let rendering = best(|| world.each(|request, _| drop(render_all(request))));
+    let engine = best(|| plain(&texts));
+    let reading = best(|| read_and_write(&texts, &documents));
+    figure("render.files", whole, 3.0, &[("engine_and_parser", engine), ("yaml_and_json", reading)]);
+    figure("render.only", rendering, 3.0, &[("engine_and_parser", engine), ("yaml_and_json", reading)]);
+    println!("render.files.rate = {:.0} files/s", FILES as f64 / whole.as_secs_f64());
+
+    world.modules[0].1 = MODULE.replace("backoff: 10s", "backoff: 20s");
+    let of = |at: usize| -> Vec<String> { numbers(at).filter(|number| number.is_multiple_of(10)).map(path).collect() };
+    let mut again = 0;
+    let changed = best(|| {
+        again = 0;
+        world.each(|request, at| {
+            let checked = check_rendered(render_some(request, &of(at)), &catalog, None);
+            again += checked.files;
+        });
+    });
+    assert_eq!(again, FILES / 10);
+    let some: BTreeMap<_, _> = (0..FILES)
+        .step_by(10)
+        .filter_map(|number| texts.get_key_value(&path(number)))
+        .map(|(path, text)| (path.clone(), text.clone()))
+        .collect();
+    let few = best(|| plain(&some));
+    let few_read = best(|| read_and_write(&some, &documents[..some.len()]));
+    figure("render.dependents", changed, 0.3, &[("engine_and_parser", few), ("yaml_and_json", few_read)]);
+
+    let single = median(|| {
+        let (limits, globals, shelf) = (Limits::default(), Map::new(), world.shelf());
+        let (source, repository) = (&world.sources[0], &world.names[0]);
+        let request =
+            Request { source, repository, branch: "main", globals: &globals, limits: &limits, library: Some(&shelf) };
+        let start = Instant::now();
+        let checked = check_rendered(render_some(&request, &[path(1)]), &catalog, None);
+        let time = start.elapsed();
+        assert!(checked.is_valid());
+        time
+    });
+    let one: BTreeMap<_, _> =
+        texts.get_key_value(&path(1)).map(|(path, text)| (path.clone(), text.clone())).into_iter().collect();
+    let one_limit = median(|| timed(|| plain(&one)));
+    let one_read = median(|| timed(|| read_and_write(&one, &documents[..1])));
+    figure("render.one", single, 0.001, &[("engine_and_parser", one_limit), ("yaml_and_json", one_read)]);
+
+    println!("render.memory.before = {before} MB");
+    println!("render.memory.peak = {after} MB");
     Ok(())
+}
+
+/// Prints a time, its goal in seconds, and how many times a limit it is.
+fn figure(name: &str, time: Duration, goal: f64, limits: &[(&str, Duration)]) {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    println!("{name} = {:.2} ms", milliseconds(time));
+    println!("{name}.goal = {:.2} ms", goal * 1000.0);
+    for (limit, least) in limits {
+        println!("{name}.{limit} = {:.2} ms", milliseconds(*least));
+        println!("{name}.{limit}.ratio = {:.2}", time.as_secs_f64() / least.as_secs_f64());
+    }
+}
+
+/// The most memory that the process held, in megabytes; 0 where the system doesn't say.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes / 1000)
 }
 
 /// The text that each file's document amounts to.
@@ -125,14 +263,21 @@ fn expanded(rendered: &longboat::gitops::Rendered) -> Result<BTreeMap<String, St
     Ok(texts)
 }
 
+fn timed(run: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    run();
+    start.elapsed()
+}
+
+/// The median of many short runs.
+fn median(mut run: impl FnMut() -> Duration) -> Duration {
+    let mut times: Vec<Duration> = (0..301).map(|_| run()).collect();
+    times.sort();
+    times[times.len() / 2]
+}
+
 fn best(mut run: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = Vec::new();
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        run();
-        times.push(start.elapsed());
-    }
-    times.into_iter().min().unwrap_or_default()
+    (0..ROUNDS).map(|_| timed(&mut run)).min().unwrap_or_default()
 }
 
 /// Compiles and renders every template, modules as text, and parses the text that the documents amount to.
@@ -141,28 +286,45 @@ fn plain(texts: &BTreeMap<String, String>) {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     let body = MODULE.split("---\n").nth(1).unwrap_or_default();
     environment.add_template("step", body).expect("the module's template");
-    environment.add_function("module", |state: &minijinja::State<'_, '_>, name: &str, values: Kwargs| {
+    environment.add_function("module", |state: &minijinja::State<'_, '_>, _name: &str, values: Kwargs| {
         let values: BTreeMap<String, Value> =
             values.args().map(|key| Ok((key.to_owned(), values.get(key)?))).collect::<Result<_, Error>>()?;
-        state.env().get_template(name)?.render(Value::from_pairs(values))
+        state.env().get_template("step")?.render(Value::from_pairs(values))
     });
     let variables = |number: usize| {
         let own = [("image", format!("shop/service-{number}")), ("tag", format!("1.{number}"))];
         let shared = [("region", "eu".to_owned()), ("domain", "example.com".to_owned())];
         Value::from_pairs(own.into_iter().chain(shared).map(|(name, text)| (name, Value::from(text))))
     };
+    on_all_processors(texts, |path, text, _| {
+        let number = path.trim_start_matches(".longboat/service-").trim_end_matches(".yaml").parse().expect("a number");
+        let context = Value::from_pairs([("vars", variables(number)), ("branch", Value::from("main"))]);
+        let rendered = environment.render_str(&file(number), context).expect("the template");
+        assert!(!rendered.is_empty());
+        let events = granit_parser::Parser::new_from_str(text).filter(Result::is_ok).count();
+        assert!(events > 100);
+    });
+}
+
+/// Parses the text that the documents amount to, and writes as many documents as JSON.
+fn read_and_write(texts: &BTreeMap<String, String>, documents: &[serde_json::Value]) {
+    on_all_processors(texts, |_, text, at| {
+        let events = granit_parser::Parser::new_from_str(text).filter(Result::is_ok).count();
+        let json = serde_json::to_vec(&documents[at]).expect("JSON");
+        assert!(events > 100 && json.len() > 100);
+    });
+}
+
+fn on_all_processors(texts: &BTreeMap<String, String>, run: impl Fn(&str, &str, usize) + Sync) {
+    let texts: Vec<_> = texts.iter().collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get).min(texts.len()) {
             scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(text) = texts.get(&format!(".longboat/service-{number}.yaml")) else { break };
-                    let context = Value::from_pairs([("vars", variables(number)), ("branch", Value::from("main"))]);
-                    let rendered = environment.render_str(&file(number), context).expect("the template");
-                    assert!(!rendered.is_empty());
-                    let events = granit_parser::Parser::new_from_str(text).filter(Result::is_ok).count();
-                    assert!(events > 100);
+                while let Some((at, (path, text))) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, texts.get(at)?)))
+                {
+                    run(path, text, at);
                 }
             });
         }

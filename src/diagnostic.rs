@@ -199,7 +199,14 @@ pub struct Diagnostic {
     /// The module calls through which the value came, outermost call first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<ChainLink>,
+    /// The other places that had a part in the value, the nearest first: tags that handed it on, the argument or the
+    /// line of a variable file that it came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<Place>,
 }
+
+/// The most places that a finding names beside its own.
+pub const MAX_THROUGH: usize = 16;
 
 impl Diagnostic {
     /// An error without place or hint yet.
@@ -218,7 +225,16 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: Code, message: impl Into<String>) -> Self {
-        Self { severity, code, message: message.into(), hint: None, place: None, pointer: None, chain: Vec::new() }
+        Self {
+            severity,
+            code,
+            message: message.into(),
+            hint: None,
+            place: None,
+            pointer: None,
+            chain: Vec::new(),
+            through: Vec::new(),
+        }
     }
 
     /// Adds the place to edit.
@@ -246,6 +262,18 @@ impl Diagnostic {
     #[must_use]
     pub fn chain(mut self, chain: Vec<ChainLink>) -> Self {
         self.chain = chain;
+        self
+    }
+
+    /// Adds other places that had a part in the value; none stands twice, and no more than [`MAX_THROUGH`] are kept.
+    #[must_use]
+    pub fn through(mut self, places: impl IntoIterator<Item = Place>) -> Self {
+        for place in places {
+            let room = self.through.len() < MAX_THROUGH;
+            if room && self.place.as_ref() != Some(&place) && !self.through.contains(&place) {
+                self.through.push(place);
+            }
+        }
         self
     }
 

@@ -32,7 +32,7 @@ pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use render::{
     ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile,
-    Request, Settings, built_in, explain, manual, render_all, render_file, settings,
+    Request, Settings, built_in, explain, manual, render_all, render_file, render_some, settings,
 };
 pub use review::{Base, Ownership, foreign, impact, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};

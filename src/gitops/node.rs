@@ -243,9 +243,9 @@ impl Origin {
         self.trail.as_ref().map_or(&[], |trail| &trail.through)
     }
 
-    /// Puts a finding at this place, with this chain.
+    /// Puts a finding at this place, with this chain and the other places.
     pub fn locate(&self, finding: Diagnostic) -> Diagnostic {
-        finding.at(self.place()).chain(self.chain().to_vec())
+        finding.at(self.place()).chain(self.chain().to_vec()).through(self.through().iter().cloned())
     }
 }
 

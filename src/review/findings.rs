@@ -70,6 +70,12 @@ pub(super) fn blocks(found: &ReviewFinding) -> Vec<Block> {
             Piece::code(format!("{}:{}", link.file, link.line)),
         ]);
     }
+    for place in &finding.through {
+        notes.push(vec![
+            Piece::text("the value came through "),
+            Piece::code(format!("{}:{}", place.file, place.line)),
+        ]);
+    }
     if let Some(hint) = &finding.hint {
         let mut line = vec![Piece::text("Hint: ")];
         line.extend(with_code(hint));

@@ -42,6 +42,9 @@ fn message(finding: &Diagnostic) -> String {
     for link in &finding.chain {
         let _ = write!(text, "\nin the call of `{}` at {}:{}:{}", link.module, link.file, link.line, link.column);
     }
+    for place in &finding.through {
+        let _ = write!(text, "\nthe value came through {}:{}:{}", place.file, place.line, place.column);
+    }
     text
 }
 

@@ -104,6 +104,10 @@ pub fn excerpt(finding: &Diagnostic, color: bool, read: &dyn Fn(&str) -> Option<
         let note = format!("in the call of `{}` at {}:{}:{}", link.module, link.file, link.line, link.column);
         group = group.element(Level::NOTE.message(note));
     }
+    for place in &finding.through {
+        let note = format!("the value came through {}:{}:{}", place.file, place.line, place.column);
+        group = group.element(Level::NOTE.message(note));
+    }
     if let Some(hint) = &finding.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
@@ -168,6 +172,7 @@ mod tests {
                 column: 3,
                 module: "deploy".to_owned(),
             }])
+            .through([Place::point(".longboat/vars/default.yaml", 4, 8)])
     }
 
     fn report(findings: &[Diagnostic]) -> Report<'_> {

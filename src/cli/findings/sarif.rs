@@ -93,6 +93,17 @@ fn result(finding: &Diagnostic, rule: usize, seen: &mut HashMap<String, u32>) ->
         }
         related.push(location);
     }
+    for place in &finding.through {
+        let mut location = json!({"message": {"text": "The value came through here"}});
+        // What isn't in this repository has no address here.
+        if place.file.contains('@') || place.file.starts_with("std/") {
+            let text = format!("The value came through {}:{}:{}", place.file, place.line, place.column);
+            location["message"]["text"] = json!(text);
+        } else {
+            location["physicalLocation"] = physical(place);
+        }
+        related.push(location);
+    }
     if !related.is_empty() {
         for (id, location) in related.iter_mut().enumerate() {
             location["id"] = json!(id);

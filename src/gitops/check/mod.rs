@@ -29,6 +29,7 @@ pub use secrets::SecretMention;
 pub use summary::summarize;
 pub(super) use summary::summary;
 
+use super::render::with_ways;
 use super::{Node, Rendered, RenderedFile, Request, render_all};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{ApplicationName, FileUse, ModuleUse, Pins, Pipeline};
@@ -114,12 +115,13 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
         let outcome = application::read(&file, catalog, ownership);
         let valid = !file.findings.iter().chain(&outcome.findings).any(Diagnostic::is_error);
         checked.secrets.extend(outcome.secrets);
+        let found = with_ways(&file, outcome.findings);
         let RenderedFile { path, findings, modules, files, pins, root, .. } = file;
         checked.documents.extend(root);
         checked.pins.extend(&pins);
         checked.uses.push(FileUses { file: path.clone(), modules, files, pins: pins.clone(), valid });
         checked.findings.extend(findings);
-        checked.findings.extend(outcome.findings);
+        checked.findings.extend(found);
         let Some(name) = outcome.application else {
             checked.blocked_files.push(path);
             continue;

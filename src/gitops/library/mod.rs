@@ -35,7 +35,7 @@ pub trait Library: Send + Sync {
     /// If there is no such repository, it was never read, or it has nothing of that name.
     fn open(&self, repository: &str, reference: Option<&str>) -> Result<Arc<Pinned>, LibraryError>;
 
-    /// The text of a module that was opened before, by the name that places give its file; nothing if it is no such
+    /// The text of a module, or of a file that modules read, of a repository that was opened before, by the name that places give its file; nothing if it is no such
     /// name.
     fn text(&self, place: &str) -> Option<String>;
 }

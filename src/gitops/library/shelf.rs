@@ -127,7 +127,9 @@ impl Library for Shelf {
         let (name, below) = path.split_once('/')?;
         let is_it = |pinned: &&Arc<Pinned>| pinned.pin.repository == name && pinned.pin.commit.short() == short;
         let pinned = lock(&self.opened).values().flatten().find(is_it).cloned()?;
-        let bytes = pinned.source.read(&pinned.path(below)).ok().flatten()?;
+        let read = |path: &str| pinned.source.read(path).ok().flatten();
+        // `file(...)` reads what isn't below the folder of modules, too.
+        let bytes = read(&pinned.path(below)).or_else(|| read(below))?;
         String::from_utf8(bytes).ok()
     }
 }

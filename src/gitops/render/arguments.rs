@@ -1,5 +1,5 @@
 //! A call's arguments, held against what the module's header asks for. What is wrong is said where the call gives the
-//! value; the other places that the value came through are in the hint.
+//! value; the other places that the value came through are with it.
 
 use std::sync::Arc;
 
@@ -8,9 +8,6 @@ use super::header::{Header, Parameter};
 use super::module::Module;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::gitops::{Node, NodeValue, Origin};
-
-/// The most places that a hint names.
-const MAX_PLACES: usize = 3;
 
 /// The arguments with defaults filled in, if they are what the module's header asks for. A value that is null counts
 /// as not given.
@@ -49,9 +46,12 @@ pub(super) fn check_arguments(
                 let origin = item.map_or(&argument.origin, |item| &item.origin);
                 let message = format!("the parameter `{}` of `{}` {}", parameter.name, module.name, misfit.message);
                 let mut finding = Diagnostic::error(Code::ArgumentMisfit, message);
-                let hints: Vec<String> = misfit.hint.into_iter().chain(came_through(&argument.origin)).collect();
-                finding.hint = (!hints.is_empty()).then(|| hints.join("; "));
-                findings.push(origin.locate(finding));
+                finding.hint = misfit.hint;
+                // An item has its own place; the list that holds it has come by others.
+                let list = std::iter::once(argument.origin.place()).chain(argument.origin.through().iter().cloned());
+                let own = origin.place();
+                let elsewhere = list.filter(|place| place.file != own.file || place.line != own.line);
+                findings.push(origin.locate(finding).through(elsewhere));
             }
         }
     }
@@ -80,8 +80,7 @@ pub(super) fn missing(module: &Module, parameter: &Parameter, at: &Origin, given
     let message = format!("the module `{}` needs the parameter `{}`{null}", module.name, parameter.name);
     let mut finding = Diagnostic::error(Code::ModuleCall, message);
     let about = parameter.description.as_ref().map(|text| format!("{}: {text}", parameter.name));
-    let hints: Vec<String> = about.into_iter().chain(given.and_then(|given| came_through(&given.origin))).collect();
-    finding.hint = (!hints.is_empty()).then(|| hints.join("; "));
+    finding.hint = about;
     at.locate(finding)
 }
 
@@ -96,15 +95,4 @@ fn absent(parameter: &Parameter, given: Option<&Argument>) -> Argument {
             Argument { name: parameter.name.clone(), node, origin }
         }
     }
-}
-
-/// The places, other than its own, that a value came through.
-fn came_through(origin: &Origin) -> Option<String> {
-    let places: Vec<String> = origin
-        .through()
-        .iter()
-        .take(MAX_PLACES)
-        .map(|place| format!("{}:{}:{}", place.file, place.line, place.column))
-        .collect();
-    (!places.is_empty()).then(|| format!("the value came through {}", places.join(" and ")))
 }

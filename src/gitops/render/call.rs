@@ -13,7 +13,7 @@ use super::value::{check_text, to_value};
 use super::yaml::{Input, Places};
 use super::{engine, fault, origin, reserved, yaml};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
-use crate::gitops::{Node, Origin, Position};
+use crate::gitops::{Node, Origin, Pinned, Position};
 use crate::model::{CommitSha, Pin};
 
 /// What stands in for the result of a module that failed. Everything it is asked for is itself, so that one error
@@ -57,7 +57,7 @@ pub(super) fn module(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value,
         let written = call.arguments.iter().find(|(known, _)| **known == *key);
         let origin = match written {
             Some((_, expression)) => {
-                origin::of_expression(&frame, origin::stretch(file, &expression.range), expression)
+                engine::located(state, &frame, origin::stretch(file, &expression.range), expression)
             }
             None => site.clone(),
         };
@@ -224,7 +224,10 @@ fn fail(frame: &Frame, error: &Error) -> Result<Option<Arc<Node>>, Stopped> {
         frame.work.stop();
     }
     if let Some(finding) = fault::runtime(&frame.template, error, &frame.names()) {
-        frame.report(finding);
+        let file = &frame.template.file;
+        let own = finding.place.as_ref().filter(|place| finding.through.is_empty() && *place.file == *file.name);
+        let through = own.map_or_else(Vec::new, |place| origin::read_at(frame, place));
+        frame.report(finding.through(through));
     }
     frame.work.check().map(|()| None)
 }
@@ -241,9 +244,29 @@ pub(super) fn file(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, E
     let text = frame.work.session.file_text(&path, &frame.home)?;
     frame.work.reads(&path, &frame.home);
     check_text(&text)?;
+    if let Some(place) = place_of(&path, &frame.home) {
+        engine::reads(state, place)?;
+    }
     if let Err(fault) = frame.work.budget.output(text.len()) {
         frame.work.stop();
         return Err(fault.into());
     }
     Ok(Value::from(text))
+}
+
+/// How places name a file that `file(...)` read; nothing if that name stands for another file.
+fn place_of(path: &str, home: &Home) -> Option<String> {
+    let Home::Library(opened) = home else { return Some(path.to_owned()) };
+    let Pinned { folder, source, .. } = &*opened.pinned;
+    if folder.is_empty() {
+        return Some(opened.pinned.place(path));
+    }
+    match path.strip_prefix(&**folder).and_then(|rest| rest.strip_prefix('/')) {
+        Some(below) => Some(opened.pinned.place(below)),
+        // What isn't below the folder of modules is named from the top, unless a file below it has that name.
+        None => {
+            let taken = source.read(&opened.pinned.path(path)).is_ok_and(|bytes| bytes.is_some());
+            (!taken).then(|| opened.pinned.place(path))
+        }
+    }
 }

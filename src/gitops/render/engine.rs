@@ -8,11 +8,12 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, ObjectRepr, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
+use super::expression::Expression;
 use super::fault::Fault;
 use super::frame::{FRAME, Frame};
 use super::value::{Refusal, to_node};
 use super::{call, origin, reserved, scalar, scan};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Place};
 use crate::gitops::{Node, NodeValue, Origin};
 
 /// How templates are read: without white-space control other than what tags ask for, which [`scan`] adds to, and with
@@ -85,8 +86,13 @@ struct Table {
     frame: Arc<Frame>,
     /// The tag whose value is printed next.
     tag: Option<usize>,
+    /// The files that were read for it.
+    files: Vec<String>,
     placed: Vec<Placed>,
 }
+
+/// The most files that one value names as those that it came from.
+const MAX_FILES: usize = 4;
 
 /// The frame that a state belongs to.
 pub(super) fn frame(state: &mut State<'_, '_>) -> Result<Arc<Frame>, Error> {
@@ -99,7 +105,7 @@ fn table<'s>(state: &'s mut State<'_, '_>) -> Result<&'s mut Table, Error> {
             .lookup(FRAME)
             .and_then(|value| value.downcast_object::<Frame>())
             .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the template is not being rendered"))?;
-        return Ok(state.get_or_insert_extension(Table { frame, tag: None, placed: Vec::new() }));
+        return Ok(state.get_or_insert_extension(Table { frame, tag: None, files: Vec::new(), placed: Vec::new() }));
     }
     state
         .get_extension_mut::<Table>()
@@ -166,7 +172,8 @@ fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Res
     let node = match tag.map(|tag| &frame.template.tags[tag]) {
         Some(tag) => {
             let here = frame.template.file.origin(tag.start, tag.end);
-            let origin = origin::of_expression(&frame, here, &tag.expression);
+            let origin = located(state, &frame, here, &tag.expression);
+            table(state)?.files.clear();
             settle(&frame, node(state, &frame, value, &origin)?, &origin)
         }
         None => node(state, &frame, value, &nowhere(&frame))?,
@@ -179,6 +186,33 @@ fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Res
     };
     placed.push(Placed { node, tag });
     out.write_str(&reserved::placeholder(number)).map_err(Error::from)
+}
+
+/// The origin of what an expression yields, with the files that it read.
+pub(super) fn located(
+    state: &mut State<'_, '_>,
+    frame: &Frame,
+    here: Origin,
+    expression: &Expression,
+) -> Origin {
+    let origin = origin::of_expression(frame, here, expression, &|name| state.lookup(name));
+    match table(state) {
+        Ok(table) if expression.reads_file && !table.files.is_empty() => {
+            let mut through = origin.through().to_vec();
+            origin::extend(&mut through, table.files.iter().map(|file| Place::point(&**file, 1, 1)));
+            origin.with_through(through)
+        }
+        _ => origin,
+    }
+}
+
+/// Notes that a file is read, by the name that places give it.
+pub(super) fn reads(state: &mut State<'_, '_>, file: String) -> Result<(), Error> {
+    let files = &mut table(state)?.files;
+    if files.len() < MAX_FILES && !files.contains(&file) {
+        files.push(file);
+    }
+    Ok(())
 }
 
 /// The value as a node.

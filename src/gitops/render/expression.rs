@@ -22,6 +22,8 @@ pub(super) struct Expression {
     pub(super) bare: bool,
     /// Whether it calls a module.
     pub(super) calls_module: bool,
+    /// Whether it reads a file.
+    pub(super) reads_file: bool,
     /// The filter that is applied last, if it turns values into text that an author often means as a value.
     pub(super) textual: Option<&'static str>,
 }
@@ -34,10 +36,14 @@ impl Expression {
             _ => base..base,
         };
         let (reads, bare) = reads(tokens);
-        let calls_module = tokens.windows(2).enumerate().any(|(at, pair)| {
-            matches!(pair, [(Token::Ident("module"), _), (Token::ParenOpen, _)]) && !follows_dot(tokens, at)
-        });
-        Self { range, reads, bare, calls_module, textual: textual(tokens) }
+        let calls = |function: &str| {
+            tokens.windows(2).enumerate().any(|(at, pair)| {
+                matches!(pair, [(Token::Ident(name), _), (Token::ParenOpen, _)] if *name == function)
+                    && !follows_dot(tokens, at)
+            })
+        };
+        let (calls_module, reads_file) = (calls("module"), calls("file"));
+        Self { range, reads, bare, calls_module, reads_file, textual: textual(tokens) }
     }
 }
 

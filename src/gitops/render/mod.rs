@@ -161,8 +161,20 @@ pub fn render_all(request: &Request<'_>) -> Rendered {
     }
     findings.extend(taken_names(request));
     findings.extend(settings::proposals(request));
+    let mut rendered = render_some(request, &paths);
+    findings.retain(|finding| !rendered.findings.contains(finding));
+    rendered.findings.splice(0..0, findings);
+    rendered
+}
+
+/// Renders these application files of the commit and no others: those that a change concerns. What is wrong with the
+/// commit as a whole is not looked for.
+///
+/// Blocks, as [`render_all`] does.
+pub fn render_some(request: &Request<'_>, paths: &[String]) -> Rendered {
+    let mut findings = Vec::new();
     let mut files = Vec::with_capacity(paths.len());
-    for outcome in render(request, &paths) {
+    for outcome in render(request, paths) {
         for finding in outcome.shared.iter() {
             if !findings.contains(finding) {
                 findings.push(finding.clone());
@@ -283,6 +295,25 @@ fn document(session: &Session, frame: &Arc<Frame>, path: &str) -> Option<Arc<Nod
             None
         }
     }
+}
+
+/// Adds to findings about a rendered file the places by which the lists and mappings came there that hold the values
+/// which they are about: what is in a variable file's mapping knows its own line, and not who placed the mapping.
+pub(super) fn with_ways(file: &RenderedFile, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let add = |finding: Diagnostic| {
+        let (Some(pointer), Some(place)) = (&finding.pointer, &finding.place) else { return finding };
+        let Some(explained) = explain(file, pointer) else { return finding };
+        if explained.place == *place {
+            return finding.through(explained.through);
+        }
+        // It is about the key, or about a part of a text.
+        let parent = pointer.rsplit_once('/').and_then(|(parent, _)| explain(file, parent));
+        match parent.filter(|parent| parent.place.file == place.file) {
+            Some(parent) => finding.through(parent.through),
+            None => finding,
+        }
+    };
+    findings.into_iter().map(add).collect()
 }
 
 /// Says where the value at a JSON pointer into the rendered document came from; nothing if there is no such value.

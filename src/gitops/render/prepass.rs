@@ -10,12 +10,12 @@
 //! The engine hands out text with its white-space control already done, and `scan` says which text is left out with
 //! statements that stand alone; so the new template has no such control, and nothing put into it can disturb it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use minijinja::machinery::Token;
 
-use super::expression::{Expression, Spanned, follows_dot};
+use super::expression::{Expression, Path, Spanned, follows_dot};
 use super::file::File;
 use super::reserved;
 use super::template::{Call, Tag, Template};
@@ -37,6 +37,7 @@ pub(super) struct Pass<'a> {
     pub(super) tags: Vec<Tag>,
     pub(super) calls: Vec<Call>,
     pub(super) assigned: BTreeSet<Box<str>>,
+    pub(super) sources: BTreeMap<Box<str>, Vec<Path>>,
     /// The captured blocks that are open, outermost first.
     captured: Vec<&'static str>,
     /// All blocks that are open, and where they start.
@@ -64,6 +65,7 @@ impl<'a> Pass<'a> {
             tags: Vec::new(),
             calls: Vec::new(),
             assigned: BTreeSet::new(),
+            sources: BTreeMap::new(),
             captured: Vec::new(),
             open: Vec::new(),
             findings: Vec::new(),
@@ -240,12 +242,24 @@ impl<'a> Pass<'a> {
             "with" => {
                 let named = tokens.windows(2).filter(|pair| matches!(pair[1].0, Token::Assign));
                 self.assigned.extend(named.filter_map(|pair| identifier(&pair[0].0)));
+                for (name, expression) in arguments(tokens, self.base) {
+                    self.sources.entry(name).or_default().extend(expression.reads);
+                }
                 return;
             }
             _ => return,
         };
         let names = tokens.iter().map(|(token, _)| token).take_while(|token| !stop(token));
-        self.assigned.extend(names.filter_map(identifier));
+        let names: Vec<Box<str>> = names.filter_map(identifier).collect();
+        if matches!(word, "for" | "set")
+            && let Some(behind) = tokens.iter().position(|(token, _)| stop(token))
+        {
+            let reads = Expression::new(&tokens[behind + 1..], self.base).reads;
+            for name in &names {
+                self.sources.entry(name.clone()).or_default().extend(reads.iter().cloned());
+            }
+        }
+        self.assigned.extend(names);
     }
 
     fn check_names(&mut self, tokens: &[Spanned<'_>]) {
@@ -263,6 +277,11 @@ impl<'a> Pass<'a> {
                 {
                     let hint = "write `{{ loop(items) }}`; what a turn of a loop yields can't be changed afterwards";
                     self.refuse(place, "`loop(...)` has to stand alone in its tag".to_owned(), hint);
+                }
+                // The engine holds 1 and true to be equal and still keeps both or one of them, as it happens.
+                Token::Ident(word @ ("true" | "false" | "True" | "False")) if is_key(tokens, at) => {
+                    let message = format!("`{word}` can't be a key of a mapping in a template");
+                    self.refuse(place, message, &format!("put it in quotes: `\"{word}\"`"));
                 }
                 _ => {}
             }
@@ -290,6 +309,32 @@ fn identifier(token: &Token<'_>) -> Option<Box<str>> {
 fn is_recursion(tokens: &[Spanned<'_>]) -> bool {
     matches!(tokens, [(Token::Ident("loop"), _), (Token::ParenOpen, _), ..])
         && closing(tokens, 1) == Some(tokens.len() - 1)
+}
+
+/// Whether a token is the whole key of an entry of a mapping, in parentheses or without.
+fn is_key(tokens: &[Spanned<'_>], at: usize) -> bool {
+    let before = tokens[..at].iter().rposition(|(token, _)| !matches!(token, Token::ParenOpen));
+    let Some(before) = before else { return false };
+    let parens = at - before - 1;
+    let closed = tokens[at + 1..].iter().take_while(|(token, _)| matches!(token, Token::ParenClose)).count();
+    let opens = match tokens[before].0 {
+        Token::BraceOpen => true,
+        Token::Comma => encloser(&tokens[..before]) == Some(true),
+        _ => false,
+    };
+    opens && closed == parens && matches!(tokens.get(at + 1 + closed), Some((Token::Colon, _)))
+}
+
+/// Whether the innermost bracket that is open at the end of the tokens is a brace; nothing if none is.
+fn encloser(tokens: &[Spanned<'_>]) -> Option<bool> {
+    let mut depth = 0;
+    for (token, _) in tokens.iter().rev() {
+        depth += nesting(token);
+        if depth > 0 {
+            return Some(matches!(token, Token::BraceOpen));
+        }
+    }
+    None
 }
 
 /// Where the bracket that opens at `open` closes.

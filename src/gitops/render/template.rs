@@ -1,12 +1,12 @@
 //! A template that is ready to be rendered, and the way from its rewritten text back to its file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use minijinja::machinery::{Token, tokenize};
 
-use super::expression::{Expression, Spanned};
+use super::expression::{Expression, Path, Spanned};
 use super::file::File;
 use super::prepass::Pass;
 use super::scan::Scan;
@@ -32,6 +32,8 @@ pub(super) struct Template {
     pub(super) calls: Vec<Call>,
     /// Names that the template gives a value itself; what they hold is not known without running it.
     pub(super) assigned: BTreeSet<Box<str>>,
+    /// The names that are read to give those their values: of `{% for x in vars.list %}`, `vars.list` for `x`.
+    pub(super) sources: BTreeMap<Box<str>, Vec<Path>>,
 }
 
 /// A `{{ }}` tag.
@@ -73,6 +75,7 @@ impl Template {
             tags: Vec::new(),
             calls: Vec::new(),
             assigned: BTreeSet::new(),
+            sources: BTreeMap::new(),
         }
     }
 
@@ -88,7 +91,7 @@ impl Template {
         }
         let mut pass = Pass::new(&template, &body, &left_out, regions);
         pass.run(&tokens);
-        let Pass { out, findings, copies, marks, tags, calls, assigned, open, .. } = pass;
+        let Pass { out, findings, copies, marks, tags, calls, assigned, sources, open, .. } = pass;
         if !findings.is_empty() {
             return Err(findings);
         }
@@ -97,7 +100,7 @@ impl Template {
         if let Err(error) = minijinja::machinery::parse(&body, &template.file.name, syntax) {
             return Err(vec![fault::syntax(&template, &error, open.last())]);
         }
-        template = Self { marked: Some(out), copies, marks, tags, calls, assigned, ..template };
+        template = Self { marked: Some(out), copies, marks, tags, calls, assigned, sources, ..template };
         if template.marks.len().max(template.tags.len()) >= reserved::NUMBERS as usize {
             let message = "the file has more lines and tags than can be told apart";
             return Err(vec![Diagnostic::error(Code::FileTooLarge, message).at(template.file.place(base, base))]);

@@ -190,6 +190,7 @@ fn bounded(finding: &Diagnostic) -> Diagnostic {
     finding.hint.iter_mut().for_each(cut);
     finding.pointer.iter_mut().for_each(cut);
     finding.chain.truncate(MAX_CHAIN);
+    finding.through.truncate(MAX_CHAIN);
     finding
 }
 

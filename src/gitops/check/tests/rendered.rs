@@ -134,3 +134,30 @@ pipelines:
     nothing
     ");
 }
+
+#[test]
+fn a_value_three_modules_deep_names_the_argument_the_tags_and_the_line_of_the_variable_file() {
+    let text = "application: shop\npipelines:\n  - name: deploy\n    stages:\n      - {{ module(\"outer\",\n           timeout=vars.limits.timeout, env=vars.env) }}\n";
+    let checked = check_sources(&[
+        ("a.yaml", text),
+        ("vars/default.yaml", "# shared\nlimits:\n  timeout: soon\nenv: {A: [1]}\n"),
+        ("modules/outer.yaml", "use: middle\nwith: {limit: {{ timeout }}, env: {{ env }}}\n"),
+        ("modules/middle.yaml", "module: {parameters: {limit: {}, env: {}}}\n---\nuse: inner\nwith:\n  timeout: {{ limit }}\n  env: {{ env }}\n"),
+        ("modules/inner.yaml", "id: x\ntype: script\ncommand: x\ntimeout: {{ timeout }}\nenv: {{ env }}\n"),
+    ]);
+    let way = |finding: &Diagnostic| {
+        let through = finding.through.iter().map(|place| format!(" + {}:{}", place.file, place.line));
+        format!("{} @ {}{}", finding.code, finding.pointer.as_deref().unwrap_or("-"), through.collect::<String>())
+    };
+    let ways: Vec<String> = checked.findings.iter().map(way).collect();
+    let place = |at: usize| checked.findings[at].place.as_ref().map(|place| (place.file.as_str(), place.line));
+    assert_eq!((place(0), place(1)), (Some((".longboat/a.yaml", 6)), Some((".longboat/vars/default.yaml", 4))));
+    assert_eq!(checked.findings[0].chain.len(), 3);
+    assert_eq!(
+        ways,
+        [
+            "LB0307 @ /pipelines/0/stages/0/timeout + .longboat/modules/inner.yaml:4 + .longboat/modules/middle.yaml:5 + .longboat/modules/outer.yaml:2 + .longboat/vars/default.yaml:3",
+            "LB0302 @ /pipelines/0/stages/0/env/A + .longboat/a.yaml:6 + .longboat/modules/inner.yaml:5 + .longboat/modules/middle.yaml:6 + .longboat/modules/outer.yaml:2 + .longboat/vars/default.yaml:4",
+        ]
+    );
+}

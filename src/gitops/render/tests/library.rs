@@ -28,7 +28,7 @@ fn stock(folder: &str, refs: &[(&str, u32)], commits: &[(u32, &[(&str, &str)])])
 }
 
 /// `platform` with a branch, tags and several commits; `other`, whose modules are everywhere; `down`, never read.
-fn shelf() -> Shelf {
+pub(super) fn shelf() -> Shelf {
     let first: &[(&str, &str)] = &[
         ("modules/deploy.yaml", "image: {{ image }}\nversion: 1\n"),
         ("modules/deep/er.yml", "use: leaf\n"),
@@ -59,7 +59,7 @@ fn shelf() -> Shelf {
     ])
 }
 
-fn rendered(files: &[(&str, &str)], library: &dyn Library) -> RenderedFile {
+pub(super) fn rendered(files: &[(&str, &str)], library: &dyn Library) -> RenderedFile {
     let source = source(files);
     let repository = RepositoryName::parse("acme/shop").expect("a name");
     let (limits, globals) = (Limits::default(), Map::new());
@@ -345,4 +345,27 @@ proptest! {
         prop_assert!(file.root.is_some() || !file.findings.is_empty());
         prop_assert!(file.pins.iter().all(|pin| ["platform", "other"].contains(&pin.repository.as_str())));
     }
+}
+
+#[test]
+fn what_a_module_repository_yields_is_placed_in_its_files() {
+    let text = "a: {{ module('platform/deploy@main', image=vars.image) }}\nb: {use: platform/deep/er@main}\n";
+    let library = shelf();
+    let file = rendered(&[("a", text), ("vars/default", "image: shop\n")], &library);
+    assert_eq!(file.findings, []);
+    let place = |pointer: &str| {
+        let found = crate::gitops::explain(&file, pointer).expect(pointer);
+        let all = std::iter::once(&found.place).chain(&found.through);
+        let all: Vec<String> = all.map(|place| format!("{}:{}:{}", place.file, place.line, place.column)).collect();
+        (all.join(" + "), found.chain.len())
+    };
+    let deploy = "platform/deploy.yaml@0000002";
+    assert_eq!(place("/a/version"), (format!("{deploy}:2:10"), 1));
+    assert_eq!(
+        place("/a/image"),
+        (format!(".longboat/a.yaml:1:44 + {deploy}:1:8 + .longboat/vars/default.yaml:1:8"), 1)
+    );
+    assert_eq!(place("/b/a/leaf"), ("platform/leaf.yaml@0000002:1:7".to_owned(), 2));
+    assert_eq!(place("/b/d"), ("platform/deep/er.yml@0000002:4:4 + platform/text.txt@0000002:1:1".to_owned(), 1));
+    assert_eq!(library.text("platform/text.txt@0000002").as_deref(), Some("from the module's repository"));
 }

@@ -161,3 +161,167 @@ fn positions_count_characters_and_line_ends_of_every_kind() {
     assert_eq!(origin(&files, "/b/2").0, "a.yaml:2:17");
     assert_eq!(origin(&files, "/é").0, "a.yaml:1:4");
 }
+
+/// The short forms of the places, apart from the first.
+fn way(files: &[(&str, &str)], pointer: &str) -> String {
+    let (place, calls, through) = origin(files, pointer);
+    let calls: String = calls.iter().map(|call| format!(" < {call}")).collect();
+    let through: String = through.iter().map(|place| format!(" + {place}")).collect();
+    format!("{place}{calls}{through}")
+}
+
+#[test]
+fn what_a_loop_yields_knows_the_item_and_the_list() {
+    let text = "\
+{% for service in vars.services %}
+{{ service.name }}:
+  image: {{ service.image }}
+  whole: {{ service }}
+  called: {{ module('m', image=service.image) }}
+{% endfor %}
+scalars:
+{% for region in vars.regions if region %}
+  - {{ region }}
+{% endfor %}
+{% for name, value in vars.map|items %}
+{{ name }}: {{ value.x }}
+{% endfor %}
+";
+    let files = [
+        ("a", text),
+        ("vars/default", "services:\n  - {name: api, image: i1}\n  - name: web\n    image: i2\nregions: [eu]\nmap:\n  k: {x: 1}\n"),
+        ("m/m", "i: {{ image }}\n"),
+    ];
+    assert_eq!(way(&files, "/api/image"), "a.yaml:3:10 + vars/default.yaml:2:24");
+    assert_eq!(way(&files, "/web/image"), "a.yaml:3:10 + vars/default.yaml:4:12");
+    assert_eq!(way(&files, "/web/whole/image"), "vars/default.yaml:4:12 + a.yaml:4:10 + vars/default.yaml:3:5");
+    assert_eq!(way(&files, "/web/called/i"), "a.yaml:5:32 < a.yaml:5:14 + modules/m.yaml:1:4 + vars/default.yaml:4:12");
+    assert_eq!(way(&files, "/scalars/0"), "a.yaml:9:5 + vars/default.yaml:5:10");
+    assert_eq!(way(&files, "/k"), "a.yaml:12:13 + vars/default.yaml:7:10");
+}
+
+#[test]
+fn names_of_the_template_s_own_lead_to_what_they_were_made_of() {
+    let text = "\
+vars: {a: 1, b: {c: 2}}
+{% set x = vars.a ~ 'z' %}
+{% set y = vars.b %}
+x: {{ x }}
+y: {{ y.c }}
+{% with z=vars.a %}
+z: {{ z + 1 }}
+{% endwith %}
+";
+    let files = [("a", text)];
+    assert_eq!(way(&files, "/x"), "a.yaml:4:4 + a.yaml:1:11");
+    assert_eq!(way(&files, "/y"), "a.yaml:5:4 + a.yaml:1:21");
+    assert_eq!(way(&files, "/z"), "a.yaml:7:4 + a.yaml:1:11");
+}
+
+#[test]
+fn included_files_are_among_the_places() {
+    let text = "\
+vars: {name: deploy}
+a: {{ file('deploy.sh') }}
+b: {{ file(vars.name ~ '.sh')|upper }}
+c: |
+  set -e
+  {{ file('deploy.sh') }}
+d: {{ module('m', text=file('deploy.sh')) }}
+e: {{ vars.name }}
+";
+    let files = [("a", text), ("deploy.sh", "echo\n"), ("m/m", "t: {{ text }}\n")];
+    assert_eq!(way(&files, "/a"), "a.yaml:2:4 + deploy.sh:1:1");
+    assert_eq!(way(&files, "/b"), "a.yaml:3:4 + a.yaml:1:14 + deploy.sh:1:1");
+    assert_eq!(way(&files, "/c"), "a.yaml:5:3 + a.yaml:6:3 + deploy.sh:1:1");
+    assert_eq!(way(&files, "/d/t"), "a.yaml:7:24 < a.yaml:7:7 + modules/m.yaml:1:4 + deploy.sh:1:1");
+    assert_eq!(way(&files, "/e"), "a.yaml:8:4 + a.yaml:1:14");
+}
+
+#[test]
+fn conditions_filters_and_choices_name_what_they_read() {
+    let text = "\
+vars: {a: x, b: '', c: [p, q]}
+t: {{ vars.a if vars.b else vars.c[1] }}
+{% if vars.a == 'x' %}
+f: {{ vars.a|upper|default('none') }}
+{% else %}
+f: no
+{% endif %}
+j: {{ vars.c|join('-') }}
+m:
+  <<: {{ {'k': vars.a} }}
+  own: 1
+s: |
+  one
+  two {{ vars.a }} three
+{% macro wrap(v) %}<{{ v }}>{% endmacro %}
+w: {{ wrap(vars.a) }}
+";
+    let files = [("a", text)];
+    assert_eq!(way(&files, "/t"), "a.yaml:2:4 + a.yaml:1:11 + a.yaml:1:17 + a.yaml:1:28");
+    assert_eq!(way(&files, "/f"), "a.yaml:4:4 + a.yaml:1:11");
+    assert_eq!(way(&files, "/j"), "a.yaml:8:4 + a.yaml:1:24");
+    assert_eq!(way(&files, "/m/k"), "a.yaml:10:7 + a.yaml:1:11");
+    assert_eq!(way(&files, "/m/own"), "a.yaml:11:8");
+    assert_eq!(way(&files, "/s"), "a.yaml:13:3 + a.yaml:14:7 + a.yaml:1:11");
+    assert_eq!(way(&files, "/w"), "a.yaml:16:4 + a.yaml:1:11");
+}
+
+#[test]
+fn tags_of_several_lines_don_t_shift_what_follows() {
+    for end in ["\n", "\r\n"] {
+        let text = "\
+a: {{
+  'ü' ~
+  '1'
+}}
+{#
+  a note
+#}
+b: 1
+{% for x in [
+  1,
+  2
+] %}
+k{{ x }}: {{
+  x
+}}
+{% endfor %}
+{%- set y =
+  3
+%}
+c: {{ y }}
+d: [{{ {
+  'e': 4} }}, 5]
+";
+        let text = text.replace('\n', end);
+        let files = [("a", text.as_str())];
+        for (pointer, place) in [
+            ("/a", "a.yaml:1:4"),
+            ("/b", "a.yaml:8:4"),
+            ("/k1", "a.yaml:13:11"),
+            ("/k2", "a.yaml:13:11"),
+            ("/c", "a.yaml:20:4"),
+            ("/d/0/e", "a.yaml:21:5"),
+            ("/d/1", "a.yaml:22:15"),
+        ] {
+            assert_eq!(origin(&files, pointer).0, place, "{pointer}");
+        }
+    }
+}
+
+#[test]
+fn an_error_in_a_template_names_where_the_value_was_written_that_it_fails_on() {
+    let files = [
+        ("a", "x: {{ module('outer', s=vars.service) }}\n"),
+        ("vars/default", "# note\nservice: {nmae: web}\n"),
+        ("m/outer", "use: inner\nwith: {service: {{ s }}}\n"),
+        ("m/inner", "name: {{ service.name }}\n"),
+    ];
+    let finding = bad(&files);
+    assert_eq!((finding.code, at(&finding).as_str()), (Code::UndefinedValue, "modules/inner.yaml:1:10"));
+    let through: Vec<String> = finding.through.iter().map(short).collect();
+    assert_eq!(through, ["a.yaml:1:25", "modules/outer.yaml:2:17", "vars/default.yaml:2:10"]);
+    assert_eq!(finding.chain.len(), 2);
+}

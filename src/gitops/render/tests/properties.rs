@@ -14,7 +14,7 @@ use crate::gitops::render::session::{Session, connect};
 use crate::gitops::render::template::Template;
 use crate::gitops::render::variables::Variables;
 use crate::gitops::render::{data, scalar};
-use crate::gitops::{NodeValue, to_yaml};
+use crate::gitops::{Library, NodeValue, to_yaml};
 
 /// Texts that mean something to YAML, to templates, or to nobody.
 fn text() -> impl Strategy<Value = String> {
@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn every_value_is_where_its_origin_says(text in document()) {
+    fn every_value_is_where_its_origin_says(text in document(false)) {
         let files = [("a", text.as_str()), ("m/m", "a: m1\nb: [{{ 'm2' }}, m3]\n"), ("vars/default", "s: s1\nl: [s2, {k: s3}]\n")];
         let file = render(&files);
         prop_assert_eq!(&file.findings, &[], "{}", text);
@@ -155,6 +155,66 @@ proptest! {
                 || (value.starts_with("b ") && here.starts_with("b "));
             prop_assert!(good, "{} at {:?}: {}\n{}", value, place, here, text);
         }
+    }
+
+    #[test]
+    fn every_part_of_a_document_comes_from_real_lines_and_does_so_every_time(
+        text in document(true), crlf in any::<bool>(), bom in any::<bool>(),
+    ) {
+        let text = if crlf { text.replace('\n', "\r\n") } else { text };
+        let text = if bom { format!("\u{FEFF}{text}") } else { text };
+        let files = [
+            ("a", text.as_str()),
+            ("m/m", "a: m1\nb: [{{ 'm2' }}, m3]\n"),
+            ("m/outer", "module: {parameters: {p: {}, q: {default: d}}}\n---\nuse: inner\nwith: {p: {{ p }}, q: {{ q }}}\n"),
+            ("m/inner", "{% for x in [p, q] %}\n- {{ x }}\n{% endfor %}\n- {{ p }}\n- {{ {\n 'q': q,\n 's': vars.s} }}\n"),
+            ("vars/default", "s: s1\nl: [s2, {k: s3}]\nm: {a: {x: 1}, b: {x: é}}\n"),
+            ("f.txt", "one\ntwo\n"),
+        ];
+        let library = library::shelf();
+        let file = library::rendered(&files, &library);
+        prop_assert_eq!(&file.findings, &[], "{}", text);
+        let again = library::rendered(&files, &library::shelf());
+        // What a node's text shows of its origin is place and calls.
+        prop_assert_eq!(format!("{:?}", file.root), format!("{:?}", again.root));
+        let root = file.root.expect("a document");
+        prop_assert_eq!(to_yaml(root.as_ref()).ok(), to_yaml(again.root.expect("a document").as_ref()).ok());
+        let mut places = Vec::new();
+        all_places(&root, &mut places);
+        for place in places {
+            let held = library.text(&place.file);
+            let content = held.as_deref().or(full_name(&files, &place.file)).unwrap_or_else(|| panic!("no file {}\n{text}", place.file));
+            prop_assert!(exists(&place, &[(&place.file, content)]), "{:?}\n{}", place, text);
+            let end = Place::point(&*place.file, place.end_line, place.end_column);
+            prop_assert!(exists(&end, &[(&place.file, content)]), "{:?}\n{}", place, text);
+        }
+    }
+}
+
+/// The text of one of the files, by the name that places give it.
+fn full_name<'a>(files: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
+    let short = match name.strip_prefix(".longboat/") {
+        Some(below) => below.trim_end_matches(".yaml").replace("modules/", "m/"),
+        None => name.to_owned(),
+    };
+    files.iter().find(|(path, _)| *path == short).map(|(_, text)| *text)
+}
+
+/// Every place that any part of a document names: its own, the calls' and the others.
+fn all_places(node: &Node, places: &mut Vec<Place>) {
+    let mut add = |origin: &crate::gitops::Origin| {
+        places.push(origin.place());
+        places.extend(origin.chain().iter().map(|link| Place::point(&*link.file, link.line, link.column)));
+        places.extend(origin.through().iter().cloned());
+    };
+    add(&node.origin);
+    if let NodeValue::Map(entries) = &node.value {
+        entries.iter().for_each(|(key, _)| add(&key.origin));
+    }
+    match &node.value {
+        NodeValue::List(items) => items.iter().for_each(|item| all_places(item, places)),
+        NodeValue::Map(entries) => entries.iter().for_each(|(_, item)| all_places(item, places)),
+        _ => {}
     }
 }
 
@@ -402,8 +462,24 @@ fn both(text: &str) -> Result<(String, String), TestCaseError> {
     Ok((plain, shown.collect()))
 }
 
-/// YAML with tags, in which every written leaf is a word of its own: `w` and a number.
-fn document() -> impl Strategy<Value = String> {
+/// YAML with tags, in which every written leaf is a word of its own: `w` and a number. With `more`, modules hand values
+/// on, files are read, and module repositories are asked.
+fn document(more: bool) -> impl Strategy<Value = String> {
+    let more = if more {
+        vec![
+            "{{ module('outer', p=vars.l) }}",
+            "{use: outer, with: {p: {{ vars.m }}, q: ß}}",
+            "{{ module('platform/deploy@main', image=vars.s) }}",
+            "{use: platform/deep/er@main}",
+            "{{ file('f.txt') }}",
+            "\"{{ file('f.txt') }} and {{ vars.s|upper }}\"",
+            "[{% for k, v in vars.m|items %}{ {{ k }}: {{ v.x }} },{% endfor %}]",
+            "{<<: {{ vars.m }}, own: {{ vars.m.b.x if vars.s else 1 }}}",
+            "{{ vars.s\n     ~ 'x' }}",
+        ]
+    } else {
+        vec!["w0"]
+    };
     let word = prop::sample::select(vec!["w", "'w", "\"w"]);
     let leaf = prop_oneof![
         6 => (word, 0..1000u32).prop_map(|(word, number)| {
@@ -418,6 +494,7 @@ fn document() -> impl Strategy<Value = String> {
         1 => Just("{use: m}".to_owned()),
         1 => Just("{% if true %}{{ 't2' }}{% endif %}".to_owned()),
         1 => Just("[w7, {é: w8, {{ 'k2' }}: w9}]".to_owned()),
+        3 => prop::sample::select(more).prop_map(str::to_owned),
     ];
     let noise = || {
         prop::sample::select(vec![

@@ -28,7 +28,8 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
     let all: Vec<_> = files.iter().copied().chain([("m/deploy", DEPLOY)]).collect();
     let line = |finding: &Diagnostic| {
         let hint = finding.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        format!("{} {} {}{hint}", at(finding), finding.code, finding.message)
+        let way: String = finding.through.iter().map(|place| format!(" < {}:{}", place.file, place.line)).collect();
+        format!("{} {} {}{hint}{way}", at(finding), finding.code, finding.message)
     };
     render(&all).findings.iter().map(line).collect()
 }
@@ -60,7 +61,7 @@ stages:
 }
 
 #[test]
-fn the_value_s_own_way_is_in_the_hint() {
+fn the_value_s_own_way_is_told() {
     let files = [
         ("vars/default", "count: many\n"),
         (
@@ -72,8 +73,8 @@ fn the_value_s_own_way_is_in_the_hint() {
     assert_eq!(
         found(&files),
         [
-            "a.yaml:2:44 LB0210 the parameter `replicas` of `deploy` is an integer; \"many\" is a string (the value came through .longboat/vars/default.yaml:1:8)",
-            "a.yaml:3:26 LB0210 the parameter `replicas` of `deploy` is an integer; true is a boolean (the value came through .longboat/modules/outer.yaml:3:40)",
+            "a.yaml:2:44 LB0210 the parameter `replicas` of `deploy` is an integer; \"many\" is a string < .longboat/vars/default.yaml:1",
+            "a.yaml:3:26 LB0210 the parameter `replicas` of `deploy` is an integer; true is a boolean < .longboat/modules/outer.yaml:3",
         ]
     );
 }

@@ -32,7 +32,7 @@ fn a_value_that_stands_alone_keeps_its_type() {
         ("(1, 2)", json!([1, 2])),
         ("[1, 2]|map('string')", json!(["1", "2"])),
         ("range(3)", json!([0, 1, 2])),
-        ("{1: 'a', true: 'b'}", json!({"1": "a", "true": "b"})),
+        ("{1: 'a', 'true': 'b'}", json!({"1": "a", "true": "b"})),
         ("branch", json!("feature/x")),
         ("repository", json!("acme/shop")),
         ("-1", json!(-1)),
@@ -310,4 +310,23 @@ fn attributes_of_written_values_behave_as_in_python() {
     let expected = json!({"x": 3, "y": 1, "z": [["b", 1], ["a", [1, 2, 3]]], "k": ["b", "a"], "s": [1, 2, 3, 4],
         "d": {"b": 1, "a": [1, 2, 3], "c": 3}, "e": true, "i": true, "t": true, "l": 3});
     assert_eq!(json, expected);
+}
+
+#[test]
+fn true_and_false_are_no_keys_of_mappings() {
+    for word in ["true", "false", "True", "False"] {
+        let hint = format!("put it in quotes: `\"{word}\"`");
+        for (text, column) in [
+            (format!("a: {{{{ {{1: 'a', {word}: 'b'}} }}}}\n"), 16),
+            (format!("a: {{{{ {{{word}: 'b'}} }}}}\n"), 8),
+            (format!("a: {{{{ {{'x': [1, 2], (({word})): 'b'}} }}}}\n"), 23),
+            (format!("{{% set a = {{{word}: 'b'}} %}}\n"), 13),
+        ] {
+            refuses(&text, Code::RefusedStatement, (1, column), &hint);
+        }
+        // As values, as options of a choice and as attributes they are what they were.
+        json(&format!("a: {{{{ {{'x': {word}, 'y': [{word}, 1], 'z': {word} if {word} else 1}} }}}}\n"));
+        json(&format!("a: {{{{ {{'x': 1, {word} ~ '': 2, '{word}': 3, 'n': dict(a={word})}}|length }}}}\n"));
+        json(&format!("a: {{{{ [0, 1, 2][{word}:] if false else [1, {word}] }}}}\n"));
+    }
 }
