@@ -189,12 +189,7 @@ fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Res
 }
 
 /// The origin of what an expression yields, with the files that it read.
-pub(super) fn located(
-    state: &mut State<'_, '_>,
-    frame: &Frame,
-    here: Origin,
-    expression: &Expression,
-) -> Origin {
+pub(super) fn located(state: &mut State<'_, '_>, frame: &Frame, here: Origin, expression: &Expression) -> Origin {
     let origin = origin::of_expression(frame, here, expression, &|name| state.lookup(name));
     match table(state) {
         Ok(table) if expression.reads_file && !table.files.is_empty() => {

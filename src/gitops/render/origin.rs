@@ -86,11 +86,7 @@ enum Local<'a> {
     Made(&'a [Path]),
 }
 
-fn local<'a>(
-    path: &[Box<str>],
-    frame: &'a Frame,
-    locals: &dyn Fn(&str) -> Option<Value>,
-) -> Option<Local<'a>> {
+fn local<'a>(path: &[Box<str>], frame: &'a Frame, locals: &dyn Fn(&str) -> Option<Value>) -> Option<Local<'a>> {
     let (name, steps) = path.split_first()?;
     frame.template.assigned.get(name)?;
     if let Some(node) = locals(name).and_then(|value| value.downcast_object::<Node>()) {

@@ -142,7 +142,10 @@ fn a_value_three_modules_deep_names_the_argument_the_tags_and_the_line_of_the_va
         ("a.yaml", text),
         ("vars/default.yaml", "# shared\nlimits:\n  timeout: soon\nenv: {A: [1]}\n"),
         ("modules/outer.yaml", "use: middle\nwith: {limit: {{ timeout }}, env: {{ env }}}\n"),
-        ("modules/middle.yaml", "module: {parameters: {limit: {}, env: {}}}\n---\nuse: inner\nwith:\n  timeout: {{ limit }}\n  env: {{ env }}\n"),
+        (
+            "modules/middle.yaml",
+            "module: {parameters: {limit: {}, env: {}}}\n---\nuse: inner\nwith:\n  timeout: {{ limit }}\n  env: {{ env }}\n",
+        ),
         ("modules/inner.yaml", "id: x\ntype: script\ncommand: x\ntimeout: {{ timeout }}\nenv: {{ env }}\n"),
     ]);
     let way = |finding: &Diagnostic| {

@@ -189,7 +189,10 @@ scalars:
 ";
     let files = [
         ("a", text),
-        ("vars/default", "services:\n  - {name: api, image: i1}\n  - name: web\n    image: i2\nregions: [eu]\nmap:\n  k: {x: 1}\n"),
+        (
+            "vars/default",
+            "services:\n  - {name: api, image: i1}\n  - name: web\n    image: i2\nregions: [eu]\nmap:\n  k: {x: 1}\n",
+        ),
         ("m/m", "i: {{ image }}\n"),
     ];
     assert_eq!(way(&files, "/api/image"), "a.yaml:3:10 + vars/default.yaml:2:24");
