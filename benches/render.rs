@@ -162,10 +162,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let rendered = render_all(request);
         match expanded(&rendered) {
             Ok(more) => texts.extend(more),
-            Err(error) => wrong = wrong.take().or(Some(error.to_string())),
+            Err(error) => wrong = wrong.take().or_else(|| Some(error.to_string())),
         }
         let checked = check_rendered(rendered, &catalog, None);
-        wrong = wrong.take().or(checked.findings.first().map(ToString::to_string));
+        wrong = wrong.take().or_else(|| checked.findings.first().map(ToString::to_string));
         documents.extend(checked.documents.iter().map(|document| document.to_json()));
         pipelines += checked.applications.iter().map(|application| application.pipelines.len()).sum::<usize>();
         used.extend(checked.module_names());

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 /// The definition of a template tag.
 const TEMPLATE: &str = "Template";
-/// Keys that are read before rendering, or that say which shape is meant.
-const LITERAL: [&str; 4] = ["vars", "environment", "type", "use"];
+/// Keys that are read before rendering, or that say which shape is meant; at the top of a file there are more.
+const LITERAL: [&str; 3] = ["vars", "type", "use"];
 
 /// Makes a schema with `$defs` one for editors.
 pub(super) fn for_editors(schema: &mut Value) {
@@ -46,8 +46,11 @@ fn templates(schema: &mut Value, top: bool) {
                         let keys = value.as_object_mut().into_iter().flatten();
                         for (name, field) in keys {
                             templates(field, false);
-                            let literal = LITERAL.contains(&name.as_str()) && (top || *name != "environment");
-                            if !literal && !(top && *name == "application") {
+                            let literal = match name.as_str() {
+                                "application" | "environment" => top,
+                                name => LITERAL.contains(&name),
+                            };
+                            if !literal {
                                 or_template(field);
                             }
                         }

@@ -240,8 +240,8 @@ fn known_mistakes_do_not_follow_the_schema_and_template_tags_do() {
         script("timeout", tag.clone()),
         script("needs", tag.clone()),
         script("needs", json!([tag.clone()])),
-        script("env", json!({"A": tag.clone(), "B": "${ parameters.b }"})),
-        script("retry", json!({"attempts": tag.clone()})),
+        script("env", json!({"A": tag, "B": "${ parameters.b }"})),
+        script("retry", json!({"attempts": tag})),
         script("command", tag),
     ] {
         assert_eq!(faults(&schema, &good), [""; 0], "{good}");

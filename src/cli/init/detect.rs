@@ -108,6 +108,9 @@ fn python(root: &Path, text: &str) -> Option<Found> {
 mod tests {
     use super::*;
 
+    /// Names and texts.
+    type Files = &'static [(&'static str, &'static str)];
+
     fn commands(files: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().expect("a folder");
         for (path, text) in files {
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_project_is_known() {
-        let cases: &[(&[(&str, &str)], &[&str])] = &[
+        let cases: &[(Files, &[&str])] = &[
             (&[("Cargo.toml", "")], &["cargo test"]),
             (&[("Cargo.toml", ""), ("Makefile", "build test: x\n")], &["make test"]),
             (&[("Makefile", "all:\n\techo test:\ntest := 1\n.PHONY: test\ncheck: all\n")], &["make check"]),

@@ -183,7 +183,7 @@ proptest! {
         all_places(&root, &mut places);
         for place in places {
             let held = library.text(&place.file);
-            let content = held.as_deref().or(full_name(&files, &place.file)).unwrap_or_else(|| panic!("no file {}\n{text}", place.file));
+            let content = held.as_deref().or_else(|| full_name(&files, &place.file)).unwrap_or_else(|| panic!("no file {}\n{text}", place.file));
             prop_assert!(exists(&place, &[(&place.file, content)]), "{:?}\n{}", place, text);
             let end = Place::point(&*place.file, place.end_line, place.end_column);
             prop_assert!(exists(&end, &[(&place.file, content)]), "{:?}\n{}", place, text);
