@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod problem;
 mod pull_requests;
+mod removals;
 mod repositories;
 mod request;
 mod starts;
@@ -90,7 +91,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/executions/{id}/stages/{path}/judge", post(executions::judge))
         .route("/executions/{id}/stages/{path}/log", get(logs::read))
         .route("/repositories", get(repositories::list))
-        .route("/repositories/{*path}", get(repositories::below))
+        .route("/repositories/{*path}", get(repositories::below).post(removals::act))
         .route("/diagnostics", get(repositories::diagnostics))
         .route("/freezes", get(freezes::list).put(freezes::freeze_all).delete(freezes::thaw_all))
         .route("/freezes/{application}", put(freezes::freeze_one).delete(freezes::thaw_one))

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::request::{Params, parse};
-use super::{Shared, pull_requests};
+use super::{Shared, pull_requests, removals};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{CommitSha, RepositoryName};
-use crate::store::RepositoryState;
+use crate::store::{RepositoryState, StoredRemoval};
 
 /// A repository of the configuration, and how it stands. Credentials have no field here.
 #[derive(Serialize)]
@@ -34,10 +34,12 @@ struct View {
     git_ref: Option<String>,
     commit: Option<CommitSha>,
     settled_time: Option<String>,
+    /// Commits that take away too many pipelines, and wait for an approval.
+    removals: Vec<removals::View>,
 }
 
 impl View {
-    fn new(repository: &Repository, state: Option<&RepositoryState>) -> Self {
+    fn new(repository: &Repository, state: Option<&RepositoryState>, removals: &[StoredRemoval]) -> Self {
         let time = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
         Self {
             name: repository.name.clone(),
@@ -53,6 +55,7 @@ impl View {
             git_ref: state.and_then(|state| state.settled_ref.clone()),
             commit: state.and_then(|state| state.settled_commit.clone()),
             settled_time: time(state.and_then(|state| state.settled_at)),
+            removals: removals::waiting(removals, &repository.name),
         }
     }
 }
@@ -61,8 +64,10 @@ impl View {
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
     let states = shared.api.store.repository_states().await?;
     let state = |name: &RepositoryName| states.iter().find(|state| state.name == *name);
+    let removals = shared.api.store.removals(None).await?;
     let repositories = shared.api.config.repositories.iter();
-    let items: Vec<View> = repositories.map(|repository| View::new(repository, state(&repository.name))).collect();
+    let view = |repository: &Repository| View::new(repository, state(&repository.name), &removals);
+    let items: Vec<View> = repositories.map(view).collect();
     Ok(Json(json!({"items": items, "nextCursor": null})))
 }
 
@@ -72,10 +77,7 @@ pub(super) async fn below(
     Path(path): Path<String>,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let Some((repository, rest)) = shared.api.config.repository_at(&path) else {
-        let name: RepositoryName = parse(&path, "repository")?;
-        return Err(not_configured(&name));
-    };
+    let (repository, rest) = repository_at(&shared, &path)?;
     match rest.split_once('/') {
         None if rest.is_empty() => one(&shared, repository).await,
         None if rest == "pull-requests" => pull_requests::list(&shared, repository, Params::of(&uri)?).await,
@@ -87,11 +89,20 @@ pub(super) async fn below(
     }
 }
 
+/// The repository that a path begins with, and what follows.
+pub(super) fn repository_at<'a>(shared: &'a Shared, path: &'a str) -> Result<(&'a Repository, &'a str), Problem> {
+    match shared.api.config.repository_at(path) {
+        Some(found) => Ok(found),
+        None => Err(not_configured(&parse::<RepositoryName>(path, "repository")?)),
+    }
+}
+
 /// How a repository stands, with the branches and tags that Longboat saw.
 async fn one(shared: &Shared, repository: &Repository) -> Result<Json<Value>, Problem> {
     let name = &repository.name;
     let states = shared.api.store.repository_states().await?;
-    let view = View::new(repository, states.iter().find(|state| state.name == *name));
+    let removals = shared.api.store.removals(Some(name)).await?;
+    let view = View::new(repository, states.iter().find(|state| state.name == *name), &removals);
     let heads = shared
         .api
         .store
@@ -101,6 +112,8 @@ async fn one(shared: &Shared, repository: &Repository) -> Result<Json<Value>, Pr
         .map(|head| json!({"ref": head.git_ref, "commit": head.commit, "seenTime": head.seen_at.to_rfc3339()}));
     let mut answer = json!(view);
     answer["heads"] = heads.collect();
+    // Here those that were approved as well, which says by whom.
+    answer["removals"] = json!(removals.into_iter().map(removals::View::from).collect::<Vec<_>>());
     Ok(Json(answer))
 }
 

@@ -35,6 +35,7 @@ use crate::config::{Config, SecretRules};
 use crate::engine::{Handle, LogSource};
 use crate::forge::Forges;
 use crate::git::GitOptions;
+use crate::gitops::RemovalLimits;
 use crate::notify::{Reporter, ReporterOptions};
 use crate::outbound::AddressPolicy;
 use crate::secret::Secrets;
@@ -146,9 +147,10 @@ impl App {
             deadline: config.limits.review_deadline,
             ..ReviewOptions::default()
         };
+        let removals = RemovalLimits { share: config.limits.removal_share, from: config.limits.removal_from };
         let triggers = Triggers::start(
             deps,
-            TriggerOptions { reports, run_first, reviews, secrets: Some(rules), ..TriggerOptions::default() },
+            TriggerOptions { reports, run_first, reviews, removals, secrets: Some(rules), ..TriggerOptions::default() },
         )
         .await?;
 

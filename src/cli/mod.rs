@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod remote;
 mod render;
+mod repositories;
 mod run;
 mod schema;
 mod secrets;
@@ -68,6 +69,8 @@ enum Command {
     Judge(executions::JudgeArgs),
     /// Keep a server from beginning anything new, and let it go on
     Freeze(freeze::Args),
+    /// See the repositories of a server, and approve what one of their commits removes
+    Repositories(repositories::Args),
     /// Move everything that a server keeps from one database to another, by a file
     Admin(admin::Args),
     /// Print completions for a shell, to be sourced or put where it looks for them
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Executions(args) => block_on(executions::run(args)),
         Command::Judge(args) => block_on(executions::judge(args)),
         Command::Freeze(args) => block_on(freeze::run(args)),
+        Command::Repositories(args) => block_on(repositories::run(args)),
         Command::Admin(args) => block_on(admin::run(args)),
         Command::Completions(args) => completions::run(&args),
         Command::Forge(args) => block_on(forge::run(args)),

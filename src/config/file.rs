@@ -136,8 +136,9 @@ pub(super) struct RepositorySection {
     /// The branches whose pipelines are published; the default branch if empty.
     #[serde(default)]
     pub(super) branches: Vec<String>,
-    /// The applications that this repository may define; any if absent.
-    pub(super) applications: Option<Vec<String>>,
+    /// The applications that this repository may define, each by its name or with the branches that may: `[shop,
+    /// {name: infra, branches: [release]}]`; any if absent.
+    pub(super) applications: Option<Vec<ApplicationWord>>,
     /// How often to look for changes that no webhook told of, `60s` by default, `1s` at least.
     pub(super) poll: Option<DurationWord>,
 }
@@ -176,6 +177,37 @@ pub(super) enum DependentsWord {
     Counts,
     Names,
     Plans,
+}
+
+/// Applications that a repository may define: a name, or a name with the branches that may.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum ApplicationWord {
+    Name(String),
+    Rule { name: Option<String>, branches: Option<Vec<String>> },
+}
+
+impl JsonSchema for ApplicationWord {
+    fn schema_name() -> Cow<'static, str> {
+        "Application".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "object"],
+            "description": "A name, which may be a glob (`infra-*`), stands for `{name: ...}`.",
+            "properties": {
+                "name": {"type": "string", "description": "The application's name, or a glob for several: `infra-*`."},
+                "branches": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "Globs of the branches whose files may define it; if absent, each of the repository's `branches`.",
+                },
+            },
+            "required": ["name"],
+            "additionalProperties": false,
+        })
+    }
 }
 
 /// User and password for Git.
@@ -226,6 +258,13 @@ pub(super) struct LimitsSection {
     pub(super) review_cpu: Option<DurationWord>,
     /// How long it may take in all, `60s` by default, `1h` at most.
     pub(super) review_deadline: Option<DurationWord>,
+    /// What share of a repository's pipelines one commit may remove without somebody's approval, in percent: 50 by
+    /// default, 100 lets all go. What is refused changes nothing until it is approved.
+    #[schemars(range(min = 0, max = 100))]
+    pub(super) removal_share: Option<u32>,
+    /// A commit that removes fewer pipelines than this needs no approval, whatever their share; 5 by default.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) removal_from: Option<u32>,
     /// How many requests are worked on at the same time, 256 by default.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) requests: Option<u32>,

@@ -6,6 +6,7 @@
 //! Only the machine's own files and environment are read here; no host is contacted.
 
 mod access;
+mod applications;
 mod file;
 mod modules;
 mod pages;
@@ -22,6 +23,7 @@ use indexmap::IndexMap;
 use secrecy::SecretString;
 
 pub use access::{Access, SESSION_COOKIE, SESSION_LENGTH};
+pub use applications::{ApplicationRefusal, ApplicationRule, Applications};
 pub use modules::{
     Dependents, MODULE_FOLDER, MODULE_REPOSITORY_RULE, ModuleRepository, ModuleSource, is_module_repository_name,
     module_folder,
@@ -30,7 +32,7 @@ pub use pages::Pages;
 pub use secrets::{MIN_SECRET, Names, Secret, SecretAccess, SecretPlace, SecretRefusal, SecretRules, SecretUser};
 
 use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::model::{ApplicationName, RepositoryName, SecretName};
+use crate::model::{RepositoryName, SecretName};
 use crate::outbound::Allowed;
 
 /// The whole configuration, checked, with every default filled in.
@@ -162,7 +164,7 @@ pub struct Repository {
     /// The branches whose definitions count; empty means the default branch.
     pub branches: Vec<String>,
     /// The applications that it may define; none means any.
-    pub applications: Option<Vec<ApplicationName>>,
+    pub applications: Option<Applications>,
     /// The pause between two looks for changes.
     pub poll: Duration,
 }
@@ -218,6 +220,10 @@ pub struct Limits {
     pub review_cpu: Duration,
     /// How long it may take by the clock on the wall.
     pub review_deadline: Duration,
+    /// What share of a repository's pipelines one commit may remove without an approval, in percent.
+    pub removal_share: u32,
+    /// How many it may remove at least before it needs one.
+    pub removal_from: u32,
 }
 
 /// What goes to standard error.
@@ -251,6 +257,8 @@ impl Default for Limits {
             review_memory: 256 * 1024 * 1024,
             review_cpu: Duration::from_secs(20),
             review_deadline: Duration::from_secs(60),
+            removal_share: 50,
+            removal_from: 5,
         }
     }
 }

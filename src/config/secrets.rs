@@ -56,7 +56,7 @@ impl TryFrom<Vec<String>> for Names {
 
 impl From<Names> for Vec<String> {
     fn from(names: Names) -> Self {
-        names.0.iter().map(|matcher| matcher.glob().glob().to_owned()).collect()
+        names.patterns().collect()
     }
 }
 
@@ -73,8 +73,14 @@ impl Names {
         patterns.iter().enumerate().map(compile).collect::<Result<_, _>>().map(Self)
     }
 
-    fn hold(&self, name: &str) -> bool {
+    /// Whether one of the patterns takes a name.
+    pub(super) fn hold(&self, name: &str) -> bool {
         self.0.iter().any(|glob| glob.is_match(name))
+    }
+
+    /// The patterns as they were written.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|matcher| matcher.glob().glob().to_owned())
     }
 }
 

@@ -217,6 +217,24 @@ forges:
 }
 
 #[test]
+fn applications_are_names_globs_or_rules_with_branches() {
+    let text =
+        "repositories: [{name: a, path: x, applications: [shop, 'infra-*', {name: core, branches: ['release/*']}]}]\n";
+    let config = parse(text).expect("legal");
+    let rules = config.repositories[0].applications.as_ref().expect("rules");
+    let may = |name: &str, branch| rules.check(&name.parse().expect("a name"), Some(branch)).is_ok();
+    assert!(may("shop", "main") && may("infra-eu", "main") && may("core", "release/1"));
+    assert!(!may("core", "main") && !may("bank", "main"));
+    insta::assert_snapshot!(findings(
+        "repositories: [{name: a, path: x, applications: [{name: 'a b'}, {branches: [main]}, {name: c, branchs: []}, '{x', {name: d, branches: ['[']}, 7]}]\n"
+    ));
+    insta::assert_snapshot!(findings(
+        "repositories: [{name: a, path: x, applications: [{name: 'a b'}, '{x', {name: d, branches: ['[']}]}]\n\
+         limits: {removalShare: 101, removalFrom: 0}\n"
+    ));
+}
+
+#[test]
 fn broken_yaml_has_a_place_too() {
     let texts = ["server:\n  listen: [\n", "server: {}\nserver: {}\n", "- a\n- b\n", "a: &x [*x]"];
     insta::assert_snapshot!(texts.map(findings).join("\n"));

@@ -13,13 +13,14 @@ pub mod matching;
 mod moved;
 mod node;
 mod plan;
+mod removal;
 mod render;
 mod review;
 mod source;
 mod writer;
 
 pub use check::{
-    Checked, CheckedApplication, CheckedModules, FileUses, SecretMention, check, check_modules, check_rendered,
+    Checked, CheckedApplication, CheckedModules, FileUses, Permit, SecretMention, check, check_modules, check_rendered,
     summarize,
 };
 pub use library::{
@@ -30,10 +31,11 @@ pub use limits::Limits;
 pub use moved::{moved, summarize_moves};
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
+pub use removal::{InForce, Removal, RemovalLimits, RemovalRule};
 pub use render::{
     ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile,
     Request, Settings, built_in, explain, manual, render_all, render_file, render_some, settings,
 };
-pub use review::{Base, Ownership, foreign, impact, in_order_of_weight, review, summarize_review, trouble};
+pub use review::{Base, Ownership, impact, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};
 pub use writer::{YamlError, to_yaml};

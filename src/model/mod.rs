@@ -44,7 +44,7 @@ pub use pull_request::{
     PullRequest, PullRequestState, Review, ReviewFinding, ReviewVerdict, pull_request_number, pull_request_page,
     pull_request_ref,
 };
-pub use report::{CommitStatus, Message, ReportTarget, StatusState, clip};
+pub use report::{CommitStatus, DESCRIPTION_LIMIT, Message, ReportTarget, StatusState, clip};
 pub use secret::SecretUse;
 pub use status::Status;
 pub use text::{counted, plain_log, shorten};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{CommitSha, RepositoryName};
 
 /// The longest text of a commit status, in characters: GitHub's limit, the narrowest of the forges.
-const DESCRIPTION_LIMIT: usize = 140;
+pub const DESCRIPTION_LIMIT: usize = 140;
 
 /// The states that every forge has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

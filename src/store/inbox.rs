@@ -24,6 +24,8 @@ pub enum Source {
     Start,
     /// Nothing moved here: a module repository did, and the branch depends on it.
     Modules,
+    /// Somebody approved what was refused before: it is published, and starts nothing.
+    Approval,
 }
 
 impl Source {
@@ -34,13 +36,13 @@ impl Source {
             Self::Watch => "watch",
             Self::Start => "start",
             Self::Modules => "modules",
+            Self::Approval => "approval",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Webhook, Self::Poll, Self::Watch, Self::Start, Self::Modules]
-            .into_iter()
-            .find(|source| source.as_str() == text)
+        let all = [Self::Webhook, Self::Poll, Self::Watch, Self::Start, Self::Modules, Self::Approval];
+        all.into_iter().find(|source| source.as_str() == text)
     }
 }
 

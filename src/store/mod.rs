@@ -50,6 +50,7 @@ mod ownership;
 mod postgres;
 mod publish;
 mod pull_request;
+mod removal;
 mod repository;
 mod rows;
 mod settle;
@@ -66,6 +67,7 @@ pub use inbox::{Accepted, InboxEntry, InboxId, RefChange, RefHead, Seen, Source}
 pub use notice::{NoticedPullRequest, PullRequestNotice};
 pub use outbox::{OutboxEntry, OutboxId};
 pub use pull_request::{KeptComment, StoredPullRequest};
+pub use removal::{Approval, RemovalVerdict, StoredRemoval};
 pub use repository::{RepositoryNote, RepositoryState};
 pub use settle::{Settled, Settlement};
 pub use transfer::{Moved, Progress, export, import};

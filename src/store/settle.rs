@@ -7,7 +7,9 @@ use super::execution::{self, Birth, Created};
 use super::repository::{self, SettledNote};
 use super::rows::document;
 use super::writer::Tx;
-use super::{FileDependency, InboxId, Store, StoreError, graph, notice, outbox, publish, pull_request};
+use super::{
+    FileDependency, InboxId, RemovalVerdict, Store, StoreError, graph, notice, outbox, publish, pull_request, removal,
+};
 use crate::model::{
     ApplicationName, CommitSha, ExecutionKey, Message, NewExecution, PipelineName, PullRequest, RepositoryName, Review,
     RevisionId,
@@ -30,6 +32,8 @@ pub struct Settlement {
     pub publish: Vec<Publication>,
     /// Applications of this repository whose file is gone.
     pub withdraw: Vec<ApplicationName>,
+    /// What was decided about the pipelines that the commit takes away, if that was looked at.
+    pub removal: Option<RemovalVerdict>,
     /// What is to run. Where a pipeline is published here, its revision is filled in.
     pub executions: Vec<NewExecution>,
     /// What is to be said about commits and pull requests.
@@ -75,6 +79,7 @@ struct Encoded {
     commit: Option<CommitSha>,
     publish: Vec<publish::Encoded>,
     withdraw: Vec<ApplicationName>,
+    removal: Option<removal::Encoded>,
     births: Vec<Birth>,
     reports: Vec<outbox::NewEntry>,
     pull_request: Option<pull_request::Encoded>,
@@ -100,6 +105,7 @@ impl Encoded {
             commit: settlement.commit,
             publish: settlement.publish.into_iter().map(publish::Encoded::new).collect::<Result<_, _>>()?,
             withdraw: settlement.withdraw,
+            removal: settlement.removal.map(removal::Encoded::new).transpose()?,
             births: settlement.executions.into_iter().map(Birth::new).collect::<Result<_, _>>()?,
             reports: settlement
                 .messages
@@ -132,6 +138,9 @@ async fn settle(tx: &mut Tx, what: &Encoded) -> Result<Settled, StoreError> {
         }
     }
     settled.executions = start(tx, &what.births, &settled.refused, &revisions).await?;
+    if let (Some(verdict), Some(commit)) = (&what.removal, &what.commit) {
+        removal::keep(tx, (&what.repository, &what.git_ref, commit), what.inbox, verdict).await?;
+    }
     outbox::insert(tx, &what.reports.iter().collect::<Vec<_>>()).await?;
     if let Some((findings, text)) = &what.findings {
         keep_findings(tx, findings, text).await?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::failure::WorkError;
 use super::{Repository, Shared, Taken};
 use crate::git::{CommitInfo, GitError, Mirror};
-use crate::gitops::{Checked, Request, Shelf, check};
+use crate::gitops::{Checked, Permit, Request, Shelf, check};
 use crate::model::CommitSha;
 use crate::telemetry::metrics;
 
@@ -18,29 +18,31 @@ pub(super) struct Examined {
     pub(super) version: u64,
 }
 
-/// Renders and checks a commit that the mirror has, as `branch` would be rendered. If it uses module repositories that
-/// have to be looked at first, it is rendered again after that.
+/// Renders and checks a commit that the mirror has, as `branch` would be rendered; `tracked` says whether the
+/// definitions on it count. If it uses module repositories that have to be looked at first, it is rendered again after
+/// that.
 pub(super) async fn examine(
     shared: &Arc<Shared>,
     repository: &Arc<Repository>,
     branch: &str,
+    tracked: bool,
     commit: &CommitSha,
 ) -> Result<Examined, WorkError> {
     let taken = shared.modules.taken().await;
     let shelf = Arc::new(taken.shelf());
-    let examined = examine_with(shared, repository, branch, commit, (&taken, shelf.clone())).await?;
+    let examined = examine_with(shared, repository, (branch, tracked), commit, (&taken, shelf.clone())).await?;
     let wanted = shelf.wanted();
     if wanted.is_empty() || !shared.modules.ask(&wanted, &taken).await {
         return Ok(examined);
     }
     let taken = shared.modules.taken().await;
-    examine_with(shared, repository, branch, commit, (&taken, Arc::new(taken.shelf()))).await
+    examine_with(shared, repository, (branch, tracked), commit, (&taken, Arc::new(taken.shelf()))).await
 }
 
 async fn examine_with(
     shared: &Arc<Shared>,
     repository: &Arc<Repository>,
-    branch: &str,
+    (branch, tracked): (&str, bool),
     commit: &CommitSha,
     (taken, shelf): (&Taken, Arc<Shelf>),
 ) -> Result<Examined, WorkError> {
@@ -51,7 +53,7 @@ async fn examine_with(
     let (branch, commit) = (branch.to_owned(), commit.clone());
     let task = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let (info, checked) = read(&shared, &repository, &mirror, &branch, &commit, &shelf)?;
+        let (info, checked) = read(&shared, &repository, &mirror, (&branch, tracked), &commit, &shelf)?;
         Ok::<_, GitError>(Examined { info, checked, version })
     });
     match task.await {
@@ -67,7 +69,7 @@ fn read(
     shared: &Shared,
     repository: &Repository,
     mirror: &Mirror,
-    branch: &str,
+    (branch, tracked): (&str, bool),
     commit: &CommitSha,
     shelf: &Shelf,
 ) -> Result<(CommitInfo, Checked), GitError> {
@@ -82,7 +84,9 @@ fn read(
         library: Some(shelf),
     };
     let started = Instant::now();
-    let checked = check(&request, &shared.catalog, repository.spec.applications.as_deref());
+    let rules = repository.spec.applications.as_ref();
+    let permit = rules.map(|rules| Permit { rules, branch: tracked.then_some(branch) });
+    let checked = check(&request, &shared.catalog, permit);
     metrics().checked(if checked.is_valid() { "valid" } else { "invalid" }, started.elapsed());
     Ok((info, checked))
 }

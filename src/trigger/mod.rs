@@ -17,15 +17,18 @@
 
 mod accept;
 mod artifacts;
+mod catalogue;
 mod child;
 mod examine;
 mod failure;
 mod follow;
 mod manual;
 mod modules;
+mod owners;
 mod parameters;
 mod pulls;
 mod reconcile;
+mod removal;
 mod reports;
 mod repositories;
 #[cfg(test)]
@@ -57,7 +60,7 @@ use crate::clock::Clock;
 use crate::config::SecretRules;
 use crate::diagnostic::Diagnostic;
 use crate::forge::Forges;
-use crate::gitops::Limits;
+use crate::gitops::{Limits, RemovalLimits};
 use crate::model::{CommitSha, CommitStatus, ExecutionKey, RepositoryName};
 use crate::schema::Catalog;
 use crate::store::{Store, StoreError};
@@ -84,6 +87,8 @@ pub struct TriggerOptions {
     pub globals: Map<String, Value>,
     /// How the files of pull requests are looked at.
     pub reviews: ReviewOptions,
+    /// How many pipelines one commit may take away.
+    pub removals: RemovalLimits,
     /// Which secrets there are and who may use them; none, if that isn't known here.
     pub secrets: Option<SecretRules>,
 }
@@ -99,6 +104,7 @@ impl Default for TriggerOptions {
             limits: Limits::default(),
             globals: Map::new(),
             reviews: ReviewOptions::default(),
+            removals: RemovalLimits::default(),
             secrets: None,
         }
     }

@@ -294,6 +294,7 @@ mod tests {
             commit: None,
             publish: Vec::new(),
             withdraw: Vec::new(),
+            removal: None,
             executions: Vec::new(),
             messages: Vec::new(),
             findings: None,

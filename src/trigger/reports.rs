@@ -1,7 +1,9 @@
 //! What is said on commits about validation, and under which names (FORMAT section 8).
 
+use crate::gitops::Removal;
 use crate::model::{
-    ApplicationName, CommitSha, CommitStatus, PipelineName, PullRequest, ReportTarget, RepositoryName, StatusState,
+    ApplicationName, CommitSha, CommitStatus, DESCRIPTION_LIMIT, PipelineName, PullRequest, ReportTarget,
+    RepositoryName, StatusState,
 };
 
 /// Names and texts of commit statuses.
@@ -57,6 +59,27 @@ impl Reports {
         self.say(repository, commit, state, &text)
     }
 
+    /// The commit takes away too many pipelines, and waits for somebody's approval.
+    pub(super) fn large_removal(
+        &self,
+        repository: &RepositoryName,
+        commit: &CommitSha,
+        removal: &Removal,
+    ) -> CommitStatus {
+        let what =
+            format!("Failed: would remove {} of {} pipelines, approve with", removal.pipelines.len(), removal.of);
+        let command = format!("approve-removal {repository} {}", commit.short());
+        // A command that is cut off is worse than none.
+        let texts = [
+            format!("{what} longboat repositories {command}"),
+            format!("{what} {command}"),
+            format!("{what} longboat repositories approve-removal"),
+        ];
+        let fits = |text: &&String| text.chars().count() <= DESCRIPTION_LIMIT;
+        let text = texts.iter().find(fits).unwrap_or(&texts[2]);
+        self.say(repository, commit, StatusState::Failure, text)
+    }
+
     /// The commit was overtaken before it was read.
     pub(super) fn superseded(&self, repository: &RepositoryName, commit: &CommitSha, by: &CommitSha) -> CommitStatus {
         self.say(repository, commit, StatusState::Failure, &format!("Superseded by {}", by.short()))
@@ -109,5 +132,20 @@ mod tests {
             &PipelineName::parse("deploy").expect("legal"),
         );
         assert_eq!(target.context, "cd/eu/shop/deploy");
+    }
+
+    #[test]
+    fn a_large_removal_names_the_whole_command_or_leaves_the_names_out() {
+        let removal = Removal { pipelines: vec![String::new(); 12], of: 15 };
+        let said = |name: &str| {
+            Reports::default().large_removal(&sample::repository(name), &sample::sha(1), &removal).description
+        };
+        let what = "Failed: would remove 12 of 15 pipelines, approve with";
+        assert_eq!(said("acme/shop"), format!("{what} longboat repositories approve-removal acme/shop 0000000"));
+        let long = format!("acme/{}", "x".repeat(45));
+        assert_eq!(said(&long), format!("{what} approve-removal {long} 0000000"));
+        let longer = format!("acme/{}", "x".repeat(90));
+        assert_eq!(said(&longer), format!("{what} longboat repositories approve-removal"));
+        assert!([said(&long), said(&longer)].iter().all(|text| text.chars().count() <= 140));
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use crate::clock::Timestamp;
-use crate::config;
+use crate::config::{self, Applications};
 use crate::git::{self, GitError, GitOptions, Mirror, Remote};
 use crate::gitops::matching::RefName;
-use crate::model::{ApplicationName, CommitSha, RepositoryName};
+use crate::model::{CommitSha, RepositoryName};
 
 /// A repository to follow.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct RepositorySpec {
     /// The branches whose definitions count; empty: the remote's default branch.
     pub branches: Vec<String>,
     /// The applications that it may define; `None`: any.
-    pub applications: Option<Vec<ApplicationName>>,
+    pub applications: Option<Applications>,
     /// The pause between two looks.
     pub poll: Duration,
 }
@@ -223,10 +223,14 @@ impl Repository {
         Ok(branch.into_iter().collect())
     }
 
-    /// Remembers that a tracked branch is published, and whether it has application files.
-    pub(super) fn note_published(&self, branch: &str, has_files: bool) {
+    /// Remembers whether the tree of a tracked branch has application files.
+    pub(super) fn note_files(&self, has_files: bool) {
+        self.known().has_files = Some(has_files);
+    }
+
+    /// Remembers that a tracked branch is published.
+    pub(super) fn note_published(&self, branch: &str) {
         let mut known = self.known();
-        known.has_files = Some(has_files);
         if !known.published.iter().any(|name| name == branch) {
             known.published.push(branch.to_owned());
         }

@@ -1,21 +1,22 @@
 //! What comes of a commit: revisions, executions, statuses, findings; settled in one transaction.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::catalogue::Catalogued;
 use super::examine::{Examined, examine};
 use super::failure::WorkError;
 use super::modules::{uses, waits};
 use super::pulls::worse_of_pull_requests;
+use super::removal::Removed;
 use super::start::{self, Push};
-use super::{Notice, Repository, Shared};
+use super::{Notice, Repository, Shared, catalogue, owners};
 use crate::diagnostic::Diagnostic;
 use crate::git::CommitInfo;
 use crate::gitops::matching::RefName;
-use crate::gitops::{Checked, foreign, moved, summarize, summarize_moves};
+use crate::gitops::{Checked, moved, summarize, summarize_moves};
 use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, PinMove, RepositoryName, StatusState};
 use crate::store::{
-    CommitFindings, InboxEntry, InboxId, Publication, Published, Settled, Settlement, StoredPullRequest,
+    CommitFindings, InboxEntry, InboxId, Published, RemovalVerdict, Settled, Settlement, StoredPullRequest,
 };
 
 /// Why a commit is looked into.
@@ -31,12 +32,14 @@ pub(super) enum Occasion<'a> {
     /// Something of a module repository moved that it depends on: published and reported, nothing started. Further
     /// entries that say so are done with the first.
     Modules(&'a InboxEntry, &'a [InboxId]),
+    /// Somebody approved what no push brought: published and reported, nothing started.
+    Approved(&'a InboxEntry),
 }
 
 impl Occasion<'_> {
     fn inbox(&self) -> Option<InboxId> {
         match self {
-            Self::Change(entry) | Self::Modules(entry, _) => Some(entry.id),
+            Self::Change(entry) | Self::Modules(entry, _) | Self::Approved(entry) => Some(entry.id),
             Self::FirstSight | Self::Again => None,
         }
     }
@@ -44,20 +47,13 @@ impl Occasion<'_> {
     fn also(&self) -> Vec<InboxId> {
         match self {
             Self::Modules(_, also) => also.to_vec(),
-            Self::Change(_) | Self::FirstSight | Self::Again => Vec::new(),
+            Self::Change(_) | Self::FirstSight | Self::Again | Self::Approved(_) => Vec::new(),
         }
     }
 
     fn is_silent(&self) -> bool {
         matches!(self, Self::Again)
     }
-}
-
-/// What is published from a commit and what is withdrawn.
-#[derive(Default)]
-struct Catalogued {
-    publish: Vec<Publication>,
-    withdraw: Vec<ApplicationName>,
 }
 
 /// Works off a branch at a commit.
@@ -71,26 +67,22 @@ pub(super) async fn branch(
     shared.modules.touch(repository.name());
     repository.ensure(commit).await?;
     let tracked = repository.tracked_now().await?.iter().any(|name| name == branch);
-    let Examined { info, mut checked, version } = examine(shared, repository, branch, commit).await?;
+    let Examined { info, mut checked, version } = examine(shared, repository, branch, tracked, commit).await?;
     if let Some(rules) = &shared.options.secrets {
         checked.judge_secrets(rules, repository.name(), tracked.then_some(branch));
     }
     let in_force = shared.store.pipelines_of(repository.name()).await?;
-    let catalogued = if tracked {
-        catalogue(shared, repository, branch, commit, &mut checked, &in_force).await?
+    let (catalogued, removed) = if tracked {
+        catalogue::decide(shared, repository, branch, commit, &mut checked, &in_force).await?
     } else {
-        Catalogued::default()
+        (Catalogued::default(), None)
     };
     let moves = if tracked {
         tell_moves(shared, repository, branch, commit, &info, &mut checked, &in_force).await?
     } else {
         Vec::new()
     };
-    let mut summary = summarize(&checked);
-    if let (StatusState::Success, Some(moved)) = (summary.0, summarize_moves(&moves)) {
-        summary.1 = format!("{}; {moved}", summary.1);
-    }
-    let mut validate = shared.options.reports.checked(repository.name(), commit, summary);
+    let mut validate = validate_status(shared, repository, commit, &checked, removed.as_ref(), &moves);
     // The head of an open pull request is spoken of by its review, which was rendered as what it would become.
     let left_to_review = !tracked && shared.store.has_pull_request_at(repository.name(), commit).await?;
     if tracked
@@ -105,7 +97,10 @@ pub(super) async fn branch(
     let silent = quiet || left_to_review;
     let mut statuses = if silent { Vec::new() } else { vec![validate.clone()] };
     let mut executions = Vec::new();
-    if let Occasion::Change(entry) = occasion {
+    let refused = removed.as_ref().is_some_and(Removed::is_refused);
+    if let Occasion::Change(entry) = occasion
+        && !refused
+    {
         let Catalogued { publish, withdraw } = &catalogued;
         let definitions = start::of_branch(&checked.applications, publish, withdraw, in_force, tracked);
         let push = Push { repository, name: RefName::Branch(branch), commit, entry, info: &info };
@@ -116,6 +111,7 @@ pub(super) async fn branch(
         commit: Some(commit.clone()),
         publish: catalogued.publish,
         withdraw: catalogued.withdraw,
+        removal: removed.map(RemovalVerdict::from),
         executions,
         messages: statuses.into_iter().map(Message::from).collect(),
         findings: (!left_to_review).then(|| findings(repository, branch, commit, &checked)),
@@ -124,10 +120,17 @@ pub(super) async fn branch(
         also: occasion.also(),
         ..empty(repository.name(), occasion.inbox())
     };
+    if tracked {
+        // Before the settlement shows: who has seen it may count on what the next push says.
+        repository.note_files(checked.files > 0);
+    }
     let settled = shared.store.settle(settlement).await?;
     submit(shared, &settled).await;
+    if !settled.refused.is_empty() {
+        validate = correct(shared, repository, (branch, commit), &mut checked, silent).await?;
+    }
     if tracked {
-        repository.note_published(branch, checked.files > 0);
+        repository.note_published(branch);
         // Whoever looked for dependents meanwhile has not seen these uses yet.
         shared.modules.tell_since(version, &checked.pins);
     }
@@ -269,6 +272,7 @@ pub(super) fn empty(repository: &RepositoryName, inbox: Option<InboxId>) -> Sett
         commit: None,
         publish: Vec::new(),
         withdraw: Vec::new(),
+        removal: None,
         executions: Vec::new(),
         messages: Vec::new(),
         pull_request: None,
@@ -296,58 +300,54 @@ async fn submit(shared: &Shared, settled: &Settled) {
     }
 }
 
-/// Decides what a tracked branch publishes. An application with errors keeps its last good revision; one whose
-/// file is gone is withdrawn, unless some file can't be told whose it is: then nothing is withdrawn, and what
-/// that file defined stays.
-async fn catalogue(
+/// What is said about the files of a commit.
+fn validate_status(
     shared: &Shared,
     repository: &Repository,
-    branch: &str,
     commit: &CommitSha,
-    checked: &mut Checked,
-    in_force: &[Published],
-) -> Result<Catalogued, WorkError> {
-    let mut catalogued = Catalogued::default();
-    let owners = shared.store.applications().await?;
-    let blocked: HashSet<&str> = checked.blocked_files.iter().map(String::as_str).collect();
-    for application in &mut checked.applications {
-        let owner =
-            owners.iter().find(|owner| owner.name == application.name && owner.repository != *repository.name());
-        if let Some(owner) = owner {
-            if shared.repositories.get(&owner.repository).is_some() {
-                checked.findings.push(foreign(&application.name, &application.file, &owner.repository));
-                application.valid = false;
-                continue;
-            }
-            give_up(shared, &owner.repository, &application.name).await?;
+    checked: &Checked,
+    removed: Option<&Removed>,
+    moves: &[PinMove],
+) -> CommitStatus {
+    let reports = &shared.options.reports;
+    let errors = checked.findings.iter().filter(|finding| finding.is_error()).count();
+    let summary = || {
+        let (state, text) = summarize(checked);
+        match summarize_moves(moves).filter(|_| state == StatusState::Success) {
+            Some(moved) => (state, format!("{text}; {moved}")),
+            None => (state, text),
         }
-        let reaches_in = |published: &Published| {
-            published.pipeline.application == application.name
-                && blocked.contains(published.pipeline.source.file.as_str())
-        };
-        if application.valid && !in_force.iter().any(reaches_in) {
-            catalogued.publish.push(Publication {
-                application: application.name.clone(),
-                file_owner: repository.name().clone(),
-                pipelines: application.pipelines.clone(),
-                branch: branch.to_owned(),
-                commit: commit.clone(),
-                pins: application.pins.clone(),
-            });
+    };
+    match removed {
+        // Together with other errors it is one of them.
+        Some(Removed::Refused(removal)) if errors == 1 => reports.large_removal(repository.name(), commit, removal),
+        Some(Removed::Approved { removal, by }) => {
+            let (state, text) = summary();
+            let text = format!("{text}, removal of {} approved by {by}", removal.pipelines.len());
+            reports.checked(repository.name(), commit, (state, text))
         }
+        _ => reports.checked(repository.name(), commit, summary()),
     }
-    sort(&mut checked.findings);
-    if blocked.is_empty() {
-        let ours = owners.iter().filter(|owner| owner.repository == *repository.name() && owner.branch == branch);
-        let defined = |name: &ApplicationName| checked.applications.iter().any(|app| app.name == *name);
-        catalogued.withdraw = ours.filter(|owner| !defined(&owner.name)).map(|owner| owner.name.clone()).collect();
-    }
-    Ok(catalogued)
 }
 
-/// Takes an application from a repository that is not followed any more (it was renamed, say).
-async fn give_up(shared: &Shared, owner: &RepositoryName, application: &ApplicationName) -> Result<(), WorkError> {
-    let settlement = Settlement { withdraw: vec![application.clone()], ..empty(owner, None) };
+/// Says that an application could not be had after all: another repository published it a moment before.
+async fn correct(
+    shared: &Shared,
+    repository: &Repository,
+    (branch, commit): (&str, &CommitSha),
+    checked: &mut Checked,
+    silent: bool,
+) -> Result<CommitStatus, WorkError> {
+    let owners = shared.store.applications().await?;
+    checked.refuse_foreign(&owners::of_others(shared, repository, &owners));
+    let validate = validate_status(shared, repository, commit, checked, None, &[]);
+    let settlement = Settlement {
+        git_ref: format!("refs/heads/{branch}"),
+        commit: Some(commit.clone()),
+        messages: if silent { Vec::new() } else { vec![validate.clone().into()] },
+        findings: Some(findings(repository, branch, commit, checked)),
+        ..empty(repository.name(), None)
+    };
     shared.store.settle(settlement).await?;
-    Ok(())
+    Ok(validate)
 }

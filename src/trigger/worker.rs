@@ -115,7 +115,11 @@ async fn work_off(shared: &Arc<Shared>, entry: &InboxEntry) -> Result<(), WorkEr
             modules::again(shared, repository, branch, commit, entry).await
         }
         (Some(commit), Some(RefName::Branch(branch))) => {
-            settle::branch(shared, repository, branch, commit, Occasion::Change(entry)).await
+            let occasion = match entry.source {
+                Source::Approval => Occasion::Approved(entry),
+                _ => Occasion::Change(entry),
+            };
+            settle::branch(shared, repository, branch, commit, occasion).await
         }
         (Some(commit), Some(RefName::Tag(tag))) => settle::tag(shared, repository, tag, commit, entry).await,
         // A branch or tag that is gone starts nothing; what it published stays until another commit changes it.

@@ -118,7 +118,7 @@ fn the_module_that_the_page_of_modules_writes_is_right() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 34] = [
     "",
     "demo",
     "serve",
@@ -141,6 +141,9 @@ const COMMANDS: [&str; 31] = [
     "executions cancel",
     "executions restart",
     "judge",
+    "repositories",
+    "repositories list",
+    "repositories approve-removal",
     "freeze",
     "freeze on",
     "freeze off",

@@ -4,6 +4,7 @@ mod acts;
 mod freezes;
 mod pulls;
 mod reads;
+mod removals;
 mod webhooks;
 
 use std::io;

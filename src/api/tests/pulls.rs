@@ -84,6 +84,7 @@ async fn keep(world: &World, pull_request: PullRequest, review: Option<Review>) 
         commit: Some(pull_request.head.clone()),
         publish: Vec::new(),
         withdraw: Vec::new(),
+        removal: None,
         executions: Vec::new(),
         messages: Vec::new(),
         findings: None,

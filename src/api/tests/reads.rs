@@ -59,6 +59,7 @@ pub(super) async fn seed(world: &World) {
             pins: crate::model::Pins::default(),
         }],
         withdraw: Vec::new(),
+        removal: None,
         executions: vec![
             execution(1, "deploy", COMMIT),
             execution(2, "clean up", COMMIT),

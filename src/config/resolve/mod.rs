@@ -251,6 +251,8 @@ impl Work<'_> {
                 let (pointer, default) = ("/limits/reviewDeadline", default.review_deadline);
                 self.duration_up_to(section.review_deadline, pointer, default, MOST_REVIEW_DEADLINE)
             },
+            removal_share: section.removal_share.unwrap_or(default.removal_share),
+            removal_from: section.removal_from.unwrap_or(default.removal_from),
         }
     }
 

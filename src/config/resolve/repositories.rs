@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 
 use super::Work;
 use super::forges::{clone_url, git_credentials};
-use crate::config::file::{CredentialsSection, RepositorySection};
+use crate::config::file::{ApplicationWord, CredentialsSection, RepositorySection};
 use crate::config::shape::dotted;
-use crate::config::{Credentials, Forge, Location, Repository};
+use crate::config::{ApplicationRule, Applications, Credentials, Forge, Location, Names, Repository};
 use crate::diagnostic::{Code, nearest};
 use crate::model::{ApplicationName, RepositoryName};
 
@@ -62,13 +62,12 @@ impl Work<'_> {
                 );
             }
         }
-        let applications = section.applications.map(|names| {
-            let named = names.iter().enumerate();
-            named
-                .filter_map(|(index, name)| {
-                    self.named(name, &format!("{pointer}/applications/{index}"), ApplicationName::parse)
-                })
-                .collect()
+        let applications = section.applications.map(|words| {
+            let mut rules = Vec::new();
+            for (index, word) in words.into_iter().enumerate() {
+                rules.extend(self.application(&format!("{pointer}/applications/{index}"), word));
+            }
+            Applications::new(rules)
         });
         let poll = self.duration(section.poll, &format!("{pointer}/poll"), Duration::from_secs(60));
         Some(Repository {
@@ -80,6 +79,29 @@ impl Work<'_> {
             applications,
             poll,
         })
+    }
+
+    fn application(&mut self, pointer: &str, word: ApplicationWord) -> Option<ApplicationRule> {
+        let (name, branches, at) = match word {
+            ApplicationWord::Name(name) => (name, None, pointer.to_owned()),
+            ApplicationWord::Rule { name, branches } => (name?, branches, format!("{pointer}/name")),
+        };
+        if !name.contains(['*', '?', '[', '{']) {
+            self.named(&name, &at, ApplicationName::parse)?;
+        }
+        let names = match Names::parse(&[name]) {
+            Ok(names) => Some(names),
+            Err((_, reason)) => {
+                let message = format!("`{}` is not a pattern: {reason}", dotted(&at));
+                self.error(&at, Code::BadPattern, message, "write a name; `*` is any part of one");
+                None
+            }
+        };
+        let branches = match branches {
+            Some(branches) => Some(self.names(Some(branches), &format!("{pointer}/branches"))?),
+            None => None,
+        };
+        Some(ApplicationRule { names: names?, branches })
     }
 
     pub(super) fn forge_named<'f>(

@@ -107,7 +107,7 @@ impl Work<'_> {
         }
     }
 
-    fn names(&mut self, patterns: Option<Vec<String>>, pointer: &str) -> Option<Names> {
+    pub(super) fn names(&mut self, patterns: Option<Vec<String>>, pointer: &str) -> Option<Names> {
         let patterns = patterns?;
         match Names::parse(&patterns) {
             Ok(names) => Some(names),

@@ -2,10 +2,12 @@
 
 use std::sync::LazyLock;
 
+use super::Permit;
 use super::pipeline;
 use super::reader::{Field, Fields, Sink};
 use super::secrets::SecretMention;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::config::ApplicationRefusal;
+use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::gitops::RenderedFile;
 use crate::model::{ApplicationName, Dialect, Pipeline};
 use crate::schema::Catalog;
@@ -21,6 +23,8 @@ static KEYS: LazyLock<Vec<String>> = LazyLock::new(keys::<ApplicationFile>);
 pub(super) struct Outcome {
     /// The application, if it can be told.
     pub(super) application: Option<ApplicationName>,
+    /// Where it says so.
+    pub(super) named_at: Option<Place>,
     /// The pipelines with which nothing is wrong.
     pub(super) pipelines: Vec<Pipeline>,
     /// What is wrong, in no order.
@@ -30,7 +34,7 @@ pub(super) struct Outcome {
 }
 
 /// Reads a rendered file.
-pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[ApplicationName]>) -> Outcome {
+pub(super) fn read(file: &RenderedFile, catalog: &Catalog, permit: Option<Permit<'_>>) -> Outcome {
     let Some(root) = &file.root else { return Outcome::default() };
     let what = "an application file";
     let mut sink = Sink::new();
@@ -40,8 +44,9 @@ pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[A
     let name_field = fields.require("application", what, &mut sink);
     let application: Option<ApplicationName> = name_field.as_ref().and_then(|field| field.identifier(&mut sink));
     if let (Some(field), Some(name)) = (&name_field, &application) {
-        check_ownership(field, name, ownership, &mut sink);
+        check_permit(field, name, permit, &mut sink);
     }
+    let named_at = name_field.as_ref().map(|field| field.node.origin.place());
     // Templates have read them already; here only their shape counts.
     if let Some(vars) = fields.take("vars").filter(|vars| vars.node.as_map().is_none()) {
         vars.wrong_type(&mut sink, "a mapping");
@@ -51,7 +56,7 @@ pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[A
         let finding = Diagnostic::error(Code::MissingKey, format!("{what} needs `pipelines`"));
         let hint = "this looks like a single pipeline: put it into a list under `pipelines`";
         sink.add(fields.origin, "", finding.hint(hint));
-        return Outcome { application, findings: sink.into_findings(), ..Outcome::default() };
+        return Outcome { application, named_at, findings: sink.into_findings(), ..Outcome::default() };
     }
     let list = fields.require("pipelines", what, &mut sink);
     let items = list.and_then(|list| list.items(&mut sink, MAX_PIPELINES)).unwrap_or_default();
@@ -64,18 +69,34 @@ pub(super) fn read(file: &RenderedFile, catalog: &Catalog, ownership: Option<&[A
     }
     let of_application = |mention| SecretMention { application: application.clone(), ..mention };
     let secrets = sink.take_mentions().into_iter().map(of_application).collect();
-    Outcome { application, pipelines, findings: sink.into_findings(), secrets }
+    Outcome { application, named_at, pipelines, findings: sink.into_findings(), secrets }
 }
 
-fn check_ownership(field: &Field<'_>, name: &ApplicationName, owned: Option<&[ApplicationName]>, sink: &mut Sink) {
-    let Some(owned) = owned.filter(|owned| !owned.contains(name)) else { return };
-    let message = format!("this repository may not define the application `{name}`");
-    let hint = match owned {
-        [] => "it may define none: the operator lists its `applications` in the configuration".to_owned(),
-        owned => {
-            let list: Vec<_> = owned.iter().map(|name| format!("`{name}`")).collect();
-            format!("it may define {}: the operator lists them in the configuration", list.join(", "))
-        }
+/// The operator's word on who may define what. An application that is for other branches is one that must not be
+/// published from here, whatever its file says.
+fn check_permit(field: &Field<'_>, name: &ApplicationName, permit: Option<Permit<'_>>, sink: &mut Sink) {
+    let Some(permit) = permit else { return };
+    let Err(refusal) = permit.rules.check(name, permit.branch) else { return };
+    let listed = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let (message, hint) = match refusal {
+        ApplicationRefusal::Name(names) if names.is_empty() => (
+            format!("this repository may not define the application `{name}`"),
+            "it may define none: the operator lists its `applications` in the configuration".to_owned(),
+        ),
+        ApplicationRefusal::Name(names) => (
+            format!("this repository may not define the application `{name}`"),
+            format!("it may define {}: the operator lists them in the configuration", listed(&names)),
+        ),
+        ApplicationRefusal::Branch(branches) => (
+            format!(
+                "this repository may not define the application `{name}` on the branch `{}`",
+                permit.branch.unwrap_or_default()
+            ),
+            match branches.as_slice() {
+                [] => "it may on no branch: the operator says so in the configuration".to_owned(),
+                branches => format!("it may on {}: the operator says so in the configuration", listed(branches)),
+            },
+        ),
     };
     field.say(sink, Diagnostic::error(Code::ForeignApplication, message).hint(hint));
 }

@@ -31,8 +31,9 @@ pub(super) use summary::summary;
 
 use super::render::with_ways;
 use super::{Node, Rendered, RenderedFile, Request, render_all};
-use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{ApplicationName, FileUse, ModuleUse, Pins, Pipeline};
+use crate::config::Applications;
+use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::model::{ApplicationName, FileUse, ModuleUse, Pins, Pipeline, RepositoryName};
 use crate::schema::Catalog;
 
 /// What a commit's application files mean.
@@ -69,6 +70,25 @@ impl Checked {
     }
 }
 
+impl Checked {
+    /// Marks the applications that belong to other repositories: each file that speaks of one has an error.
+    pub fn refuse_foreign(&mut self, owners: &[(&ApplicationName, &RepositoryName)]) {
+        let before = self.findings.len();
+        for application in &mut self.applications {
+            let Some((_, owner)) = owners.iter().find(|(name, _)| **name == application.name) else { continue };
+            application.valid = false;
+            let message = format!("the application `{}` belongs to the repository {owner}", application.name);
+            let finding = Diagnostic::error(Code::ForeignApplication, message)
+                .hint("choose another name, or remove the application there first")
+                .pointer("/application");
+            self.findings.extend(application.named_at.iter().map(|place| finding.clone().at(place.clone())));
+        }
+        if self.findings.len() > before {
+            self.findings = in_order(std::mem::take(&mut self.findings));
+        }
+    }
+}
+
 /// What an application file used beside itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileUses {
@@ -89,8 +109,8 @@ pub struct FileUses {
 pub struct CheckedApplication {
     /// Its name.
     pub name: ApplicationName,
-    /// Its first file.
-    pub file: String,
+    /// Where each of its files says that it is about this application.
+    pub named_at: Vec<Place>,
     /// All its files, sorted.
     pub files: Vec<String>,
     /// Its pipelines, those with errors left out.
@@ -101,18 +121,27 @@ pub struct CheckedApplication {
     pub pins: Pins,
 }
 
-/// Renders and checks a whole commit. `ownership` are the applications that the repository may define; none
-/// means any.
-pub fn check(request: &Request<'_>, catalog: &Catalog, ownership: Option<&[ApplicationName]>) -> Checked {
-    check_rendered(render_all(request), catalog, ownership)
+/// Which applications files may define.
+#[derive(Debug, Clone, Copy)]
+pub struct Permit<'a> {
+    /// The operator's rules for the repository.
+    pub rules: &'a Applications,
+    /// The branch whose definitions these are to be; none, if they are to be nobody's: then it is not asked on which
+    /// branches an application may be defined.
+    pub branch: Option<&'a str>,
+}
+
+/// Renders and checks a whole commit; without a permit, its files may define any application.
+pub fn check(request: &Request<'_>, catalog: &Catalog, permit: Option<Permit<'_>>) -> Checked {
+    check_rendered(render_all(request), catalog, permit)
 }
 
 /// Checks what was rendered.
-pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&[ApplicationName]>) -> Checked {
+pub fn check_rendered(rendered: Rendered, catalog: &Catalog, permit: Option<Permit<'_>>) -> Checked {
     let mut checked = Checked { files: rendered.files.len(), findings: rendered.findings, ..Checked::default() };
     let mut applications: BTreeMap<ApplicationName, CheckedApplication> = BTreeMap::new();
     for file in rendered.files {
-        let outcome = application::read(&file, catalog, ownership);
+        let outcome = application::read(&file, catalog, permit);
         let valid = !file.findings.iter().chain(&outcome.findings).any(Diagnostic::is_error);
         checked.secrets.extend(outcome.secrets);
         let found = with_ways(&file, outcome.findings);
@@ -128,7 +157,7 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
         };
         let application = applications.entry(name).or_insert_with_key(|name| CheckedApplication {
             name: name.clone(),
-            file: path.clone(),
+            named_at: Vec::new(),
             files: Vec::new(),
             pipelines: Vec::new(),
             valid: true,
@@ -136,6 +165,7 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, ownership: Option<&
         });
         application.pins.extend(&pins);
         application.valid &= valid;
+        application.named_at.extend(outcome.named_at);
         application.files.push(path);
         application.pipelines.extend(outcome.pipelines);
     }

@@ -337,7 +337,7 @@ fn side() -> impl Strategy<Value = Checked> {
         });
         let application = CheckedApplication {
             name: ApplicationName::parse("shop").expect("legal"),
-            file: "x".to_owned(),
+            named_at: Vec::new(),
             files: vec!["x".to_owned()],
             pipelines: pipelines.collect(),
             valid: true,

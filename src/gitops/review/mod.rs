@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 pub use impact::impact;
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, KEPT_PLAN, Push, Request, Source, built_in, check, plan};
-use crate::config::SecretRules;
-use crate::diagnostic::{Code, Diagnostic, Place, Severity};
+use super::{Checked, KEPT_PLAN, Permit, Push, RemovalRule, Request, Source, built_in, check, plan};
+use crate::config::{Applications, SecretRules};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::git::Changed;
 use crate::model::{ApplicationName, CommitSha, Pins, RepositoryName, Review, ReviewFinding, StatusState, clip};
 use crate::schema::Catalog;
@@ -31,37 +31,30 @@ const MAX_CHAIN: usize = 8;
 #[serde(rename_all = "camelCase")]
 pub struct Ownership {
     /// The applications that the repository may define; none means any.
-    pub allowed: Option<Vec<ApplicationName>>,
+    pub allowed: Option<Applications>,
     /// Those that other repositories have.
     pub foreign: BTreeMap<ApplicationName, RepositoryName>,
     /// Which secrets there are and who may use them; none, if that isn't known.
     pub secrets: Option<SecretRules>,
     /// Whether the definitions of the target branch count.
     pub tracked: bool,
+    /// What may go at once; none, if that isn't known.
+    pub removal: Option<RemovalRule>,
 }
 
 impl Ownership {
     /// Checks the files of a commit, with the applications of others marked as errors.
     pub fn check(&self, request: &Request<'_>, catalog: &Catalog) -> Checked {
-        let mut checked = check(request, catalog, self.allowed.as_deref());
+        let branch = self.tracked.then_some(request.branch);
+        let permit = self.allowed.as_ref().map(|rules| Permit { rules, branch });
+        let mut checked = check(request, catalog, permit);
         if let Some(rules) = &self.secrets {
-            checked.judge_secrets(rules, request.repository, self.tracked.then_some(request.branch));
+            checked.judge_secrets(rules, request.repository, branch);
         }
-        for application in &mut checked.applications {
-            if let Some(owner) = self.foreign.get(&application.name) {
-                application.valid = false;
-                checked.findings.push(foreign(&application.name, &application.file, owner));
-            }
-        }
+        let foreign: Vec<_> = self.foreign.iter().map(|(application, owner)| (application, owner)).collect();
+        checked.refuse_foreign(&foreign);
         checked
     }
-}
-
-/// That an application belongs to another repository.
-pub fn foreign(application: &ApplicationName, file: &str, owner: &RepositoryName) -> Diagnostic {
-    let message = format!("the application `{application}` belongs to the repository {owner}");
-    let hint = "choose another name, or remove the application there first";
-    Diagnostic::error(Code::ForeignApplication, message).at(Place::point(file, 1, 1)).hint(hint)
 }
 
 /// What a head is compared with.
@@ -83,9 +76,11 @@ pub fn review(
     catalog: &Catalog,
     ownership: &Ownership,
 ) -> Review {
-    let after = ownership.check(head, catalog);
+    let mut after = ownership.check(head, catalog);
     let before = base.map(|base| ownership.check(&Request { source: base.source, ..*head }, catalog));
     let before = before.unwrap_or_default();
+    let removal = ownership.removal.as_ref().filter(|_| ownership.tracked);
+    after.findings.extend(removal.and_then(|rule| rule.warning(head.repository, &before, &after)));
     let count = |severity| to_count(after.findings.iter().filter(|finding| finding.severity == severity).count());
     let unknown = Changed { paths: Vec::new(), truncated: true };
     let changed = base.map_or(&unknown, |base| base.changed);
@@ -206,6 +201,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
+    use crate::diagnostic::Code;
     use crate::gitops::{Limits, MemorySource};
     use crate::model::{ChangeKind, PipelineChange};
     use crate::schema::stage_type;

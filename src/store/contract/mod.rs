@@ -13,6 +13,7 @@ mod mark;
 mod opening;
 mod outbox;
 mod pull_request;
+mod removal;
 pub(crate) mod sample;
 pub(crate) mod server;
 mod settle;
@@ -131,6 +132,12 @@ on_every_backend! {
         executions_of_a_merge_commit_mark_its_comment_at_both_ends,
         a_merge_is_known_to_the_next_process,
         a_comment_that_somebody_touched_is_doubted,
+    }
+    removal {
+        what_is_refused_waits_and_is_approved_once,
+        an_approval_is_for_what_was_listed,
+        only_where_a_branch_stands_can_be_approved,
+        what_no_push_brought_is_published_and_starts_nothing,
     }
     freeze {
         one_of_each_is_in_force_and_survives,

@@ -114,6 +114,7 @@ pub(in crate::store) fn settlement(inbox: Option<InboxId>, number: u64) -> Settl
         commit: commit(number),
         publish: Vec::new(),
         withdraw: Vec::new(),
+        removal: None,
         executions: Vec::new(),
         messages: Vec::new(),
         pull_request: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config;
+use crate::config::{self, Applications};
 use crate::git::{self, GitOptions, Remote};
 use crate::model::{ImpactDetail, RepositoryName};
 use crate::trigger::{Repository, RepositorySet, RepositorySpec};
@@ -109,7 +109,7 @@ impl ModuleSpec {
                     forge_url: None,
                     remote: remote.clone(),
                     branches: Vec::new(),
-                    applications: Some(Vec::new()),
+                    applications: Some(Applications::default()),
                     poll: *poll,
                 };
                 Some((Arc::new(Repository::new(spec, self.mirror(mirrors), options.clone())), *poll))

@@ -19,7 +19,7 @@ mod source;
 use std::sync::Arc;
 
 use super::failure::WorkError;
-use super::{Repository, Shared, settle};
+use super::{Repository, Shared, owners, removal, settle};
 use crate::diagnostic::Diagnostic;
 use crate::forge::{ForgeError, ForgeErrorKind};
 use crate::git::{GitError, Head};
@@ -383,15 +383,16 @@ impl<'a> Case<'a> {
 
 /// What a repository may define when it is rendered as one of its branches.
 async fn ownership(shared: &Shared, repository: &Repository, branch: &str) -> Result<Ownership, WorkError> {
-    let foreign = shared.store.applications().await?.into_iter();
-    let foreign = foreign
-        .filter(|owner| owner.repository != *repository.name())
-        .filter(|owner| shared.repositories.get(&owner.repository).is_some());
+    let owners = shared.store.applications().await?;
+    let foreign = owners.into_iter().filter(|owner| owners::is_others(shared, repository, owner));
+    let tracked = repository.tracks(&format!("refs/heads/{branch}"));
+    let removal = if tracked { Some(removal::rule(shared, repository).await?) } else { None };
     Ok(Ownership {
         allowed: repository.spec.applications.clone(),
         foreign: foreign.map(|owner| (owner.name, owner.repository)).collect(),
         secrets: shared.options.secrets.clone(),
-        tracked: repository.tracks(&format!("refs/heads/{branch}")),
+        tracked,
+        removal,
     })
 }
 

@@ -121,6 +121,7 @@ pub(super) async fn seed(world: &World) {
             pins: crate::model::Pins::default(),
         }],
         withdraw: Vec::new(),
+        removal: None,
         executions: vec![
             execution(1, "deploy", "Let the basket survive a restart"),
             execution(2, "clean up", HOSTILE),

@@ -111,6 +111,7 @@ impl World {
             commit: None,
             publish: Vec::new(),
             withdraw: Vec::new(),
+            removal: None,
             executions: Vec::new(),
             messages: vec![Message::Comment { repository: name(repository), pull_request: number }],
             pull_request: Some((this, None)),

@@ -33,6 +33,7 @@ mod limits;
 mod lost;
 mod modules;
 mod pipelines;
+mod removal;
 mod secrets;
 mod story;
 mod terminal;

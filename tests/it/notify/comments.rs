@@ -73,6 +73,7 @@ impl Talk {
             commit: None,
             publish: Vec::new(),
             withdraw: Vec::new(),
+            removal: None,
             executions: Vec::new(),
             messages,
             pull_request: Some((this, None)),

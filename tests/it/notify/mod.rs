@@ -187,6 +187,7 @@ pub async fn say(store: &Store, statuses: Vec<CommitStatus>) {
         commit: Some(target.commit),
         publish: Vec::new(),
         withdraw: Vec::new(),
+        removal: None,
         executions: Vec::new(),
         messages: statuses.into_iter().map(Message::from).collect(),
         findings: None,

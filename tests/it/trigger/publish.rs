@@ -1,6 +1,6 @@
 //! What is published, what stays, and what goes.
 
-use super::world::{ON_MAIN, World, application, file, follow, repository};
+use super::world::{ON_MAIN, World, application, file, follow, may_define, repository};
 use crate::support::repo::Repo;
 
 async fn world_of(repo: &Repo) -> World {
@@ -93,7 +93,7 @@ async fn the_configuration_says_which_applications_a_repository_may_define() {
     repo.write(".longboat/shop.yaml", file("shop", ON_MAIN)).write(".longboat/tea.yaml", file("tea", ON_MAIN));
     repo.commit("One");
     let mut spec = follow("local/shop", repo.path().to_string_lossy());
-    spec.applications = Some(vec![application("tea")]);
+    spec.applications = Some(may_define(&[("tea", None)]));
     let world = World::new(vec![spec]).await;
     world.seen("local/shop").await;
     assert_eq!(world.published().await, ["tea/deploy"]);

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use longboat::clock::{Clock, Timestamp};
+use longboat::config::{ApplicationRule, Applications, Names};
 use longboat::forge::{Forges, Push};
 use longboat::git::{GitOptions, Remote};
 use longboat::model::{ApplicationName, CommitSha, ExecutionKey, NewExecution, PipelineName, RepositoryName};
@@ -56,6 +57,18 @@ pub fn application(name: &str) -> ApplicationName {
 
 pub fn pipeline(name: &str) -> PipelineName {
     PipelineName::parse(name).expect("legal")
+}
+
+/// The operator's word on which applications may be defined, each by its name and, if it isn't for all, its branches.
+pub fn may_define(rules: &[(&str, Option<&[&str]>)]) -> Applications {
+    let names = |patterns: &[&str]| {
+        Names::parse(&patterns.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()).expect("patterns")
+    };
+    let rule = |(name, branches): &(&str, Option<&[&str]>)| ApplicationRule {
+        names: names(&[name]),
+        branches: branches.map(names),
+    };
+    Applications::new(rules.iter().map(rule).collect())
 }
 
 /// What a webhook says about a push to `acme/shop`.

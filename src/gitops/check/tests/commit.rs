@@ -5,9 +5,13 @@ use serde_json::json;
 use super::*;
 use crate::diagnostic::Place;
 
+/// A file with one pipeline, with which nothing is wrong.
+fn good(application: &str, name: &str) -> Value {
+    json!({"application": application, "pipelines": [{"name": name, "stages": [{"type": "wait"}]}]})
+}
+
 #[test]
 fn applications_are_owned_and_whole() {
-    let good = |application: &str, name: &str| json!({"application": application, "pipelines": [{"name": name, "stages": [{"type": "wait"}]}]});
     let bad = json!({"application": "shop", "pipelines": [{"name": "broken", "stages": []}, {"name": "fine", "stages": [{"type": "wait"}]}]});
     let checked = check_files(&[good("shop", "a"), good("base", "a"), bad, good("shop", "b")], None);
     let summary: Vec<_> = checked
@@ -22,16 +26,47 @@ fn applications_are_owned_and_whole() {
             r#"shop false [".longboat/0.yaml", ".longboat/2.yaml", ".longboat/3.yaml"] 3"#
         ]
     );
-    let owned = [ApplicationName::parse("shop").expect("a name")];
+    let owned = Applications::new(vec![ApplicationRule { names: names(&["shop"]), branches: None }]);
     let foreign = check_files(&[good("shop", "a"), good("base", "a")], Some(&owned));
     assert!(!foreign.applications[0].valid && foreign.applications[1].valid);
     let twice = check_files(&[good("shop", "a"), good("shop", "a")], None);
     assert!(!twice.applications[0].valid);
-    insta::assert_snapshot!(format!("{}\n{}\n{}", said(&foreign), said(&check_files(&[good("x", "a")], Some(&[]))), said(&twice)), @"
+    insta::assert_snapshot!(format!("{}\n{}\n{}", said(&foreign), said(&check_files(&[good("x", "a")], Some(&Applications::default()))), said(&twice)), @"
     LB0311 /application: this repository may not define the application `base` (it may define `shop`: the operator lists them in the configuration)
     LB0311 /application: this repository may not define the application `x` (it may define none: the operator lists its `applications` in the configuration)
     LB0310 : the application `shop` has a pipeline `a` already, at f.yaml:6 (give each pipeline its own name and id)
     ");
+}
+
+fn names(patterns: &[&str]) -> Names {
+    Names::parse(&patterns.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()).expect("patterns")
+}
+
+#[test]
+fn an_application_for_other_branches_is_refused_where_it_is_named() {
+    let rule = ApplicationRule { names: names(&["infra-*"]), branches: Some(names(&["release", "hotfix/*"])) };
+    let rules = Applications::new(vec![rule]);
+    let on = |branch| {
+        let file = rendered(".longboat/a.yaml", &good("infra-eu", "a"));
+        let permit = Permit { rules: &rules, branch };
+        check_rendered(Rendered { files: vec![file], findings: Vec::new() }, &catalog(), Some(permit))
+    };
+    assert!(on(Some("hotfix/7")).is_valid() && on(None).is_valid());
+    let refused = on(Some("main"));
+    assert!(!refused.applications[0].valid);
+    insta::assert_snapshot!(said(&refused), @"LB0311 /application: this repository may not define the application `infra-eu` on the branch `main` (it may on `release`, `hotfix/*`: the operator says so in the configuration)");
+}
+
+#[test]
+fn each_file_about_another_repository_s_application_has_a_finding() {
+    let mut checked = check_files(&[good("shop", "a"), good("base", "a"), good("shop", "b")], None);
+    checked.applications[1].named_at[1].file = "g.yaml".to_owned();
+    let name = |name: &str| ApplicationName::parse(name).expect("a name");
+    let owner = RepositoryName::parse("acme/other").expect("a name");
+    checked.refuse_foreign(&[(&name("shop"), &owner), (&name("bank"), &owner)]);
+    assert_eq!(checked.findings.len(), 2, "{:?}", checked.findings);
+    let valid: Vec<bool> = checked.applications.iter().map(|application| application.valid).collect();
+    assert_eq!(valid, [true, false]);
 }
 
 #[test]

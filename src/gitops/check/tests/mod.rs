@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::{ApplicationRule, Names};
 use crate::diagnostic::Severity;
 use crate::gitops::{Key, Node, NodeValue, Origin, Position};
 use crate::model::Span;
@@ -93,10 +94,11 @@ fn rendered(path: &str, document: &Value) -> RenderedFile {
     }
 }
 
-fn check_files(documents: &[Value], ownership: Option<&[ApplicationName]>) -> Checked {
+fn check_files(documents: &[Value], rules: Option<&Applications>) -> Checked {
     let file = |(index, document)| rendered(&format!(".longboat/{index}.yaml"), document);
     let files = documents.iter().enumerate().map(file).collect();
-    check_rendered(Rendered { files, findings: Vec::new() }, &catalog(), ownership)
+    let permit = rules.map(|rules| Permit { rules, branch: Some("main") });
+    check_rendered(Rendered { files, findings: Vec::new() }, &catalog(), permit)
 }
 
 fn check_pipeline(pipeline: Value) -> Checked {

@@ -12,7 +12,7 @@ use longboat::forge::HeadSource;
 use longboat::model::{ChangeKind, Message, PullRequest, PullRequestState, Review};
 use longboat::store::Accepted;
 
-use super::world::repository;
+use super::world::{may_define, repository};
 use world::{Pulls, file};
 
 const FILE: &str = ".longboat/deploy.yaml";
@@ -85,7 +85,7 @@ async fn only_what_the_author_did_is_told_as_a_change() {
 
 #[tokio::test]
 async fn an_application_of_another_repository_is_an_error() {
-    let pulls = Pulls::with(|spec| spec.applications = Some(vec!["shop".parse().expect("legal")]), |_| {}).await;
+    let pulls = Pulls::with(|spec| spec.applications = Some(may_define(&[("shop", None)])), |_| {}).await;
     let (_, review) = pulls.open(7, &[(".longboat/x.yaml", &file("noop").replace("shop", "bank"))]).await;
     assert_eq!((review.errors, review.findings[0].finding.code), (1, Code::ForeignApplication));
     assert_eq!((pointers(&review).len(), review.changed), (0, 0));

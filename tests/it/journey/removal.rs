@@ -1,0 +1,118 @@
+//! Pipelines that go: one while it runs, and many at once.
+
+use serde_json::{Value, json};
+
+use super::terminal::ask;
+use super::world::World;
+use crate::cli::{stderr, stdout};
+use crate::support::server::Server;
+
+const SHOP: &str = "application: shop\npipelines:\n{% for n in range(6) %}  - {name: 'p{{ n }}', stages: [{type: noop}]}\n{% endfor %}";
+
+/// A pipeline that waits for a file outside of its checkout.
+const BANK: &str = "\
+application: bank
+pipelines:
+  - name: deploy
+    triggers: [{type: git, branches: [main]}]
+    stages:
+      - id: ship
+        type: script
+        env: {GO: '{{ file(\"go\") }}'}
+        command: while [ ! -e \"$GO\" ]; do sleep 0.05; done
+";
+
+async fn applications(server: &Server) -> Vec<Value> {
+    let list = server.get("/api/v1/applications").await;
+    let items = list["items"].as_array().expect("items").iter();
+    items.map(|one| one["name"].clone()).collect()
+}
+
+impl World {
+    /// Removes a file from the work tree; the next push has it gone.
+    fn remove(&self, path: &str) {
+        std::fs::remove_file(self.work().join(path)).expect("removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_ends_as_it_began_and_many_go_only_once_somebody_approved() {
+    let world = World::new().await;
+    let go = world.folder().join("go");
+    let files = [(".longboat/shop.yaml", SHOP), (".longboat/bank.yaml", BANK), ("go", go.to_str().expect("UTF-8"))];
+    let first = world.push(&files, "First").await;
+    let server = world.serve();
+    world.settled(&first, "longboat/validate").await;
+    let second = world.push(&[("code", "1")], "Second").await;
+    assert_eq!(world.webhook(&server, &first, &second).await, 202);
+    world
+        .until("the script runs", || async {
+            let statuses = world.statuses(&second).remove("longboat/bank/deploy")?;
+            statuses.iter().any(|status| status.description.starts_with("Running")).then_some(())
+        })
+        .await;
+
+    // One of seven goes by itself, at once, and what runs of it goes on.
+    world.remove(".longboat/bank.yaml");
+    let third = world.push(&[], "Without the bank").await;
+    assert_eq!(world.webhook(&server, &second, &third).await, 202);
+    world.settled(&third, "longboat/validate").await;
+    assert_eq!(applications(&server).await, ["shop"]);
+    let (status, _) = server.post("/api/v1/applications/bank/pipelines/deploy/executions", json!({})).await;
+    assert_eq!(status, 404, "nothing new starts");
+    let list = server.get("/api/v1/executions?application=bank").await;
+    assert_eq!((&list["items"][0]["status"], list["items"].as_array().map(Vec::len)), (&json!("RUNNING"), Some(1)));
+    std::fs::write(&go, "").expect("a file");
+    world.settled(&second, "longboat/bank/deploy").await;
+
+    // All that is left does not.
+    world.remove(".longboat/shop.yaml");
+    let fourth = world.push(&[], "Without the shop").await;
+    assert_eq!(world.webhook(&server, &third, &fourth).await, 202);
+    let said = world.finished(&fourth, "longboat/validate").await.pop().expect("a status");
+    let short = &fourth[..7];
+    let command = format!("longboat repositories approve-removal acme/shop {short}");
+    assert_eq!(
+        (said.state.as_str(), said.description),
+        ("failure", format!("Failed: would remove 6 of 6 pipelines, approve with {command}"))
+    );
+    server.kill();
+
+    let server = world.serve();
+    let found = server.get(&format!("/api/v1/diagnostics?repository=acme/shop&commit={fourth}")).await;
+    assert_eq!((&found["findings"][0]["code"], &found["summary"]["errors"]), (&json!("LB0312"), &json!(1)));
+    assert_eq!(applications(&server).await, ["shop"], "over a kill, too");
+    let list = ask(&server, &["repositories", "list"]).await;
+    let expected = format!(
+        "acme/shop: main at {short}, no pipeline files\n  {short} would remove 6 of 6 pipelines; if that is meant: {command}\n"
+    );
+    assert_eq!(stdout(&list), expected, "{}", stderr(&list));
+    let page = server.get_text(&format!("/repositories/acme/shop?commit={fourth}")).await;
+    assert!(
+        page.contains("would remove 6 of the repository&#x27;s 6 pipelines")
+            || page.contains("would remove 6 of the repository's 6 pipelines"),
+        "{page}"
+    );
+
+    let slip = ask(&server, &["repositories", "approve-removal", "acme/shop", &third]).await;
+    let expected = format!("longboat: no removal by commit {} of `acme/shop` waits for an approval\n", &third[..12]);
+    assert_eq!((slip.status.code(), stderr(&slip)), (Some(2), expected));
+    let approved = ask(&server, &["repositories", "approve-removal", "acme/shop", short]).await;
+    assert_eq!(approved.status.code(), Some(0), "{}", stderr(&approved));
+    let by = server.get("/api/v1/repositories/acme/shop").await["removals"][0]["approvedBy"].clone();
+    let by = by.as_str().expect("somebody");
+    let told = stderr(&approved);
+    assert!(
+        told.starts_with(&format!(
+            "acme/shop: {short} on main may remove 6 of 6 pipelines (approved by {by}):\n  shop/p0\n"
+        )),
+        "{told}"
+    );
+    world.settled(&fourth, "longboat/validate").await;
+    let said = world.statuses(&fourth).remove("longboat/validate").expect("said").pop().expect("a status");
+    assert_eq!(said.description, format!("No pipeline files, removal of 6 approved by {by}"));
+    assert!(applications(&server).await.is_empty());
+    let list = ask(&server, &["repositories", "list"]).await;
+    assert_eq!(stdout(&list), format!("acme/shop: main at {short}, no pipeline files\n"));
+    assert!(server.stop().success());
+}
