@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::problem::Problem;
 use super::request::parse;
-use crate::model::{ApplicationName, CommitSha, Pipeline, PipelineName, RepositoryName};
-use crate::store::{ApplicationSummary, Published};
+use crate::clock::Timestamp;
+use crate::model::{
+    self, ApplicationName, CommitSha, CronTrigger, ExecutionId, Pipeline, PipelineName, RepositoryName,
+};
+use crate::store::{ApplicationSummary, CronState, Published};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,11 +49,52 @@ struct Definition {
     branch: String,
     commit: CommitSha,
     published_time: String,
+    time_tables: Vec<TimeTable>,
 }
 
-impl From<Published> for Definition {
-    fn from(published: Published) -> Self {
+/// How many moments of a time table are told ahead.
+const AHEAD: usize = 3;
+
+/// A `cron` trigger: when it is due next, and what came of it last.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TimeTable {
+    schedule: String,
+    timezone: String,
+    next: Vec<Moment>,
+    last_due: Option<String>,
+    last_execution: Option<ExecutionId>,
+    last_outcome: Option<String>,
+}
+
+/// A moment, and what the clock of the zone shows then.
+#[derive(Serialize)]
+struct Moment {
+    time: String,
+    local: String,
+}
+
+impl TimeTable {
+    fn all(pipeline: &Pipeline, states: &[CronState], now: Timestamp) -> Vec<Self> {
+        let state = |trigger: &CronTrigger| states.iter().find(|state| state.key.is_of(pipeline, trigger));
+        let moment =
+            |table: &model::TimeTable, time: Timestamp| Moment { time: time.to_rfc3339(), local: table.in_zone(time) };
+        let one = |(trigger, table): (&CronTrigger, model::TimeTable)| Self {
+            schedule: trigger.schedule.clone(),
+            timezone: trigger.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
+            next: table.upcoming(now, AHEAD).into_iter().map(|time| moment(&table, time)).collect(),
+            last_due: state(trigger).and_then(|state| state.last_due).map(Timestamp::to_rfc3339),
+            last_execution: state(trigger).and_then(|state| state.execution),
+            last_outcome: state(trigger).and_then(|state| state.outcome.clone()),
+        };
+        pipeline.time_tables().map(one).collect()
+    }
+}
+
+impl Definition {
+    fn new(published: Published, states: &[CronState], now: Timestamp) -> Self {
         Self {
+            time_tables: TimeTable::all(&published.pipeline, states, now),
             pipeline: published.pipeline,
             repository: published.repository,
             branch: published.branch,
@@ -81,7 +125,9 @@ pub(super) async fn application(
 /// Answers `GET /applications/{application}/pipelines`.
 pub(super) async fn pipelines(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
     let (_, pipelines) = find(&shared, &name).await?;
-    let items: Vec<Definition> = pipelines.into_iter().map(Definition::from).collect();
+    let (states, now) = (shared.api.store.cron_states().await?, shared.api.clock.now());
+    let items: Vec<Definition> =
+        pipelines.into_iter().map(|published| Definition::new(published, &states, now)).collect();
     Ok(Json(json!({"items": items, "nextCursor": null})))
 }
 
@@ -95,7 +141,8 @@ pub(super) async fn pipeline(
     let published = shared.api.store.pipeline(&application, &pipeline).await?;
     let published =
         published.ok_or_else(|| Problem::not_found(format!("`{application}` has no pipeline `{pipeline}`")))?;
-    Ok(Json(json!(Definition::from(published))))
+    let states = shared.api.store.cron_states().await?;
+    Ok(Json(json!(Definition::new(published, &states, shared.api.clock.now()))))
 }
 
 async fn find(shared: &Shared, name: &str) -> Result<(ApplicationSummary, Vec<Published>), Problem> {

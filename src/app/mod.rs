@@ -150,7 +150,15 @@ impl App {
         let removals = RemovalLimits { share: config.limits.removal_share, from: config.limits.removal_from };
         let triggers = Triggers::start(
             deps,
-            TriggerOptions { reports, run_first, reviews, removals, secrets: Some(rules), ..TriggerOptions::default() },
+            TriggerOptions {
+                reports,
+                run_first,
+                reviews,
+                removals,
+                cron_catch_up: config.limits.cron_catch_up,
+                secrets: Some(rules),
+                ..TriggerOptions::default()
+            },
         )
         .await?;
 

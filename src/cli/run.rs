@@ -18,7 +18,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::{Judgment, Verdict};
 use crate::model::{
     Artifact, Cause, CauseKind, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StageView, Status,
-    humanize,
+    check_parameters, humanize,
 };
 use crate::{git, trigger};
 
@@ -165,7 +165,7 @@ fn parameters(given: &[String], pipeline: &Pipeline) -> anyhow::Result<Map<Strin
         };
         values.insert(key.to_owned(), value);
     }
-    trigger::check_parameters(pipeline, values).map_err(|problems| {
+    check_parameters(pipeline, values).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
     })

@@ -265,6 +265,10 @@ pub(super) struct LimitsSection {
     /// A commit that removes fewer pipelines than this needs no approval, whatever their share; 5 by default.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) removal_from: Option<u32>,
+    /// How long ago a moment of a time table (`cron`) may be that was missed, because the server was down, for example, and is
+    /// made up for: `1h` by default, `7d` at most. Of several only the latest is. What comes up to a minute late was not
+    /// missed, so `1s` makes up for nothing.
+    pub(super) cron_catch_up: Option<DurationWord>,
     /// How many requests are worked on at the same time, 256 by default.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) requests: Option<u32>,

@@ -224,6 +224,8 @@ pub struct Limits {
     pub removal_share: u32,
     /// How many it may remove at least before it needs one.
     pub removal_from: u32,
+    /// How long ago the latest missed moment of a time table may be that is made up for.
+    pub cron_catch_up: Duration,
 }
 
 /// What goes to standard error.
@@ -259,6 +261,7 @@ impl Default for Limits {
             review_deadline: Duration::from_secs(60),
             removal_share: 50,
             removal_from: 5,
+            cron_catch_up: Duration::from_secs(3600),
         }
     }
 }

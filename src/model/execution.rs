@@ -210,19 +210,24 @@ mod rfc3339 {
 }
 
 /// As [`rfc3339`], or null.
-mod rfc3339_or_null {
+pub(super) mod rfc3339_or_null {
     use serde::{Deserialize as _, Deserializer, Serializer, de};
 
     use crate::clock::Timestamp;
 
-    pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::model) fn serialize<S: Serializer>(
+        time: &Option<Timestamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::rfc3339::serialize(time, serializer),
             None => serializer.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         let read = |text: String| {
             Timestamp::from_rfc3339(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is no RFC 3339 time")))

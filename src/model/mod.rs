@@ -5,9 +5,11 @@
 
 mod artifact;
 mod comment;
+mod cron;
 mod duration;
 mod execution;
 mod freeze;
+mod given;
 mod id;
 mod impact;
 mod percent;
@@ -25,9 +27,11 @@ pub use artifact::{
     Artifact, ArtifactProblem, Artifacts, ExpectedArtifact, ResolvedArtifact, check_artifact_pattern, resolve_artifacts,
 };
 pub use comment::{Block, Comment, Line, Mark, Piece};
+pub use cron::{CronError, TimeTable};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{ChildView, Execution, ExecutionView, HoldView, NewExecution, RestartView, StageSource, StageView};
 pub use freeze::Freeze;
+pub use given::{ParameterProblem, check_declared, check_parameters};
 pub use id::{
     ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId,
     SecretName, StageId, StagePath, pipeline_id,
@@ -48,4 +52,4 @@ pub use report::{CommitStatus, DESCRIPTION_LIMIT, Message, ReportTarget, StatusS
 pub use secret::SecretUse;
 pub use status::Status;
 pub use text::{counted, plain_log, shorten};
-pub use trigger::{Cause, CauseKind, GitTrigger, Parent, Trigger};
+pub use trigger::{Cause, CauseKind, CronTrigger, GitTrigger, Parent, Start, Trigger};

@@ -1,9 +1,13 @@
 //! What starts a pipeline: the triggers it declares, and the cause of one execution.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{ApplicationName, CommitSha, ExecutionId, PipelineName, RepositoryName, StageId, StagePath};
+use super::execution::rfc3339_or_null;
+use super::{
+    ApplicationName, CommitSha, ExecutionId, Pipeline, PipelineName, RepositoryName, StageId, StagePath, TimeTable,
+};
+use crate::clock::Timestamp;
 
 /// A trigger that a pipeline declares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,6 +15,8 @@ use super::{ApplicationName, CommitSha, ExecutionId, PipelineName, RepositoryNam
 pub enum Trigger {
     /// A push.
     Git(GitTrigger),
+    /// A time table.
+    Cron(CronTrigger),
     /// A kind of trigger that is part of the format and kept, but not acted on by this version.
     #[serde(untagged)]
     Other(Value),
@@ -41,6 +47,82 @@ pub struct GitTrigger {
     pub expected_artifact_ids: Vec<String>,
 }
 
+impl Trigger {
+    /// In a few words, as pages and plans say it.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Git(git) => {
+                let mut parts = Vec::new();
+                let branches: Vec<&str> =
+                    git.branches.iter().map(String::as_str).chain(git.branch.as_deref()).collect();
+                if !branches.is_empty() {
+                    parts.push(format!("push to {}", branches.join(", ")));
+                }
+                if !git.tags.is_empty() {
+                    parts.push(format!("tag {}", git.tags.join(", ")));
+                }
+                if parts.is_empty() { "any push".to_owned() } else { parts.join(" or ") }
+            }
+            Self::Cron(cron) => format!("time table {}", cron.words()),
+            Self::Other(value) => {
+                format!("{} (not in this version)", value["type"].as_str().unwrap_or("another kind"))
+            }
+        }
+    }
+}
+
+/// Starts the pipeline whenever a time table is due.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CronTrigger {
+    /// The schedule, of five fields, or of six or seven as Quartz has it.
+    #[serde(alias = "cronExpression")]
+    pub schedule: String,
+    /// A name of the IANA database; UTC if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// What a start gets.
+    #[serde(flatten)]
+    pub start: Start,
+}
+
+impl CronTrigger {
+    /// The schedule and the zone; tells two time tables of a pipeline apart.
+    pub fn words(&self) -> String {
+        format!("{} {}", self.schedule, self.timezone.as_deref().unwrap_or("UTC"))
+    }
+
+    /// The time table of a pipeline; none if it can't be read, which validation has reported.
+    pub fn table(&self, application: &ApplicationName, pipeline: &PipelineName) -> Option<TimeTable> {
+        TimeTable::parse(&self.schedule, self.timezone.as_deref(), &format!("{application}/{pipeline}")).ok()
+    }
+}
+
+impl Pipeline {
+    /// Its `cron` triggers, each with its time table.
+    pub fn time_tables(&self) -> impl Iterator<Item = (&CronTrigger, TimeTable)> {
+        self.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::Cron(cron) => Some((cron, cron.table(&self.application, &self.name)?)),
+            _ => None,
+        })
+    }
+}
+
+/// What a start by another trigger than a push gets, and whether it is reported.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    /// The values of parameters.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// The ids of the pipeline's expected artifacts that a start by this trigger needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_artifact_ids: Vec<String>,
+    /// Whether the outcome is reported on the commit; if nobody says, what is usual for the kind of trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<bool>,
+}
+
 /// How an execution came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +134,8 @@ pub enum CauseKind {
     Manual,
     /// A `pipeline` stage of another execution.
     Pipeline,
+    /// A time table was due.
+    Cron,
 }
 
 /// The execution whose `pipeline` stage started this one.
@@ -90,7 +174,7 @@ pub struct Cause {
     pub commit: Option<CommitSha>,
     /// Where the branch stood before.
     pub previous: Option<CommitSha>,
-    /// The forge's word for the event (`push`).
+    /// The forge's word for the event (`push`), or the time table that was due.
     pub event: Option<String>,
     /// Who acted, as the forge or the API authenticated them.
     pub actor: Option<String>,
@@ -104,4 +188,7 @@ pub struct Cause {
     /// The execution that waits for this one, or started it.
     #[serde(default)]
     pub parent: Option<Parent>,
+    /// For which moment a time table started it; RFC 3339 in documents.
+    #[serde(default, with = "rfc3339_or_null")]
+    pub scheduled_time: Option<Timestamp>,
 }

@@ -84,8 +84,7 @@ fn others(plan: &Plan) -> Option<Block> {
     if others.is_empty() {
         return None;
     }
-    let why = |start: &PlannedStart| start.why_not.map_or("", WhyNot::as_str);
-    let line = |start: &&PlannedStart| vec![name(start), Piece::text(format!(": {}", why(start)))];
+    let line = |start: &&PlannedStart| vec![name(start), Piece::text(format!(": {}", start.reason()))];
     let mut lines: Vec<Line> = others.iter().take(MOST_LISTED).map(line).collect();
     if let Some(more) = others.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
         lines.push(vec![Piece::text(format!("and {more} more"))]);

@@ -121,6 +121,7 @@ fn start(name: &str, why_not: Option<WhyNot>) -> PlannedStart {
         why_not,
         trigger: None,
         parameters: if why_not == Some(WhyNot::MissingParameters) { vec!["version".to_owned()] } else { Vec::new() },
+        otherwise: Vec::new(),
     }
 }
 

@@ -102,7 +102,7 @@ pub enum TriggerFile {
     Git(GitTriggerFile),
     /// A pull request. Not acted on by this version.
     PullRequest(PullRequestTriggerFile),
-    /// A time table. Not acted on by this version.
+    /// A time table. Starts the definition in force for the commit that it was published from.
     Cron(CronTriggerFile),
     /// The end of another pipeline. Not acted on by this version.
     Pipeline(PipelineTriggerFile),
@@ -156,12 +156,21 @@ pub struct PullRequestTriggerFile {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"type": "cron", "schedule": "0 9 * * MON-FRI", "timezone": "Europe/Berlin"}))]
 pub struct CronTriggerFile {
-    /// Minute, hour, day of month, month, day of week.
-    #[schemars(example = &"0 9 * * MON-FRI")]
+    /// Minute, hour, day of month, month, day of week; or Quartz's six or seven fields, which begin with seconds.
+    #[schemars(example = &"0 9 * * MON-FRI", example = &"0 0 9 ? * MON-FRI", example = &"@daily")]
     schedule: String,
     /// A name of the IANA database; UTC if it is missing.
     #[schemars(example = &"Europe/Berlin", extend("default" = "UTC"))]
     timezone: Option<String>,
+    /// The values of the pipeline's parameters.
+    #[schemars(example = serde_json::json!({"mode": "full"}))]
+    parameters: Option<BTreeMap<String, Value>>,
+    /// The ids of expected artifacts of the pipeline that a start by this trigger needs.
+    #[schemars(default)]
+    expected_artifact_ids: Vec<String>,
+    /// Whether the outcome is reported on the commit.
+    #[schemars(extend("default" = false))]
+    report: Option<bool>,
     /// If false, the trigger does nothing.
     #[schemars(extend("default" = true))]
     enabled: Option<bool>,

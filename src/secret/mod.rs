@@ -146,7 +146,7 @@ impl Secrets {
             (Some(parent), CauseKind::Pipeline) => parent.root,
             (_, kind) => kind,
         };
-        if !matches!(kind, CauseKind::Git | CauseKind::Manual) {
+        if !matches!(kind, CauseKind::Git | CauseKind::Manual | CauseKind::Cron) {
             return Err(SecretError::PullRequest(name.clone()));
         }
         // A start by hand can name any commit, also one that only a stranger's pull request has brought.

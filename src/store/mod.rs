@@ -37,6 +37,7 @@ mod connect;
 mod connection;
 #[cfg(test)]
 mod contract;
+mod cron;
 mod error;
 mod execution;
 mod freeze;
@@ -60,6 +61,7 @@ mod writer;
 pub use append::Append;
 pub use backlog::Backlog;
 pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published};
+pub use cron::{CronDone, CronKey, CronState, CronStep};
 pub use error::StoreError;
 pub use execution::{Created, ExecutionFilter, ExecutionSummary, JournalRow, LiveExecution, Page, StoredExecution};
 pub use graph::{Dependent, FileDependency, ReferenceUse};

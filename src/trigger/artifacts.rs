@@ -85,10 +85,20 @@ pub(super) async fn of_push(
     ids: &[String],
     commit: Artifact,
 ) -> Result<Artifacts, Unresolved> {
+    of_trigger(&shared.store, pipeline, ids, vec![commit]).await
+}
+
+/// As [`of_push`], for a trigger that brings these artifacts, its commit's own among them.
+pub(super) async fn of_trigger(
+    store: &Store,
+    pipeline: &Pipeline,
+    ids: &[String],
+    given: Vec<Artifact>,
+) -> Result<Artifacts, Unresolved> {
     let counts = |one: &&ExpectedArtifact| ids.contains(&one.id) || one.use_prior_artifact || one.use_default_artifact;
     let expected: Vec<ExpectedArtifact> = pipeline.expected_artifacts.iter().filter(counts).cloned().collect();
-    let prior = prior_artifacts(&shared.store, pipeline, &expected).await?;
-    resolve_artifacts(&expected, vec![commit], &prior).map_err(Unresolved::Problems)
+    let prior = prior_artifacts(store, pipeline, &expected).await?;
+    resolve_artifacts(&expected, given, &prior).map_err(Unresolved::Problems)
 }
 
 /// The artifacts of the pipeline's newest successful execution, if one of those expected may be among them.

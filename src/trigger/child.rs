@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::artifacts::{self, Unresolved, commit_artifact};
-use super::{Reports, StartError, Started, Submit, check_parameters};
+use super::{Reports, StartError, Started, Submit};
 use crate::clock::Clock;
 use crate::diagnostic::nearest;
 use crate::model::{
     ApplicationName, Artifact, Artifacts, Cause, CauseKind, CommitSha, Execution, ExecutionId, NewExecution, Parent,
-    Pipeline, RepositoryName, RevisionId,
+    Pipeline, RepositoryName, RevisionId, check_parameters,
 };
 use crate::store::{Created, Published, Store, StoreError, StoredExecution};
 

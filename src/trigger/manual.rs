@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::Triggers;
 use super::artifacts::{self, Unresolved, commit_artifact};
-use super::{ParameterProblem, Triggers, check_parameters};
 use crate::diagnostic::nearest;
 use crate::git::GitError;
 use crate::model::{
     ApplicationName, Artifact, ArtifactProblem, Cause, CauseKind, CommitSha, ExecutionId, ExecutionKey, NewExecution,
-    PipelineName,
+    ParameterProblem, PipelineName, check_parameters,
 };
 use crate::store::{Created, Published, StoreError};
 

@@ -13,19 +13,20 @@
 //! - **Pull requests** are reviewed: their heads are rendered and checked as their target branch would be, in a process
 //!   of their own, and never executed.
 //! - **Module repositories** are kept in mirrors, too; a render sees a snapshot of them ([`ModuleSet`]).
+//! - **Time tables** are worked off by one owner, who starts what is due, and makes up for the latest of what was missed.
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
 mod accept;
 mod artifacts;
 mod catalogue;
 mod child;
+mod cron;
 mod examine;
 mod failure;
 mod follow;
 mod manual;
 mod modules;
 mod owners;
-mod parameters;
 mod pulls;
 mod reconcile;
 mod removal;
@@ -42,7 +43,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +52,6 @@ pub use artifacts::{commit_artifact, resolve_given};
 pub use child::{ChildRequest, Children};
 pub use manual::{ManualStart, StartError, Started};
 pub use modules::{ModuleFrom, ModuleOptions, ModuleSet, ModuleSpec, Taken};
-pub use parameters::{ParameterProblem, check_parameters};
 pub use pulls::child::{EXAMINE, ReviewOptions, main as examine_main};
 pub use reports::Reports;
 pub use repositories::{CheckoutError, Repository, RepositorySet, RepositorySpec};
@@ -89,6 +89,8 @@ pub struct TriggerOptions {
     pub reviews: ReviewOptions,
     /// How many pipelines one commit may take away.
     pub removals: RemovalLimits,
+    /// How long ago the latest missed moment of a time table may be that is made up for.
+    pub cron_catch_up: Duration,
     /// Which secrets there are and who may use them; none, if that isn't known here.
     pub secrets: Option<SecretRules>,
 }
@@ -105,6 +107,7 @@ impl Default for TriggerOptions {
             globals: Map::new(),
             reviews: ReviewOptions::default(),
             removals: RemovalLimits::default(),
+            cron_catch_up: crate::config::Limits::default().cron_catch_up,
             secrets: None,
         }
     }
@@ -171,6 +174,8 @@ struct Shared {
     submit: Submit,
     options: TriggerOptions,
     notices: broadcast::Sender<Notice>,
+    /// Changes whenever something was published or withdrawn.
+    catalog_changed: watch::Sender<u64>,
     /// Bounds looks at remotes.
     looks: Semaphore,
     /// Bounds renders.
@@ -203,6 +208,7 @@ impl Triggers {
             forges,
             submit,
             notices: broadcast::channel(256).0,
+            catalog_changed: watch::Sender::default(),
             looks: Semaphore::new(options.repositories_at_once.max(1)),
             checks: Arc::new(Semaphore::new(options.checks_at_once.max(1))),
             reviews: Semaphore::new(options.reviews.at_once.max(1)),
@@ -217,6 +223,7 @@ impl Triggers {
         }
         tasks.push(tokio::spawn(modules::spread(shared.clone())));
         tasks.push(tokio::spawn(modules::keep(shared.clone())));
+        tasks.push(tokio::spawn(cron::run(shared.clone())));
         Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }
 

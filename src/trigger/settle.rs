@@ -106,6 +106,7 @@ pub(super) async fn branch(
         let push = Push { repository, name: RefName::Branch(branch), commit, entry, info: &info };
         executions = start::executions(shared, push, definitions, &mut statuses).await?;
     }
+    let publishes = !(catalogued.publish.is_empty() && catalogued.withdraw.is_empty());
     let settlement = Settlement {
         git_ref: format!("refs/heads/{branch}"),
         commit: Some(commit.clone()),
@@ -126,6 +127,9 @@ pub(super) async fn branch(
     }
     let settled = shared.store.settle(settlement).await?;
     submit(shared, &settled).await;
+    if publishes {
+        shared.catalog_changed.send_modify(|count| *count += 1);
+    }
     if !settled.refused.is_empty() {
         validate = correct(shared, repository, (branch, commit), &mut checked, silent).await?;
     }

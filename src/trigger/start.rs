@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::artifacts::{self, Unresolved, commit_artifact};
 use super::failure::WorkError;
-use super::{Repository, Shared, check_parameters};
+use super::{Repository, Shared};
 use crate::git::{Changed, CommitInfo};
 use crate::gitops::CheckedApplication;
 use crate::gitops::matching::{RefName, asks_for_paths, git_triggers, is_for, lets_through, names_branches};
 use crate::model::{
     ApplicationName, Artifacts, Cause, CauseKind, CommitSha, CommitStatus, ExecutionId, GitTrigger, NewExecution,
-    Pipeline, RevisionId,
+    Pipeline, RevisionId, check_parameters,
 };
 use crate::store::{ExecutionFilter, InboxEntry, Publication, Published, Source};
 
@@ -191,5 +191,6 @@ fn cause(push: Push<'_>) -> Cause {
         message: Some(push.info.message.clone()),
         override_freeze: None,
         parent: None,
+        scheduled_time: None,
     }
 }

@@ -118,8 +118,10 @@ pub(super) async fn applications(State(state): State<UiState>) -> Result<Respons
     let pipelines = state.store.pipelines(None).await?;
     let summaries = state.store.applications().await?;
     let links = Links(&state.config);
+    let states = state.store.cron_states().await?;
+    let tables = (states.as_slice(), state.clock.now());
     let cards: Vec<ApplicationCard> =
-        summaries.iter().map(|summary| ApplicationCard::new(summary, &pipelines, links)).collect();
+        summaries.iter().map(|summary| ApplicationCard::new(summary, &pipelines, tables, links)).collect();
     let freezes = state.all_freezes().await?;
     let values = json!({"cards": cards, "here": "applications", "signed_in": state.signs_in(), "freezes": freezes});
     Ok(render::page(StatusCode::OK, "applications.html", values))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{ChangeKind, Line, LineChange, Piece, PipelineChange, Plan, PlannedStart, WhyNot, counted, told};
+use crate::model::{ChangeKind, Line, LineChange, Piece, PipelineChange, Plan, PlannedStart, counted, told};
 
 /// Where the colours come from, if there are any.
 #[derive(Debug, Clone, Copy)]
@@ -128,12 +128,8 @@ fn starts(plan: &Plan, branch: &str, paint: Paint, out: &mut String) {
 }
 
 fn reason(start: &PlannedStart) -> String {
-    let why = start.why_not.map_or("", WhyNot::as_str);
-    if start.parameters.is_empty() {
-        why.to_owned()
-    } else {
-        format!("{why} ({})", inert(&start.parameters.join(", ")))
-    }
+    let why = inert(&start.reason()).to_string();
+    if start.parameters.is_empty() { why } else { format!("{why} ({})", inert(&start.parameters.join(", "))) }
 }
 
 fn summary(plan: &Plan, errors: usize) -> String {

@@ -31,6 +31,7 @@ const MOST_SAVED: usize = 1024 * 1024 * MIB;
 const REVIEW_MEMORY: RangeInclusive<usize> = 32 * MIB..=64 * 1024 * MIB;
 const MOST_REVIEW_CPU: Duration = Duration::from_secs(600);
 const MOST_REVIEW_DEADLINE: Duration = Duration::from_secs(3600);
+const MOST_CATCH_UP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Decides everything; `findings` are those that the shape of the file already had.
 pub(super) fn resolve(
@@ -253,6 +254,10 @@ impl Work<'_> {
             },
             removal_share: section.removal_share.unwrap_or(default.removal_share),
             removal_from: section.removal_from.unwrap_or(default.removal_from),
+            cron_catch_up: {
+                let (pointer, default) = ("/limits/cronCatchUp", default.cron_catch_up);
+                self.duration_up_to(section.cron_catch_up, pointer, default, MOST_CATCH_UP)
+            },
         }
     }
 

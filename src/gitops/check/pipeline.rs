@@ -102,7 +102,8 @@ fn head(fields: &mut Fields<'_>, application: Option<&ApplicationName>, sink: &m
         None => Some(Vec::new()),
     };
     let expected_artifacts = artifact::take_all(fields, dialect, sink);
-    let triggers = fields.take("triggers").map(|list| trigger::read_all(&list, &expected_artifacts, dialect, sink));
+    let around = trigger::Around { expected: &expected_artifacts, parameters: parameters.as_deref(), dialect };
+    let triggers = fields.take("triggers").map(|list| trigger::read_all(&list, around, sink));
     let triggers = triggers.unwrap_or_default();
     let concurrency = concurrency(fields, dialect, sink);
     let timeout = fields.take("timeout").and_then(|field| stage::timeout(field.span(sink), &field, sink));

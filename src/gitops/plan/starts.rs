@@ -13,6 +13,8 @@ use crate::model::{Pipeline, PlannedStart, Trigger, WhyNot};
 
 /// The most parameters that are named of one pipeline.
 const MAX_PARAMETERS: usize = 20;
+/// The most triggers that are named of one.
+const MAX_OTHERWISE: usize = 5;
 
 /// Whether a push to `branch` that changes these paths would start the pipeline.
 pub(super) fn start(pipeline: &Pipeline, branch: &str, changed: &Changed) -> PlannedStart {
@@ -52,7 +54,14 @@ pub(super) fn not(pipeline: &Pipeline, why: WhyNot) -> PlannedStart {
         why_not: Some(why),
         trigger: None,
         parameters: Vec::new(),
+        otherwise: otherwise(pipeline),
     }
+}
+
+/// What starts the pipeline besides pushes.
+fn otherwise(pipeline: &Pipeline) -> Vec<String> {
+    let others = pipeline.triggers.iter().filter(|trigger| !matches!(trigger, Trigger::Git(_) | Trigger::Other(_)));
+    others.map(Trigger::words).take(MAX_OTHERWISE).collect()
 }
 
 /// The parameters that a push can't give.

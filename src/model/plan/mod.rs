@@ -199,6 +199,22 @@ pub struct PlannedStart {
     /// The parameters without which it can't start. Bounded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<String>,
+    /// What starts it besides pushes, in words. Bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub otherwise: Vec<String>,
+}
+
+impl PlannedStart {
+    /// Why it would not start, in words, to be read after "not started: "; nothing if it would.
+    pub fn reason(&self) -> String {
+        let why = self.why_not.map_or("", WhyNot::as_str);
+        match (self.why_not, self.otherwise.as_slice()) {
+            (Some(WhyNot::NoGitTrigger), [_, ..]) => {
+                format!("{why}; what starts it is: {}", self.otherwise.join(", "))
+            }
+            _ => why.to_owned(),
+        }
+    }
 }
 
 /// Why a push would not start a pipeline.

@@ -6,6 +6,7 @@
 mod accept;
 mod append;
 mod backlog;
+mod cron;
 mod execution;
 mod freeze;
 mod graph;
@@ -142,6 +143,11 @@ on_every_backend! {
     freeze {
         one_of_each_is_in_force_and_survives,
         one_that_has_run_out_is_none,
+    }
+    cron {
+        a_moment_that_was_due_starts_once,
+        what_has_not_begun_stands_for_what_comes_after,
+        a_table_that_is_gone_is_forgotten,
     }
     graph {
         what_files_use_is_kept_by_branch_and_replaced_as_a_whole,

@@ -166,7 +166,7 @@ async fn lists_show_what_there_is_and_escape_it() {
                 "Ships the shop",
                 "2 stages",
                 "push to main, release/*",
-                "cron (not in this version)",
+                "time table 0 9 * * * UTC",
                 "data-kind=\"boolean\"",
             ],
         ),

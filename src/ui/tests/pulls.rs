@@ -85,6 +85,7 @@ fn plan() -> Plan {
         why_not,
         trigger: None,
         parameters: Vec::new(),
+        otherwise: Vec::new(),
     };
     Plan {
         pipelines: vec![

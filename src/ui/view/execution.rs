@@ -340,6 +340,10 @@ fn cause(view: &ExecutionView) -> String {
             Some(parent) => format!("started by {}/{}", parent.application, parent.pipeline),
             None => "started by another pipeline".to_owned(),
         },
+        (CauseKind::Cron, _) => match &view.trigger.event {
+            Some(table) => format!("started by the time table {table}"),
+            None => "started by a time table".to_owned(),
+        },
         (CauseKind::Manual, Some(actor)) => format!("started by {actor}"),
         (CauseKind::Manual, None) => "started by hand".to_owned(),
     }

@@ -8,8 +8,10 @@ use super::{CommitLink, Links, Moment, Pill};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Parameter, ParameterType, Pipeline, Trigger, humanize, percent_encode_part, shorten};
-use crate::store::{ApplicationSummary, CommitFindings, ExecutionSummary, Published, RepositoryState};
+use crate::model::{
+    CronTrigger, Parameter, ParameterType, Pipeline, TimeTable, Trigger, humanize, percent_encode_part, shorten,
+};
+use crate::store::{ApplicationSummary, CommitFindings, CronState, ExecutionSummary, Published, RepositoryState};
 
 /// One execution of the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -110,11 +112,22 @@ struct PipelineCard {
     description: Option<String>,
     stages: usize,
     triggers: Vec<String>,
+    tables: Vec<TableNote>,
     parameters: Vec<ParameterField>,
     file: String,
     line: u32,
     source_url: Option<String>,
 }
+
+/// When a time table is due next, and why nothing started when it was due last.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct TableNote {
+    next: Vec<String>,
+    trouble: Option<String>,
+}
+
+/// How many moments of a time table are shown.
+const AHEAD: usize = 3;
 
 /// One field of the form that starts a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -128,7 +141,12 @@ struct ParameterField {
 }
 
 impl ApplicationCard {
-    pub(in crate::ui) fn new(summary: &ApplicationSummary, pipelines: &[Published], links: Links<'_>) -> Self {
+    pub(in crate::ui) fn new(
+        summary: &ApplicationSummary,
+        pipelines: &[Published],
+        tables: (&[CronState], Timestamp),
+        links: Links<'_>,
+    ) -> Self {
         let application = percent_encode_part(summary.name.as_str());
         Self {
             name: summary.name.to_string(),
@@ -141,14 +159,21 @@ impl ApplicationCard {
                 .iter()
                 .filter(|published| published.pipeline.application == summary.name)
                 .enumerate()
-                .map(|(index, published)| PipelineCard::new(published, index, links))
+                .map(|(index, published)| PipelineCard::new(published, index, tables, links))
                 .collect(),
         }
     }
 }
 
 impl PipelineCard {
-    fn new(published: &Published, index: usize, links: Links<'_>) -> Self {
+    fn new(published: &Published, index: usize, (states, now): (&[CronState], Timestamp), links: Links<'_>) -> Self {
+        let table = |(trigger, table): (&CronTrigger, TimeTable)| TableNote {
+            next: table.upcoming(now, AHEAD).into_iter().map(|moment| table.in_zone(moment)).collect(),
+            trouble: states
+                .iter()
+                .find(|state| state.key.is_of(&published.pipeline, trigger))
+                .and_then(|state| state.outcome.clone()),
+        };
         let Pipeline { application, name, description, parameters, triggers, stages, source, .. } = &published.pipeline;
         let (application, escaped) = (percent_encode_part(application.as_str()), percent_encode_part(name.as_str()));
         let repository = Some(&published.repository);
@@ -159,7 +184,8 @@ impl PipelineCard {
             form: format!("start-{application}-{index}"),
             description: description.clone(),
             stages: stages.len(),
-            triggers: triggers.iter().map(trigger_text).collect(),
+            triggers: triggers.iter().map(Trigger::words).collect(),
+            tables: published.pipeline.time_tables().map(table).collect(),
             parameters: parameters.iter().map(ParameterField::new).collect(),
             file: source.file.clone(),
             line: source.line,
@@ -185,25 +211,6 @@ impl ParameterField {
             default: parameter.default.as_ref().map(text).unwrap_or_default(),
             options: parameter.options.iter().map(text).collect(),
             description: parameter.description.clone(),
-        }
-    }
-}
-
-fn trigger_text(trigger: &Trigger) -> String {
-    match trigger {
-        Trigger::Git(git) => {
-            let mut parts = Vec::new();
-            let branches: Vec<&str> = git.branches.iter().map(String::as_str).chain(git.branch.as_deref()).collect();
-            if !branches.is_empty() {
-                parts.push(format!("push to {}", branches.join(", ")));
-            }
-            if !git.tags.is_empty() {
-                parts.push(format!("tag {}", git.tags.join(", ")));
-            }
-            if parts.is_empty() { "any push".to_owned() } else { parts.join(" or ") }
-        }
-        Trigger::Other(value) => {
-            format!("{} (not in this version)", value["type"].as_str().unwrap_or("another kind"))
         }
     }
 }

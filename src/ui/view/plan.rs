@@ -202,7 +202,7 @@ impl StartRow {
     fn new(start: &PlannedStart) -> Self {
         let why_not = start.why_not.map(|why| match why {
             WhyNot::MissingParameters => format!("{} ({})", why.as_str(), start.parameters.join(", ")),
-            why => why.as_str().to_owned(),
+            _ => start.reason(),
         });
         Self { name: format!("{}/{}", start.application, start.pipeline), why_not }
     }

@@ -26,6 +26,7 @@ mod artifacts;
 mod bad;
 mod bitbucket;
 mod commit;
+mod cron;
 mod freeze;
 mod hostile;
 mod kill;

@@ -2,6 +2,7 @@
 //! so that nothing is polled behind a test's back; local repositories are watched in real time.
 
 mod branches;
+mod cron;
 mod dependents;
 mod first_sight;
 mod manual;

@@ -167,15 +167,41 @@ fn triggers_are_read_by_their_type() {
     LB0302 /triggers/6/enabled: `enabled` has to be true or false, not a string
     warning LB0901 /triggers/7: this version of Longboat doesn't act on a `pull_request` trigger
     LB0301 /triggers/7/branchs: a `pull_request` trigger has no field `branchs` (did you mean `branches`?)
-    warning LB0901 /triggers/8: this version of Longboat doesn't act on a `cron` trigger
-    LB0309 /triggers/8/schedule: `daily` is not a time table (write minute, hour, day of month, month and day of week, as in `0 9 * * MON-FRI`)
-    LB0305 /triggers/8/timezone: `Middle Earth` is not the name of a time zone (write a name like `Europe/Berlin` or `UTC`)
-    warning LB0901 /triggers/9: this version of Longboat doesn't act on a `cron` trigger
+    LB0321 /triggers/8/schedule: the schedule can't be read: a schedule has 5 fields (or 6 or 7, from seconds on), not 1 field (write minute, hour, day of month, month and day of week, as in `0 9 * * MON-FRI`)
+    LB0321 /triggers/8/timezone: `Middle Earth` is not the name of a time zone (write a name like `Europe/Berlin` or `UTC`)
     warning LB0901 /triggers/10: this version of Longboat doesn't act on a `pipeline` trigger
     LB0305 /triggers/10/statuses/1: `RUNNING` is not a status in which an execution ends
     LB0305 /triggers/10/statuses/2: `FAILED` is not a status in which an execution ends
     LB0303 /triggers/11: a `pipeline` trigger needs `pipeline`
     warning LB0901 /triggers/11: this version of Longboat doesn't act on a `pipeline` trigger
+    "#);
+}
+
+#[test]
+fn what_a_time_table_gives_is_held_against_the_parameters() {
+    let triggers = json!([
+        {"type": "cron", "schedule": "@daily", "parameters": {"mode": "full", "count": 3}},
+        {"type": "cron", "schedule": "@daily", "parameters": {"mode": "ful", "cuont": 3}, "report": "yes"},
+        {"type": "cron", "schedule": "@daily", "timezone": "Europe/Berln", "enabled": false},
+        {"type": "cron", "cronExpression": "0 0 9 ? * MON-FRI"},
+        {"type": "cron", "schedule": "0 0 9 * * 8"},
+    ]);
+    let parameters =
+        json!([{"name": "mode", "required": true, "options": ["full"]}, {"name": "count", "type": "integer"}]);
+    let checked = check_pipeline(
+        json!({"name": "p", "parameters": parameters, "triggers": triggers, "stages": [{"type": "wait"}]}),
+    );
+    insta::assert_snapshot!(said(&checked), @r#"
+    LB0322 /triggers/1/parameters/mode: a `cron` trigger can't start the pipeline: parameter `mode` must be one of `full`, not `ful`
+    LB0322 /triggers/1/parameters/cuont: a `cron` trigger can't start the pipeline: parameter `cuont` is not declared by the pipeline; did you mean `count`?
+    LB0302 /triggers/1/report: `report` has to be true or false, not a string
+    warning LB0322 /triggers/2: a `cron` trigger can't start the pipeline: parameter `mode` is required and has no default (give it under the trigger's `parameters`, or a default where it is declared)
+    LB0321 /triggers/2/timezone: `Europe/Berln` is not the name of a time zone (did you mean `Europe/Berlin`?)
+    LB0303 /triggers/3: a `cron` trigger needs `schedule`
+    warning LB0322 /triggers/3: a `cron` trigger can't start the pipeline: parameter `mode` is required and has no default (give it under the trigger's `parameters`, or a default where it is declared)
+    LB0301 /triggers/3/cronExpression: a `cron` trigger has no field `cronExpression` (known here: `type`, `schedule`, `timezone`, `parameters`, `expectedArtifactIds`, `report`, `enabled`)
+    warning LB0322 /triggers/4: a `cron` trigger can't start the pipeline: parameter `mode` is required and has no default (give it under the trigger's `parameters`, or a default where it is declared)
+    LB0321 /triggers/4/schedule: the schedule can't be read: `8` is not a day of the week (days are written `SUN`, `MON`, `TUE`, `WED`, `THU`, `FRI` and `SAT`)
     "#);
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
+use super::{Dialect, Parameter, ParameterType, Pipeline};
 use crate::diagnostic::nearest;
-use crate::model::{Dialect, Parameter, ParameterType, Pipeline};
 
 /// What is wrong with one parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,24 @@ impl fmt::Display for ParameterProblem {
 /// Everything that is wrong, at once.
 pub fn check_parameters(
     pipeline: &Pipeline,
+    given: Map<String, Value>,
+) -> Result<Map<String, Value>, Vec<ParameterProblem>> {
+    check_declared(&pipeline.parameters, pipeline.dialect, given)
+}
+
+/// As [`check_parameters`], for a pipeline of which no more is known.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn check_declared(
+    declared: &[Parameter],
+    dialect: Dialect,
     mut given: Map<String, Value>,
 ) -> Result<Map<String, Value>, Vec<ParameterProblem>> {
     let mut checked = Map::new();
     let mut problems = Vec::new();
-    for parameter in &pipeline.parameters {
-        match value_of(parameter, pipeline.dialect, given.shift_remove(&parameter.name)) {
+    for parameter in declared {
+        match value_of(parameter, dialect, given.shift_remove(&parameter.name)) {
             Ok(value) => {
                 checked.insert(parameter.name.clone(), value);
             }
@@ -43,10 +55,10 @@ pub fn check_parameters(
         }
     }
     for name in given.keys() {
-        let declared = pipeline.parameters.iter().map(|parameter| parameter.name.as_str());
-        let problem = match nearest(name, declared) {
+        let names = declared.iter().map(|parameter| parameter.name.as_str());
+        let problem = match nearest(name, names) {
             Some(near) => format!("is not declared by the pipeline; did you mean `{near}`?"),
-            None if pipeline.parameters.is_empty() => "is not declared: the pipeline takes no parameters".to_owned(),
+            None if declared.is_empty() => "is not declared: the pipeline takes no parameters".to_owned(),
             None => "is not declared by the pipeline".to_owned(),
         };
         problems.push(ParameterProblem { parameter: name.clone(), problem });
@@ -146,16 +158,14 @@ fn short(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::sample;
     use super::*;
 
-    fn pipeline(dialect: Dialect, parameters: Value) -> Pipeline {
-        let parameters = serde_json::from_value(parameters).expect("parameters");
-        Pipeline { dialect, parameters, ..sample::pipeline("shop", "deploy", json!([])) }
+    fn pipeline(dialect: Dialect, parameters: Value) -> (Dialect, Vec<Parameter>) {
+        (dialect, serde_json::from_value(parameters).expect("parameters"))
     }
 
-    fn check(pipeline: &Pipeline, given: Value) -> Result<Value, Vec<String>> {
-        check_parameters(pipeline, given.as_object().expect("an object").clone())
+    fn check((dialect, parameters): &(Dialect, Vec<Parameter>), given: Value) -> Result<Value, Vec<String>> {
+        check_declared(parameters, *dialect, given.as_object().expect("an object").clone())
             .map(Value::Object)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }

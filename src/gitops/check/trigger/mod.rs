@@ -1,5 +1,8 @@
 //! What starts a pipeline.
 
+mod cron;
+mod start;
+
 use std::sync::LazyLock;
 
 use globset::GlobBuilder;
@@ -8,8 +11,8 @@ use schemars::JsonSchema;
 use super::reader::{Field, Fields, Sink, cut, hinted, unknown_key};
 use super::{artifact, spinnaker};
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::model::{Dialect, ExpectedArtifact, GitTrigger, Status, Trigger};
-use crate::schema::format::{CronTriggerFile, GitTriggerFile, PipelineTriggerFile, PullRequestTriggerFile, keys};
+use crate::model::{Dialect, ExpectedArtifact, GitTrigger, Parameter, Status, Trigger};
+use crate::schema::format::{GitTriggerFile, PipelineTriggerFile, PullRequestTriggerFile, keys};
 
 /// The most triggers of a pipeline, and the most patterns of one list.
 const MAX_TRIGGERS: usize = 100;
@@ -28,21 +31,25 @@ fn with_type<T: JsonSchema>() -> Vec<String> {
 
 static GIT: LazyLock<Vec<String>> = LazyLock::new(with_type::<GitTriggerFile>);
 static PULL_REQUEST: LazyLock<Vec<String>> = LazyLock::new(with_type::<PullRequestTriggerFile>);
-static CRON: LazyLock<Vec<String>> = LazyLock::new(with_type::<CronTriggerFile>);
 static PIPELINE: LazyLock<Vec<String>> = LazyLock::new(with_type::<PipelineTriggerFile>);
 
-/// Reads the list of triggers; those that are switched off are left out.
-pub(super) fn read_all(
-    list: &Field<'_>,
-    expected: &[ExpectedArtifact],
-    dialect: Dialect,
-    sink: &mut Sink,
-) -> Vec<Trigger> {
-    let items = list.items(sink, MAX_TRIGGERS).unwrap_or_default();
-    items.iter().filter_map(|item| read(item, expected, dialect, sink)).collect()
+/// What a trigger is read against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) expected: &'a [ExpectedArtifact],
+    /// Nothing, if they can't be told.
+    pub(super) parameters: Option<&'a [Parameter]>,
+    pub(super) dialect: Dialect,
 }
 
-fn read(item: &Field<'_>, expected: &[ExpectedArtifact], dialect: Dialect, sink: &mut Sink) -> Option<Trigger> {
+/// Reads the list of triggers; those that are switched off are left out.
+pub(super) fn read_all(list: &Field<'_>, around: Around<'_>, sink: &mut Sink) -> Vec<Trigger> {
+    let items = list.items(sink, MAX_TRIGGERS).unwrap_or_default();
+    items.iter().filter_map(|item| read(item, around, sink)).collect()
+}
+
+fn read(item: &Field<'_>, around: Around<'_>, sink: &mut Sink) -> Option<Trigger> {
+    let Around { expected, dialect, .. } = around;
     let what = "a trigger";
     let mut fields = Fields::of(item.node, &item.pointer, what, sink)?;
     let kind = fields.require("type", what, sink)?;
@@ -55,10 +62,7 @@ fn read(item: &Field<'_>, expected: &[ExpectedArtifact], dialect: Dialect, sink:
             globs(&mut fields, "branches", sink);
             kept(&fields, item, &PULL_REQUEST, "a `pull_request` trigger", dialect, sink)
         }
-        "cron" => {
-            cron(&mut fields, dialect, sink);
-            kept(&fields, item, &CRON, "a `cron` trigger", dialect, sink)
-        }
+        "cron" => cron::read(&mut fields, around, sink).map(Trigger::Cron),
         "pipeline" => {
             after_pipeline(&mut fields, dialect, sink);
             kept(&fields, item, &PIPELINE, "a `pipeline` trigger", dialect, sink)
@@ -123,38 +127,6 @@ fn kept(
     let message = format!("this version of Longboat doesn't act on {what}");
     item.say(sink, Diagnostic::warning(Code::NotInThisVersion, message));
     Some(Trigger::Other(item.json(sink)))
-}
-
-fn cron(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) {
-    let key = if dialect == Dialect::Spinnaker && fields.has("cronExpression") { "cronExpression" } else { "schedule" };
-    if let Some(field) = fields.require(key, "a `cron` trigger", sink)
-        && let Some(text) = field.string(sink)
-        && !matches!(text.split_whitespace().count(), 5..=7)
-    {
-        let message = format!("`{}` is not a time table", cut(text));
-        let hint = "write minute, hour, day of month, month and day of week, as in `0 9 * * MON-FRI`";
-        field.say(sink, Diagnostic::error(Code::BadPattern, message).hint(hint));
-    }
-    if let Some(field) = fields.take("timezone")
-        && let Some(name) = field.string(sink)
-        && !is_time_zone(name)
-    {
-        let message = format!("`{}` is not the name of a time zone", cut(name));
-        field.say(
-            sink,
-            Diagnostic::error(Code::ValueNotAllowed, message).hint("write a name like `Europe/Berlin` or `UTC`"),
-        );
-    }
-}
-
-/// Whether a text has the form of a name in the IANA database. Which names there are depends on the machine, and
-/// a check must not.
-fn is_time_zone(name: &str) -> bool {
-    let is_part = |part: &str| {
-        let letters = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+'));
-        letters && part.starts_with(|first: char| first.is_ascii_uppercase())
-    };
-    name.len() <= 64 && name.split('/').count() <= 3 && name.split('/').all(is_part)
 }
 
 fn after_pipeline(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) {
