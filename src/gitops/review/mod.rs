@@ -51,7 +51,7 @@ impl Ownership {
         if let Some(rules) = &self.secrets {
             checked.judge_secrets(rules, request.repository, branch);
         }
-        let foreign: Vec<_> = self.foreign.iter().map(|(application, owner)| (application, owner)).collect();
+        let foreign: Vec<_> = self.foreign.iter().collect();
         checked.refuse_foreign(&foreign);
         checked
     }
