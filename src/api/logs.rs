@@ -52,9 +52,13 @@ pub(super) async fn read(
     let logs = shared.api.logs.clone();
     let reading = tokio::task::spawn_blocking(move || logs.read(id, &path, attempt, part.offset, max));
     let chunk = reading.await.map_err(Problem::internal)?.map_err(Problem::internal)?;
-    // A log that isn't there is empty; but an execution that isn't there has none.
-    if chunk.next == 0 && shared.api.store.execution(id).await?.is_none() {
-        return Err(Problem::not_found("there is no such execution"));
+    // A log that isn't there is empty; but an execution that isn't there has none, nor one that has lost it.
+    if chunk.next == 0 {
+        let stored = shared.api.store.execution(id).await?;
+        let stored = stored.ok_or_else(|| Problem::not_found("there is no such execution"))?;
+        if let Some(dropped) = stored.summary.and_then(|summary| summary.compacted_time) {
+            return Err(Problem::not_found(format!("the logs of this execution were dropped on {dropped}")));
+        }
     }
     let mut response = chunk.bytes.into_response();
     let headers = response.headers_mut();

@@ -139,6 +139,7 @@ impl From<EngineError> for Problem {
             EngineError::NeverBegan => Self::conflict("never-began", text),
             EngineError::NotRun(_) => Self::conflict("not-run", text),
             EngineError::NothingFailed => Self::conflict("nothing-failed", text),
+            EngineError::Compacted => Self::conflict("compacted", text),
             EngineError::NotWaiting(_) => Self::conflict("not-waiting", text),
             EngineError::AlreadyJudged(_) => Self::conflict("already-judged", text),
             EngineError::Refused(_) => Self::unprocessable("refused", text),

@@ -10,7 +10,9 @@ use super::checkouts::FromMirrors;
 use super::folders::{forget_ended, forget_saved, remove_leftovers};
 use super::past::FromStore;
 use super::pipelines::SubPipelines;
+use super::retention::keep_small;
 use crate::clock::Clock;
+use crate::config::Retention;
 use crate::engine::{Engine, EngineOptions, Handle};
 use crate::model::Pipeline;
 use crate::outbound::AddressPolicy;
@@ -77,6 +79,12 @@ impl Core {
         tokio::spawn(forget_ended(engine.handle(), store.clone(), state_dir.to_owned(), locks, stop.clone()));
         tokio::spawn(forget_saved(store.clone(), clock.clone(), state_dir.to_owned(), saved.keep, stop.clone()));
         Ok(Self { store, clock, state_dir: state_dir.to_owned(), engine, stop })
+    }
+
+    /// Takes the details of old executions away, until it is shut down.
+    pub(super) fn keep_small(&self, rule: Retention) {
+        let (store, clock, state_dir) = (self.store.clone(), self.clock.clone(), self.state_dir.clone());
+        tokio::spawn(keep_small(store, clock, state_dir, rule, self.stop.clone()));
     }
 
     pub(super) fn engine(&self) -> Handle {

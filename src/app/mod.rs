@@ -13,6 +13,7 @@ mod forges;
 mod local;
 mod past;
 mod pipelines;
+mod retention;
 
 pub use forges::forges;
 pub use local::Local;
@@ -122,6 +123,7 @@ impl App {
             definitions: None,
         };
         let core = Core::start(store, &state_dir, &repositories, core_options, clock.clone()).await?;
+        core.keep_small(config.retention);
 
         let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };

@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) statuses: StatusesSection,
     /// Bounds on what others can make Longboat do.
     pub(super) limits: LimitsSection,
+    /// How long what is known of executions is kept.
+    pub(super) retention: RetentionSection,
     /// Where stages may reach.
     pub(super) network: NetworkSection,
     /// What goes to standard error.
@@ -272,6 +274,22 @@ pub(super) struct LimitsSection {
     /// How many requests are worked on at the same time, 256 by default.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) requests: Option<u32>,
+}
+
+/// How long what is known of executions is kept. An execution that has ended stays in the lists for ever; its details
+/// are its parameters, what its stages yielded, their evaluated fields, and their logs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RetentionSection {
+    /// How long details are kept after the end of an execution: `30d` by default, `1h` at least.
+    pub(super) details: Option<DurationWord>,
+    /// Of each pipeline, the newest executions keep their details however old they are, so many of them; 20 by default.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub(super) newest: Option<u32>,
+    /// Of each pipeline, no more executions than so many keep their details, however young they are; 500 by default.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) most: Option<u32>,
 }
 
 /// Where stages may reach.

@@ -56,6 +56,8 @@ pub struct Config {
     pub status_prefix: String,
     /// Bounds on what others can make Longboat do.
     pub limits: Limits,
+    /// How long what is known of executions is kept.
+    pub retention: Retention,
     /// What stages may call beside the public internet.
     pub network: Vec<Allowed>,
     /// What goes to standard error.
@@ -228,6 +230,24 @@ pub struct Limits {
     pub cron_catch_up: Duration,
 }
 
+/// How long what is known of executions is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How long the details of an execution are kept after its end.
+    pub details: Duration,
+    /// So many of the newest executions of a pipeline keep theirs, however old.
+    pub newest: u32,
+    /// No more executions of a pipeline than so many keep theirs, however young.
+    pub most: u32,
+}
+
+impl Default for Retention {
+    /// 30 days; 20 and 500 of each pipeline.
+    fn default() -> Self {
+        Self { details: Duration::from_secs(30 * 24 * 3600), newest: 20, most: 500 }
+    }
+}
+
 /// What goes to standard error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
@@ -322,6 +342,7 @@ impl Config {
             secrets: IndexMap::new(),
             status_prefix: DEFAULT_PREFIX.to_owned(),
             limits: Limits::default(),
+            retention: Retention::default(),
             network: Vec::new(),
             logging: Logging::default(),
             warnings: Vec::new(),

@@ -73,6 +73,17 @@ accounts: {}
 }
 
 #[test]
+fn retention_has_defaults_and_bounds() {
+    let of = |text: &str| parse(text).expect("legal").retention;
+    assert_eq!(of("repositories: []\n"), Retention { details: Duration::from_secs(2_592_000), newest: 20, most: 500 });
+    let given = of("retention: {details: 2h, newest: 3, most: 3}\n");
+    assert_eq!(given, Retention { details: Duration::from_secs(7200), newest: 3, most: 3 });
+    assert_eq!(of("retention: {newest: 1000}\n").most, 1000);
+    let wrong = findings("retention: {details: 59m, most: 19}\n");
+    assert!(wrong.contains("an hour at least") && wrong.contains("no more than 19 executions"), "{wrong}");
+}
+
+#[test]
 fn module_repositories_are_followed_ones_or_their_own() {
     let config = parse(
         r#"
@@ -384,6 +395,7 @@ fn the_schema_names_every_key_of_the_format() {
             "repositories",
             "statuses",
             "limits",
+            "retention",
             "network",
             "logging",
             "modules",

@@ -58,6 +58,11 @@ pub enum EngineError {
     /// No stage failed or was cancelled, and none was named.
     #[error("no stage failed or was cancelled; name the stage to restart from")]
     NothingFailed,
+    /// Its details are gone.
+    #[error(
+        "the details of the execution were dropped after its end, so it can't be restarted; start its pipeline anew"
+    )]
+    Compacted,
     /// The stage isn't waiting for a judgment.
     #[error("stage `{0}` isn't waiting for a judgment")]
     NotWaiting(StagePath),
@@ -149,8 +154,8 @@ impl Handle {
     /// executions that were restarted, this one first.
     ///
     /// # Errors
-    /// If there is no such execution or stage, the execution has not ended or never began, the stage has not run, or
-    /// none failed and none was named.
+    /// If there is no such execution or stage, the execution has not ended, never began or has lost its details, the
+    /// stage has not run, or none failed and none was named.
     pub async fn restart(
         &self,
         id: ExecutionId,
@@ -183,6 +188,10 @@ impl Handle {
     ) -> Result<(), EngineError> {
         if !stored.status.is_complete() {
             return Err(EngineError::Running);
+        }
+        // From here on retention leaves it alone.
+        if !self.store.keep_details(stored.execution.key).await? {
+            return Err(EngineError::Compacted);
         }
         let command = Command::Restart { path: path.cloned(), by: by.to_owned(), override_freeze };
         self.command(stored.execution.key, command).await
@@ -304,6 +313,7 @@ impl Reply {
                 | EngineError::NeverBegan
                 | EngineError::NotRun(_)
                 | EngineError::NothingFailed
+                | EngineError::Compacted
                 | EngineError::NotWaiting(_)
                 | EngineError::Unreadable(_) => SignalError::NotWaiting,
             }))),

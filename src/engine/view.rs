@@ -25,9 +25,12 @@ pub fn fold(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) ->
     Ok(state)
 }
 
-/// The view. An execution whose journal can't be read is shown with what the store's summary says of it, and why
+/// The view. Of an execution that has lost its details it is what was kept. An execution whose journal can't be read is shown with what the store's summary says of it, and why
 /// there is no more.
 pub fn view(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) -> ExecutionView {
+    if let Some(summary) = &stored.summary {
+        return ExecutionView::clone(summary);
+    }
     match fold(stored, rows, kinds) {
         Ok(state) => of_state(&state),
         Err(trouble) => unreadable(stored, &trouble),
@@ -97,6 +100,7 @@ pub fn of_state(state: &State) -> ExecutionView {
             by: hold.by.clone(),
             until: hold.until,
         }),
+        compacted_time: None,
         restarts: restarts.collect(),
         children: Vec::new(),
         stages: stages.collect(),
@@ -121,6 +125,7 @@ fn unreadable(stored: &StoredExecution, trouble: &str) -> ExecutionView {
         end_time: stored.ended_at,
         canceled_by: None,
         held: None,
+        compacted_time: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: Vec::new(),

@@ -86,6 +86,9 @@ pub struct ExecutionView {
     /// What keeps it from beginning, or from going on after a restart.
     #[serde(default)]
     pub held: Option<HoldView>,
+    /// When its details were dropped: the stages have no outputs and no evaluated fields then, and there are no logs.
+    #[serde(with = "rfc3339_or_null", default)]
+    pub compacted_time: Option<Timestamp>,
     /// When it was begun again, the latest last.
     pub restarts: Vec<RestartView>,
     /// What its stages started, in the order in which they did.

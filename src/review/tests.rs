@@ -193,6 +193,7 @@ fn view(name: &str, status: Status, description: &str, stages: Vec<StageView>) -
         end_time: None,
         canceled_by: None,
         held: None,
+        compacted_time: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages,

@@ -29,7 +29,12 @@ pub(super) fn attempt_dir(state_dir: &Path, execution: ExecutionId, path: &Stage
 
 /// The log of one attempt.
 pub(super) fn log_file(state_dir: &Path, execution: ExecutionId, path: &StagePath, attempt: u32) -> PathBuf {
-    state_dir.join("logs").join(execution.to_string()).join(format!("{}.{attempt}.log", file_name(path)))
+    logs_dir(state_dir).join(execution.to_string()).join(format!("{}.{attempt}.log", file_name(path)))
+}
+
+/// The folder of all logs, one folder in it for each execution.
+pub(super) fn logs_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("logs")
 }
 
 /// A stage's path as one file name that can neither climb nor hide: everything but letters, digits, `_` and `-`
@@ -92,18 +97,11 @@ pub async fn forget(
 pub async fn sweep(state_dir: &Path, live: HashSet<ExecutionId>) -> io::Result<usize> {
     let root = state_dir.join("work");
     blocking(move || {
-        let entries = match fs::read_dir(&root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            entries => entries?,
-        };
         let mut removed = 0;
         let mut result = Ok(());
-        for entry in entries {
-            let entry = entry?;
-            // What isn't named like an execution isn't ours.
-            let id = entry.file_name().to_str().and_then(|name| name.parse::<ExecutionId>().ok());
-            if id.is_some_and(|id| !live.contains(&id)) {
-                match remove(&entry.path()) {
+        for (id, dir) in executions_in(&root)? {
+            if !live.contains(&id) {
+                match remove(&dir) {
                     Ok(()) => removed += 1,
                     Err(error) => result = Err(error),
                 }
@@ -112,6 +110,22 @@ pub async fn sweep(state_dir: &Path, live: HashSet<ExecutionId>) -> io::Result<u
         result.map(|()| removed)
     })
     .await
+}
+
+/// The folders of executions that lie in a folder; what isn't named like an execution isn't ours.
+pub(super) fn executions_in(root: &Path) -> io::Result<Vec<(ExecutionId, PathBuf)>> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<ExecutionId>().ok()) {
+            found.push((id, entry.path()));
+        }
+    }
+    Ok(found)
 }
 
 /// Removes a folder with everything in it, also folders that scripts made read-only (Go's module cache).

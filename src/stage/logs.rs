@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::files::{attempt_dir, log_file};
+use super::files::{attempt_dir, blocking, executions_in, log_file, logs_dir, remove};
 use super::script::is_over;
 use crate::engine::{LogChunk, LogSource};
 use crate::model::{ExecutionId, StagePath};
@@ -57,6 +57,24 @@ impl LogSource for Logs {
         let end = over && next >= file.metadata()?.len();
         Ok(LogChunk { bytes, next, end })
     }
+}
+
+/// The executions of which logs are kept.
+///
+/// # Errors
+/// If the folder can't be listed.
+pub async fn logged_executions(state_dir: &Path) -> io::Result<Vec<ExecutionId>> {
+    let root = logs_dir(state_dir);
+    blocking(move || Ok(executions_in(&root)?.into_iter().map(|(id, _)| id).collect())).await
+}
+
+/// Removes all logs of an execution.
+///
+/// # Errors
+/// If something can't be removed.
+pub async fn remove_logs(state_dir: &Path, execution: ExecutionId) -> io::Result<()> {
+    let dir = logs_dir(state_dir).join(execution.to_string());
+    blocking(move || remove(&dir)).await
 }
 
 /// How many bytes at the end belong to a character that isn't complete.

@@ -18,7 +18,7 @@
 //! leave on disk stands under the state folder:
 //!
 //! ```text
-//! logs/<execution>/<stage>.<attempt>.log    what an attempt printed; kept (`Logs` reads it)
+//! logs/<execution>/<stage>.<attempt>.log    what an attempt printed; kept until `remove_logs` (`Logs` reads it)
 //! work/<execution>/shared/                  the checkout that the stages of an execution share
 //! work/<execution>/<stage>.<attempt>/       one attempt: claim, command, status, output, fresh checkout
 //! files/<execution>/<stage>/                what a stage saved for later ones (`saved`)
@@ -57,7 +57,7 @@ use crate::secret::{Revealed, Secrets};
 
 pub use files::{FolderLocks, forget, sweep};
 pub use find_artifact::{FoundExecution, PastExecutions, WantedExecution};
-pub use logs::Logs;
+pub use logs::{Logs, logged_executions, remove_logs};
 pub use manual_judgment::DEFAULT_TIMEOUT as JUDGMENT_TIMEOUT;
 pub use pipeline::{ChildError, ChildStart, Pipelines};
 pub use saved::{SavedFiles, SavedLimits, saved_executions};

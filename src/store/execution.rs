@@ -11,8 +11,8 @@ use super::writer::Tx;
 use super::{Store, StoreError, mark, outbox};
 use crate::clock::Timestamp;
 use crate::model::{
-    ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, Message, NewExecution,
-    PipelineName, RepositoryName, RevisionId, Status, StatusState,
+    ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, ExecutionView, Message,
+    NewExecution, PipelineName, RepositoryName, RevisionId, Status, StatusState,
 };
 
 /// How many executions a list shows if nobody says.
@@ -42,6 +42,8 @@ pub struct StoredExecution {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// What is left of it, once retention has taken its details: then it has no journal, and its pipeline no stages.
+    pub summary: Option<Box<ExecutionView>>,
 }
 
 /// An execution as lists show it.
@@ -316,6 +318,7 @@ fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
         seq: row.int("seq")?,
         started_at: row.time_or_null("started_at")?,
         ended_at: row.time_or_null("ended_at")?,
+        summary: row.json_or_null("summary")?,
     })
 }
 

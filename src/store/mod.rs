@@ -53,6 +53,7 @@ mod publish;
 mod pull_request;
 mod removal;
 mod repository;
+mod retention;
 mod rows;
 mod settle;
 mod transfer;
@@ -71,6 +72,7 @@ pub use outbox::{OutboxEntry, OutboxId};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use removal::{Approval, RemovalVerdict, StoredRemoval};
 pub use repository::{RepositoryNote, RepositoryState};
+pub use retention::{Compaction, Retention};
 pub use settle::{Settled, Settlement};
 pub use transfer::{Moved, Progress, export, import};
 

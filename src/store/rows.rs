@@ -78,6 +78,11 @@ impl<'a> Row<'a> {
     pub(super) fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
         serde_json::from_str(&self.text(column)?).map_err(|error| self.bad(column, error))
     }
+
+    pub(super) fn json_or_null<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let text = self.text_or_null(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|error| self.bad(column, error))).transpose()
+    }
 }
 
 /// A value as the document that the store keeps, if it isn't too large.

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 
 use super::file::{self, File};
 use super::tree::{Data, Tree};
-use super::{Config, DEFAULT_PREFIX, Database, Forge, Limits, LogFormat, Logging, Server, default_database};
+use super::{Config, DEFAULT_PREFIX, Database, Forge, Limits, LogFormat, Logging, Retention, Server, default_database};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::outbound::{Allowed, AllowedError};
 
@@ -32,6 +32,9 @@ const REVIEW_MEMORY: RangeInclusive<usize> = 32 * MIB..=64 * 1024 * MIB;
 const MOST_REVIEW_CPU: Duration = Duration::from_secs(600);
 const MOST_REVIEW_DEADLINE: Duration = Duration::from_secs(3600);
 const MOST_CATCH_UP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What restarts and sub-pipelines that run may still need.
+const LEAST_DETAILS: Duration = Duration::from_secs(3600);
 
 /// Decides everything; `findings` are those that the shape of the file already had.
 pub(super) fn resolve(
@@ -53,6 +56,7 @@ pub(super) fn resolve(
     let modules = work.modules(written.modules, &repositories, &forges);
     let status_prefix = work.prefix(written.statuses);
     let limits = work.limits(written.limits);
+    let retention = work.retention(written.retention);
     let network = work.network(&written.network);
     let logging = work.logging(written.logging);
     let secrets = work.secrets(written.secrets, repositories.len());
@@ -77,6 +81,7 @@ pub(super) fn resolve(
             secrets,
             status_prefix,
             limits,
+            retention,
             network,
             logging,
             warnings,
@@ -259,6 +264,30 @@ impl Work<'_> {
                 self.duration_up_to(section.cron_catch_up, pointer, default, MOST_CATCH_UP)
             },
         }
+    }
+
+    fn retention(&mut self, section: file::RetentionSection) -> Retention {
+        let default = Retention::default();
+        let details = self.duration(section.details, "/retention/details", default.details);
+        if details < LEAST_DETAILS {
+            self.error(
+                "/retention/details",
+                Code::ValueNotAllowed,
+                "details are kept for an hour at least".to_owned(),
+                "write `1h` or more; `retention.most` bounds how many executions keep theirs",
+            );
+        }
+        let newest = section.newest.unwrap_or(default.newest);
+        let most = section.most.unwrap_or(default.most.max(newest));
+        if most < newest {
+            self.error(
+                "/retention/most",
+                Code::ValueNotAllowed,
+                format!("no more than {most} executions of a pipeline keep their details, but the newest {newest} are to keep theirs"),
+                "write as much as `retention.newest` (20 by default), or more",
+            );
+        }
+        Retention { details, newest, most }
     }
 
     fn network(&mut self, section: &file::NetworkSection) -> Vec<Allowed> {

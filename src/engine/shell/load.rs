@@ -82,6 +82,7 @@ impl Unreadable {
             seq,
             started_at: state.started_at,
             ended_at: None,
+            summary: None,
         };
         Self { stored, seq, reason, known: false }
     }

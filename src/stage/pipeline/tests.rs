@@ -103,6 +103,7 @@ fn running() -> ExecutionView {
         canceled_by: None,
         artifacts: crate::model::Artifacts::default(),
         held: None,
+        compacted_time: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![stage],

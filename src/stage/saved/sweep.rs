@@ -1,12 +1,10 @@
 //! How saved files go away.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::execution_dir;
 use crate::model::ExecutionId;
-use crate::stage::files::{blocking, remove};
+use crate::stage::files::{blocking, executions_in, remove};
 
 /// The files that an execution saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,19 +31,8 @@ impl SavedFiles {
 pub async fn saved_executions(state_dir: &Path) -> io::Result<Vec<SavedFiles>> {
     let state_dir = state_dir.to_owned();
     blocking(move || {
-        let entries = match fs::read_dir(state_dir.join("files")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            // What isn't named like an execution isn't ours.
-            let Some(execution) = entry?.file_name().to_str().and_then(|name| name.parse::<ExecutionId>().ok()) else {
-                continue;
-            };
-            found.push(SavedFiles { execution, dir: execution_dir(&state_dir, execution) });
-        }
-        Ok(found)
+        let found = executions_in(&state_dir.join("files"))?;
+        Ok(found.into_iter().map(|(execution, dir)| SavedFiles { execution, dir }).collect())
     })
     .await
 }

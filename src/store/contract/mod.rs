@@ -15,6 +15,7 @@ mod opening;
 mod outbox;
 mod pull_request;
 mod removal;
+mod retention;
 pub(crate) mod sample;
 pub(crate) mod server;
 mod settle;
@@ -148,6 +149,11 @@ on_every_backend! {
         a_moment_that_was_due_starts_once,
         what_has_not_begun_stands_for_what_comes_after,
         a_table_that_is_gone_is_forgotten,
+    }
+    retention {
+        the_newest_keep_their_details_and_old_or_many_lose_them,
+        a_summary_takes_the_place_of_the_details,
+        messages_are_forgotten_but_for_the_last_word,
     }
     graph {
         what_files_use_is_kept_by_branch_and_replaced_as_a_whole,

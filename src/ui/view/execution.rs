@@ -39,6 +39,7 @@ pub(in crate::ui) struct ExecutionPage {
     restarted: Option<RestartedBy>,
     /// The freeze that it waits for.
     held: Option<HoldNote>,
+    compacted: Option<Moment>,
     /// Who had it go before freezes.
     overridden: Option<String>,
     /// Where a restart of what failed is asked for.
@@ -210,6 +211,7 @@ impl ExecutionPage {
                 times: view.restarts.len(),
             }),
             held: view.held.as_ref().map(HoldNote::from),
+            compacted: view.compacted_time.map(Moment::new),
             overridden: overridden(view),
             restart: is_broken(view).then(|| format!("/api/v1{}/restart", view.id.page())),
             created: Moment::new(view.created_time),
@@ -258,7 +260,7 @@ impl StageCard {
             waiting_for: is_waiting(stage).then(|| stage.waiting_for.clone()).flatten(),
             outputs: outputs(stage),
             children: children(view, stage),
-            restart: (view.status.is_complete() && stage.status.is_complete()).then(|| format!("{base}/restart")),
+            restart: (can_restart(view) && stage.status.is_complete()).then(|| format!("{base}/restart")),
             file: source.file.clone(),
             line: source.line,
             source_url: links.line(view.repository.as_ref(), source.commit.as_ref(), &source.file, source.line),
@@ -287,10 +289,15 @@ fn overridden(view: &ExecutionView) -> Option<String> {
     }
 }
 
-/// Whether it has ended, and something in it failed or was cancelled.
+/// Whether it can be restarted, and something in it failed or was cancelled.
 fn is_broken(view: &ExecutionView) -> bool {
     let broken = |stage: &StageView| matches!(stage.status, Status::Terminal | Status::Stopped | Status::Canceled);
-    view.status.is_complete() && view.stages.iter().any(broken)
+    can_restart(view) && view.stages.iter().any(broken)
+}
+
+/// Whether it has ended, and what a restart needs is still there.
+fn can_restart(view: &ExecutionView) -> bool {
+    view.status.is_complete() && view.compacted_time.is_none()
 }
 
 /// What the stage started, the latest first.

@@ -88,6 +88,7 @@ pub(in crate::ui) fn execution() -> ExecutionView {
         end_time: None,
         canceled_by: None,
         held: None,
+        compacted_time: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![

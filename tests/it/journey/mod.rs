@@ -35,6 +35,7 @@ mod lost;
 mod modules;
 mod pipelines;
 mod removal;
+mod retention;
 mod secrets;
 mod story;
 mod terminal;
