@@ -127,6 +127,7 @@ mod tests {
             pipeline: "deploy".parse().expect("a name"),
             root: CauseKind::Git,
             files: Vec::new(),
+            awaited_by: Vec::new(),
         });
         let new = NewExecution {
             id: ExecutionId::generate(),

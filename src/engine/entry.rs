@@ -13,6 +13,7 @@
 //! | 2 | [`Entry::Restart`] |
 //! | 3 | where secrets belong in a stage's fields |
 //! | 4 | [`Entry::Hold`], [`Entry::Release`], and a restart that goes before freezes |
+//! | 5 | a hold in a lane, and a cancellation because a newer execution takes its place |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,7 +23,7 @@ use crate::clock::Timestamp;
 use crate::model::{SecretUse, Stage, StagePath, Status};
 
 /// The newest version that this program reads and writes.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// One transition of an execution or of one of its stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,6 +145,9 @@ pub enum Entry {
         /// Why.
         #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// A newer execution takes its place, and `by` is that one's commit, or its id. Since version 5.
+        #[serde(rename = "n", default, skip_serializing_if = "is_false")]
+        superseded: bool,
     },
     /// The execution ran for longer than its pipeline may.
     Timeout,
@@ -203,6 +207,7 @@ impl Entry {
     /// The first version of the journal that can say it.
     const fn version(&self) -> u32 {
         match self {
+            Self::Hold(Hold { lane: Some(_), .. }) | Self::Cancel { superseded: true, .. } => 5,
             Self::Hold(_) | Self::Release | Self::Restart { override_freeze: true, .. } => 4,
             Self::Start { secrets, .. } if !secrets.is_empty() => 3,
             Self::Restart { .. } => 2,
@@ -318,8 +323,14 @@ mod tests {
         let map = |value: Value| value.as_object().cloned().expect("a map");
         let at = Timestamp::from_millis(7);
         let entries = vec![
-            Entry::Hold(Hold { reason: "release week".into(), by: "ann".into(), until: Some(at) }),
-            Entry::Hold(Hold { reason: "audit".into(), by: "ann".into(), until: None }),
+            Entry::Hold(Hold { reason: "release week".into(), by: "ann".into(), until: Some(at), lane: None }),
+            Entry::Hold(Hold { reason: "audit".into(), by: "ann".into(), until: None, lane: None }),
+            Entry::Hold(Hold {
+                reason: "its turn".into(),
+                by: String::new(),
+                until: None,
+                lane: Some("lock prod-db".into()),
+            }),
             Entry::Release,
             Entry::Begin,
             Entry::Start {
@@ -350,7 +361,8 @@ mod tests {
                 outputs: map(json!({"exitCode": 1})),
             },
             Entry::Skip { stage: 1 },
-            Entry::Cancel { by: "ann".into(), reason: Some("wrong".into()) },
+            Entry::Cancel { by: "ann".into(), reason: Some("wrong".into()), superseded: false },
+            Entry::Cancel { by: "1a2b3c4".into(), reason: None, superseded: true },
             Entry::Timeout,
             Entry::Cancelling { stage: 2, timed_out: true },
             Entry::Canceled { stage: 2, message: None },
@@ -367,15 +379,18 @@ mod tests {
         let restart = Entry::Restart { stages: vec![1], by: "ann".into(), override_freeze: false };
         let body = encode(&[restart]).expect("encodes");
         assert_eq!(body, r#"{"v":2,"e":[{"restart":{"l":[1],"b":"ann"}}]}"#);
-        let hold = Entry::Hold(Hold { reason: "audit".into(), by: "ann".into(), until: None });
+        let hold = Entry::Hold(Hold { reason: "audit".into(), by: "ann".into(), until: None, lane: None });
         let body = encode(&[hold, Entry::Release]).expect("encodes");
         assert_eq!(body, r#"{"v":4,"e":[{"hold":{"r":"audit","b":"ann"}},"release"]}"#);
+        let turn = Hold { reason: "its turn".into(), by: String::new(), until: None, lane: Some("lock x".into()) };
+        let body = encode(&[Entry::Hold(turn)]).expect("encodes");
+        assert_eq!(body, r#"{"v":5,"e":[{"hold":{"r":"its turn","l":"lock x"}}]}"#);
     }
 
     #[test]
     fn a_newer_version_is_named_and_not_guessed_at() {
-        assert_eq!(decode(r#"{"v":5,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 5 }));
-        assert_eq!(decode(r#"{"v":5,"e":[]}"#), Err(RowError::Version { found: 5 }));
+        assert_eq!(decode(r#"{"v":6,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 6 }));
+        assert_eq!(decode(r#"{"v":6,"e":[]}"#), Err(RowError::Version { found: 6 }));
         assert_eq!(decode(r#"{"v":0,"e":[]}"#), Err(RowError::Version { found: 0 }));
         assert!(matches!(decode(r#"{"v":1,"e":[{"leap":{}}]}"#), Err(RowError::Damaged(_))));
         assert!(matches!(decode("not json"), Err(RowError::Damaged(_))));

@@ -9,19 +9,29 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::model::{ApplicationName, CauseKind, Freeze, NewExecution};
 
-/// Why an execution waits for the end of a freeze.
+/// Why an execution waits to begin: a freeze, or its place in a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hold {
     /// In words that people read.
     #[serde(rename = "r")]
     pub reason: String,
-    /// Who froze.
-    #[serde(rename = "b")]
+    /// Who froze; nobody, if it waits in a lane.
+    #[serde(rename = "b", default, skip_serializing_if = "String::is_empty")]
     pub by: String,
     /// When the freeze ends by itself.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// The lane in which it waits, if that is why. Since version 5.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+}
+
+impl Hold {
+    /// What is waited for, in words.
+    pub fn waited_for(&self) -> String {
+        if self.lane.is_some() { self.reason.clone() } else { format!("the end of a freeze ({})", self.reason) }
+    }
 }
 
 /// The freezes that are known.
@@ -51,7 +61,7 @@ impl Freezes {
         let end =
             |freeze: &&Freeze| (freeze.until.map_or(i64::MAX, Timestamp::as_millis), freeze.application.is_some());
         let Freeze { reason, by, until, .. } = self.0.iter().filter(holds).max_by_key(end)?;
-        Some(Hold { reason: reason.clone(), by: by.clone(), until: *until })
+        Some(Hold { reason: reason.clone(), by: by.clone(), until: *until, lane: None })
     }
 
     /// When the next one ends by itself.

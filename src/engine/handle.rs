@@ -9,8 +9,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::registry::Kinds;
 use super::view;
 use super::{Judgment, SignalError};
-use crate::model::{ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, StagePath, Status};
-use crate::store::{ExecutionSummary, Store, StoreError, StoredExecution};
+use crate::model::{ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, StagePath, Status};
+use crate::store::{ExecutionSummary, LaneMember, Store, StoreError, StoredExecution};
+
+/// How many executions that another one waits for are shown.
+const SHOWN_HOLDERS: usize = 20;
 
 /// Speaks to a running engine; cheap to clone.
 #[derive(Debug, Clone)]
@@ -223,6 +226,13 @@ impl Handle {
         let children = self.store.children(id).await?;
         let mut view = view::view(&stored, &rows, Arc::clone(&self.kinds));
         view.children = children.into_iter().filter_map(child_view).collect();
+        if let Some(hold) = &mut view.held
+            && let Some(lane) = hold.lane.as_deref().and_then(|lane| lane.parse().ok())
+        {
+            let members = self.store.lane_members(Some(&lane)).await?;
+            let holders = members.into_iter().filter(|member| member.status != Status::NotStarted && member.id != id);
+            hold.holders = holders.take(SHOWN_HOLDERS).map(holder).collect();
+        }
         Ok(Some(view))
     }
 
@@ -319,6 +329,10 @@ impl Reply {
             }))),
         }
     }
+}
+
+fn holder(member: LaneMember) -> Holder {
+    Holder { id: member.id, application: member.application, pipeline: member.pipeline }
 }
 
 fn child_view(child: ExecutionSummary) -> Option<ChildView> {

@@ -5,7 +5,7 @@
 //!
 //! - `decide` is the pure heart: from a state, an event and the time follow journal entries and calls of handlers.
 //! - `state` is the fold of the journal, `legal` spells out every legal transition, `entry` is how a row is written,
-//!   `plan` the graph, `freeze` what keeps executions from beginning, `evaluate` the expressions, `limits` the bounds.
+//!   `plan` the graph, `freeze` and `lanes` what keeps executions from beginning, `evaluate` the expressions, `limits` the bounds.
 //! - `shell` is what makes it durable: one loop that decides, commits, and only then calls handlers. [`Engine`] is
 //!   its owner, [`Handle`] the way to speak to it.
 //! - `view` and `status_text` are what people see of it.
@@ -17,6 +17,7 @@ mod evaluate;
 mod freeze;
 mod handle;
 mod handler;
+mod lanes;
 mod legal;
 mod limits;
 mod logs;

@@ -33,9 +33,9 @@ pub struct State {
     pub ended_at: Option<Timestamp>,
     /// When it was begun again after an end, the latest last.
     pub restarts: Vec<Restarted>,
-    /// The freeze that keeps it from beginning, or from going on after a restart.
+    /// What keeps it from beginning, or from going on after a restart.
     pub held: Option<Hold>,
-    /// When a freeze let it go, the last time.
+    /// When that let it go, the last time.
     pub released_at: Option<Timestamp>,
     /// Why no further stage starts, if so.
     pub stop: Option<Stop>,
@@ -63,6 +63,8 @@ pub enum Stop {
         by: String,
         /// Why.
         reason: Option<String>,
+        /// A newer execution takes its place, and `by` is that one's commit, or its id.
+        superseded: bool,
     },
     /// It ran for longer than its pipeline may.
     TimedOut,
@@ -243,8 +245,9 @@ impl State {
                 }
             }
             Entry::Skip { stage } => drop(self.end_stage(*stage, Status::Skipped, at)),
-            Entry::Cancel { by, reason } => {
-                self.stop = Some(Stop::Canceled { by: by.clone(), reason: reason.clone() });
+            Entry::Cancel { by, reason, superseded } => {
+                let (by, reason) = (by.clone(), reason.clone());
+                self.stop = Some(Stop::Canceled { by, reason, superseded: *superseded });
             }
             Entry::Timeout => self.stop = Some(Stop::TimedOut),
             Entry::Cancelling { stage, timed_out } => {
@@ -345,7 +348,13 @@ impl State {
         Some(self.released_at.map_or(since, |released| released.max(since)))
     }
 
-    /// Whether a freeze has a say in whether it goes on: it has not begun, or is held.
+    /// When it has waited for too long to begin.
+    pub fn start_expires(&self) -> Option<Timestamp> {
+        let expiry = self.execution.info.pipeline.start_expiry.filter(|_| self.status == Status::NotStarted)?;
+        Some(self.execution.info.created_at.plus(expiry.as_duration()))
+    }
+
+    /// Whether freezes and lanes have a say in whether it goes on: it has not begun, or is held.
     pub fn may_be_held(&self) -> bool {
         self.status == Status::NotStarted || self.held.is_some()
     }
@@ -363,7 +372,7 @@ impl State {
         if self.status.is_complete() {
             return None;
         }
-        let mut due = if self.stop.is_none() { self.deadline() } else { None };
+        let mut due = if self.stop.is_none() { self.start_expires().or(self.deadline()) } else { None };
         let mut add = |time: Option<Timestamp>| due = [due, time].into_iter().flatten().min();
         for (index, stage) in self.active() {
             match &stage.phase {

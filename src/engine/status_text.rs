@@ -28,7 +28,11 @@ pub fn describe(state: &State) -> (StatusState, String) {
     if let Some(hold) = &state.held
         && state.stop.is_none()
     {
-        return (StatusState::Pending, clip(&format!("Waiting: frozen, {}", hold.reason)));
+        let text = match hold.lane {
+            Some(_) => format!("Queued: waiting for {}", hold.reason),
+            None => format!("Waiting: frozen, {}", hold.reason),
+        };
+        return (StatusState::Pending, clip(&text));
     }
     match state.status {
         Status::Succeeded => (StatusState::Success, succeeded(state)),
@@ -48,6 +52,10 @@ fn succeeded(state: &State) -> String {
 
 fn canceled(state: &State) -> String {
     match &state.stop {
+        Some(Stop::Canceled { by, superseded: true, .. }) => clip(&format!("Superseded by {by}")),
+        Some(Stop::Canceled { by, reason: Some(reason), .. }) if by == "longboat" => {
+            clip(&format!("Cancelled: {reason}"))
+        }
         Some(Stop::Canceled { by, .. }) => clip(&format!("Cancelled by {by}")),
         _ => match (0..).zip(&state.stages).find(|(_, stage)| stage.status() == Status::Canceled) {
             Some((stage, _)) => clip(&format!("Cancelled: {} was not restarted", state.definition(stage).name)),

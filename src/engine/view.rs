@@ -6,7 +6,7 @@ use super::entry::decode;
 use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
-use crate::model::{ExecutionView, HoldView, RestartView, StageSource, StageView};
+use crate::model::{ExecutionView, HoldKind, HoldView, RestartView, StageSource, StageView};
 use crate::store::{JournalRow, StoredExecution};
 
 /// Folds a journal.
@@ -91,14 +91,18 @@ pub fn of_state(state: &State) -> ExecutionView {
         start_time: state.started_at,
         end_time: state.ended_at,
         canceled_by: match &state.stop {
-            Some(Stop::Canceled { by, reason: Some(reason) }) => Some(format!("{by}: {reason}")),
-            Some(Stop::Canceled { by, reason: None }) => Some(by.clone()),
+            Some(Stop::Canceled { by, superseded: true, .. }) => Some(format!("a newer execution, {by}")),
+            Some(Stop::Canceled { by, reason: Some(reason), .. }) => Some(format!("{by}: {reason}")),
+            Some(Stop::Canceled { by, reason: None, .. }) => Some(by.clone()),
             Some(Stop::Halted { .. } | Stop::TimedOut) | None => None,
         },
         held: state.held.as_ref().map(|hold| HoldView {
+            kind: if hold.lane.is_some() { HoldKind::Concurrency } else { HoldKind::Freeze },
             reason: hold.reason.clone(),
-            by: hold.by.clone(),
+            by: Some(hold.by.clone()).filter(|by| !by.is_empty()),
             until: hold.until,
+            lane: hold.lane.clone(),
+            holders: Vec::new(),
         }),
         compacted_time: None,
         restarts: restarts.collect(),

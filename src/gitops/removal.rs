@@ -166,6 +166,7 @@ mod tests {
             triggers: Vec::new(),
             expected_artifacts: Vec::new(),
             concurrency: None,
+            start_expiry: None,
             timeout: None,
             stages: Vec::new(),
             source: Place::point(".longboat/a.yaml", 1, 1),

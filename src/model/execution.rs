@@ -97,17 +97,49 @@ pub struct ExecutionView {
     pub stages: Vec<StageView>,
 }
 
-/// A freeze that holds an execution back.
+/// What holds an execution back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HoldView {
-    /// Why there is a freeze.
+    /// A freeze, or the executions before it.
+    #[serde(default)]
+    pub kind: HoldKind,
+    /// Why there is a freeze, or what is waited for.
     pub reason: String,
     /// Who froze.
-    pub by: String,
+    pub by: Option<String>,
     /// When the freeze ends by itself.
     #[serde(with = "rfc3339_or_null")]
     pub until: Option<Timestamp>,
+    /// The lane in which it waits: `pipeline shop/deploy`, `lock prod-db`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    /// Who has the places of the lane.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<Holder>,
+}
+
+/// What kind of thing holds an execution back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HoldKind {
+    /// A freeze.
+    #[default]
+    Freeze,
+    /// Only so many run at once.
+    Concurrency,
+}
+
+/// An execution that others wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// The public id.
+    pub id: ExecutionId,
+    /// The application.
+    pub application: ApplicationName,
+    /// The pipeline.
+    pub pipeline: PipelineName,
 }
 
 /// One restart of an execution that had ended.

@@ -101,6 +101,13 @@ text_id! {
 }
 
 text_id! {
+    /// The name of a lock that pipelines of any application share.
+    LockName, "a lock's name",
+    "1 to 100 letters, digits, `-`, `_` and `.`, not starting with `-` or `.`",
+    |text| is_word(text, 100)
+}
+
+text_id! {
     /// The id of a stage within its pipeline (Spinnaker's `refId`).
     StageId, "a stage id",
     "1 to 63 letters, digits, `_` and `-`",

@@ -12,6 +12,7 @@ mod freeze;
 mod given;
 mod id;
 mod impact;
+mod lane;
 mod percent;
 mod pin;
 mod pipeline;
@@ -29,13 +30,14 @@ pub use artifact::{
 pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use cron::{CronError, TimeTable};
 pub use duration::{Span, SpanError, humanize};
-pub use execution::{ChildView, Execution, ExecutionView, HoldView, NewExecution, RestartView, StageSource, StageView};
+pub use execution::{ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, NewExecution, RestartView, StageSource, StageView};
 pub use freeze::Freeze;
 pub use given::{ParameterProblem, check_declared, check_parameters};
 pub use id::{
-    ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, PipelineName, RepositoryName, RevisionId,
+    ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, LockName, PipelineName, RepositoryName, RevisionId,
     SecretName, StageId, StagePath, pipeline_id,
 };
+pub use lane::Lane;
 pub use impact::{Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline};
 pub use percent::{percent_encode, percent_encode_part};
 pub use pin::{FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{ApplicationName, ExpectedArtifact, PipelineName, Span, StageId, Trigger};
+use super::{ApplicationName, ExpectedArtifact, Lane, LockName, PipelineName, Span, StageId, Trigger};
 use crate::diagnostic::Place;
 
 /// Which of the two spellings a pipeline was written in.
@@ -52,10 +52,25 @@ pub struct Pipeline {
     /// How long a whole execution may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    /// How long an execution may wait to begin; then it is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_expiry: Option<Span>,
     /// The stages, in the author's order; `needs` is complete (list order is already made explicit).
     pub stages: Vec<Stage>,
     /// Where the definition stands.
     pub source: Place,
+}
+
+impl Pipeline {
+    /// Where its executions stand in line, and by which rule, if not any number of them may run at once.
+    pub fn lane(&self) -> Option<(Lane, &Concurrency)> {
+        let concurrency = self.concurrency.as_ref()?;
+        let lane = match &concurrency.lock {
+            Some(lock) => Lane::Lock(lock.clone()),
+            None => Lane::Pipeline(self.application.clone(), self.name.clone()),
+        };
+        Some((lane, concurrency))
+    }
 }
 
 /// One parameter of a pipeline (Spinnaker's `parameterConfig` entry).
@@ -100,7 +115,7 @@ pub enum ParameterType {
     Object,
 }
 
-/// How many executions of a pipeline may run at once, and what a further one does.
+/// How many executions of a pipeline, or with one lock, may run at once, and what a further one does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Concurrency {
@@ -109,6 +124,9 @@ pub struct Concurrency {
     /// What becomes of one more.
     #[serde(default)]
     pub on_new: OnNew,
+    /// The lock that is shared with other pipelines; without one, the pipeline's own executions are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockName>,
 }
 
 /// What a start does when as many executions run as may.

@@ -155,6 +155,10 @@ pub struct Parent {
     /// The stages of it whose saved files this one may take, as `parent/<stage>`.
     #[serde(default)]
     pub files: Vec<StageId>,
+    /// The executions that can't end before this one has: the parent if its stage waits, and those that wait for the
+    /// parent. The nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaited_by: Vec<ExecutionId>,
 }
 
 /// Why an execution runs; expressions see it as `trigger`.

@@ -67,6 +67,9 @@ pub struct PipelineFile {
     /// How long a whole execution may take.
     #[schemars(example = &"2h")]
     timeout: Option<Span>,
+    /// How long an execution may wait to begin, for its turn or the end of a freeze; then it is cancelled.
+    #[schemars(example = &"12h")]
+    start_expiry: Option<Span>,
     /// The stages. If none says what it needs, they run one after the other.
     #[schemars(length(min = 1, max = 1000))]
     stages: Vec<StageFile>,
@@ -192,16 +195,21 @@ pub struct PipelineTriggerFile {
     enabled: Option<bool>,
 }
 
-/// How many executions of a pipeline may run at once. Not enforced by this version.
+/// How many executions of a pipeline may run at once, or of all pipelines that share a lock.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"max": 1, "lock": "prod-db"}))]
 pub struct ConcurrencyFile {
-    /// The most that run at once.
+    /// The most that run at once; one more waits for its turn.
     #[schemars(range(min = 1))]
     max: u32,
-    /// What becomes of one more.
+    /// What one more does to older executions of the same pipeline.
     #[schemars(default)]
     on_new: OnNew,
+    /// The name of a lock that pipelines of all applications of the server share. Without it, the executions of this
+    /// pipeline alone are counted.
+    #[schemars(length(min = 1, max = 100), pattern(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"), example = &"prod-db")]
+    lock: Option<String>,
 }
 
 /// What all stages have; the fields of the stage's type stand beside.

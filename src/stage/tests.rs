@@ -99,6 +99,7 @@ impl Stage {
             triggers: Vec::new(),
             expected_artifacts: Vec::new(),
             concurrency: None,
+            start_expiry: None,
             timeout: None,
             stages: vec![self.stage],
             source: Place::point("deploy.yaml", 1, 1),

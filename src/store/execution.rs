@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::ownership::shard_of;
 use super::rows::{Row, document};
 use super::writer::Tx;
-use super::{Store, StoreError, mark, outbox};
+use super::{Store, StoreError, lane, mark, outbox};
 use crate::clock::Timestamp;
 use crate::model::{
     ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, ExecutionView, Message,
@@ -360,6 +360,9 @@ pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<Revisio
         .execute(&mut tx.connection)
         .await?;
     insert_info(tx, key, birth, birth.new.revision.or(published)).await?;
+    if let Some((lane, _)) = birth.new.pipeline.lane() {
+        lane::insert(tx, key, &lane).await?;
+    }
     if let Some(message) = &birth.queued {
         outbox::insert(tx, &[&outbox::NewEntry::new(Some(key), message)?]).await?;
     }

@@ -43,6 +43,7 @@ mod execution;
 mod freeze;
 mod graph;
 mod inbox;
+mod lane;
 mod mark;
 mod notice;
 mod open;
@@ -68,6 +69,7 @@ pub use execution::{Created, ExecutionFilter, ExecutionSummary, JournalRow, Live
 pub use graph::{Dependent, FileDependency, ReferenceUse};
 pub use inbox::{Accepted, InboxEntry, InboxId, RefChange, RefHead, Seen, Source};
 pub use notice::{NoticedPullRequest, PullRequestNotice};
+pub use lane::LaneMember;
 pub use outbox::{OutboxEntry, OutboxId};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use removal::{Approval, RemovalVerdict, StoredRemoval};

@@ -75,7 +75,7 @@ async fn a_start_waits_for_the_end_of_the_freeze_or_goes_before_it() {
     let id = started["id"].as_str().expect("an id");
     let held = until(&world, id, |view| view["held"].is_object()).await;
     assert_eq!((&held["status"], &held["description"]), (&json!("NOT_STARTED"), &json!("Waiting: frozen, audit")));
-    assert_eq!(held["held"], json!({"reason": "audit", "by": frozen["by"], "until": null}));
+    assert_eq!(held["held"], json!({"kind": "freeze", "reason": "audit", "by": frozen["by"], "until": null}));
     assert_eq!(held["trigger"]["overrideFreeze"], json!(null));
 
     let over = world.post(STARTS, r#"{"parameters": {"region": "eu"}, "override": true}"#).await.json(201);

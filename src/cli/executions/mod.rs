@@ -149,8 +149,13 @@ fn describe(view: &ExecutionView) -> String {
         text.push('\n');
     }
     if let Some(hold) = &view.held {
-        let until = hold.until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
-        text.push_str(&format!("frozen by {}, {until}\n", hold.by));
+        if let Some(by) = &hold.by {
+            let until = hold.until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
+            text.push_str(&format!("frozen by {by}, {until}\n"));
+        }
+        for holder in &hold.holders {
+            text.push_str(&format!("before it: {}/{}  {}\n", holder.application, holder.pipeline, holder.id));
+        }
     }
     text.push('\n');
     let width = view.stages.iter().map(|stage| stage.path.as_str().chars().count()).max().unwrap_or(0);

@@ -73,6 +73,8 @@ pub enum Event {
         by: String,
         /// Why.
         reason: Option<String>,
+        /// A newer execution takes its place, and `by` is that one's commit, or its id.
+        superseded: bool,
     },
     /// Somebody wants an execution that has ended to go on.
     Restart {
@@ -82,10 +84,10 @@ pub enum Event {
         by: String,
         /// They said that it goes on although there may be a freeze.
         override_freeze: bool,
-        /// The freeze that holds it back all the same.
+        /// What holds it back all the same.
         hold: Option<Hold>,
     },
-    /// A freeze keeps it from beginning, or from going on after a restart. What runs takes no notice. That nothing
+    /// A freeze or its lane keeps it from beginning, or from going on after a restart. What runs takes no notice. That nothing
     /// holds it any more, [`Event::Loaded`] says.
     Held(Hold),
 }
@@ -192,20 +194,37 @@ impl Step<'_> {
             Event::Answered { stage, call, outcome } => self.answered(stage, call, outcome),
             Event::Cancelled { stage, call, overdue } => self.cancelled(stage, call, overdue),
             Event::Signal { path, attempt, payload } => self.signal(&path, attempt, payload),
-            Event::Cancel { by, reason } => self.cancel(by, reason),
+            Event::Cancel { by, reason, superseded } => self.cancel(by, reason, superseded),
             Event::Held(hold) => self.held(hold),
             Event::Restart { .. } => Ok(()),
         }
     }
 
     fn held(&mut self, hold: Hold) -> Done {
+        if self.expire()? {
+            return Ok(());
+        }
         if self.state.may_be_held() && self.state.held.as_ref() != Some(&hold) {
             self.record(Entry::Hold(hold))?;
         }
         Ok(())
     }
 
+    /// Ends an execution that has waited for too long to begin.
+    fn expire(&mut self) -> Result<bool, IllegalEntry> {
+        let late = self.state.start_expires().is_some_and(|end| end <= self.now);
+        if late && let Some(expiry) = self.state.execution.info.pipeline.start_expiry {
+            let waited = self.state.held.as_ref().map(|hold| format!(": it waited for {}", hold.waited_for()));
+            let reason = format!("it had not begun after {expiry}{}", waited.unwrap_or_default());
+            self.cancel("longboat".to_owned(), Some(reason), false)?;
+        }
+        Ok(late)
+    }
+
     fn loaded(&mut self) -> Done {
+        if self.expire()? {
+            return Ok(());
+        }
         if self.state.held.is_some() {
             self.record(Entry::Release)?;
         }
@@ -237,6 +256,9 @@ impl Step<'_> {
     }
 
     fn due(&mut self) -> Done {
+        if self.expire()? {
+            return Ok(());
+        }
         let now = self.now;
         let late = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= now);
         if self.state.stop.is_none() && self.state.status == Status::Running && late(self.state.deadline()) {
@@ -266,12 +288,12 @@ impl Step<'_> {
         }
     }
 
-    fn cancel(&mut self, by: String, reason: Option<String>) -> Done {
+    fn cancel(&mut self, by: String, reason: Option<String>, superseded: bool) -> Done {
         // Whatever stops it already ends it, and asking twice is no fault.
         if self.state.stop.is_some() {
             return Ok(());
         }
-        self.record(Entry::Cancel { by: limits::clip(by), reason: reason.map(limits::clip) })?;
+        self.record(Entry::Cancel { by: limits::clip(by), reason: reason.map(limits::clip), superseded })?;
         if self.state.status == Status::NotStarted {
             self.record(Entry::End { status: Status::Canceled })?;
         }

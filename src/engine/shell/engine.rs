@@ -1,6 +1,6 @@
 //! The running engine as its owner sees it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::commit::{Committer, Ledger};
 use super::fair::Fair;
-use super::freezes::Freezing;
+use super::holds::Holds;
 use super::timers::Timers;
 use super::{CHANGES, Inputs, QUEUE, RECONCILE, Shell};
 use crate::clock::Clock;
@@ -78,6 +78,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let freezes = Freezes::from(store.freezes().await?);
         let live = store.live().await?;
+        let members = store.lane_members(None).await?;
         let (requests, requested) = mpsc::channel(QUEUE);
         let (signals, signalled) = Signals::channel(QUEUE);
         let (internal, answered) = mpsc::unbounded_channel();
@@ -112,7 +113,9 @@ impl Engine {
             timers: Timers::default(),
             loads: VecDeque::new(),
             loading: 0,
-            freezing: Freezing::new(freezes, live.iter().filter(|one| is_held(one)).map(|one| one.key)),
+            reading: BTreeSet::new(),
+            early: BTreeMap::new(),
+            holds: Holds::new(freezes, members, live.iter().filter(|one| is_held(one)).map(|one| one.key)),
             reconcile_at: now.plus(RECONCILE),
             effects: Fair::default(),
             running: 0,

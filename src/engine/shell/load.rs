@@ -27,6 +27,16 @@ pub(super) enum Loaded {
     Failed(StoreError),
 }
 
+impl Loaded {
+    /// Whether it is about to ask for a place in a lane.
+    pub(super) fn stands_in_line(&self) -> bool {
+        match self {
+            Self::Live { state, .. } => state.may_be_held() && state.execution.info.pipeline.concurrency.is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// An execution that can't be gone on with.
 pub(super) struct Unreadable {
     stored: StoredExecution,
@@ -87,6 +97,11 @@ impl Unreadable {
         Self { stored, seq, reason, known: false }
     }
 
+    /// Whether it had begun, so that something of it may still run.
+    pub(super) fn had_begun(&self) -> bool {
+        self.stored.started_at.is_some()
+    }
+
     pub(super) fn key(&self) -> ExecutionKey {
         self.stored.execution.key
     }
@@ -104,7 +119,7 @@ impl Unreadable {
     /// The row that ends the execution, because somebody cancelled it. What it had started is left alone.
     pub(super) fn cancelled_row(&self, now: Timestamp, by: String, reason: Option<String>) -> Append {
         let said = (StatusState::Failure, format!("Cancelled by {by}"));
-        let entries = [Entry::Cancel { by, reason }, Entry::End { status: Status::Canceled }];
+        let entries = [Entry::Cancel { by, reason, superseded: false }, Entry::End { status: Status::Canceled }];
         self.append(now, &entries, Status::Canceled, said)
     }
 

@@ -14,13 +14,13 @@ mod commit;
 mod engine;
 mod fair;
 mod figures;
-mod freezes;
+mod holds;
 mod load;
 mod slot;
 mod timers;
 mod turn;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -39,7 +39,7 @@ use crate::model::{ExecutionKey, Status};
 use crate::store::{LiveExecution, Store, StoreError};
 use commit::{Committed, Committer, Verdict};
 use fair::Fair;
-use freezes::{FreezeReply, Freezing};
+use holds::{FreezeReply, Holds};
 use load::Loaded;
 use slot::{Incoming, Slot, What};
 use timers::Timers;
@@ -108,8 +108,12 @@ struct Shell {
     /// Executions to be read; those that somebody waits for stand in front.
     loads: VecDeque<ExecutionKey>,
     loading: usize,
+    /// Which are being read.
+    reading: BTreeSet<ExecutionKey>,
+    /// Those of a lane that were read before older ones, and wait for these: so they stand in line in their order.
+    early: BTreeMap<ExecutionKey, Loaded>,
     /// What keeps executions from beginning.
-    freezing: Freezing,
+    holds: Holds,
     /// When the store is asked again which executions there are.
     reconcile_at: Timestamp,
     /// Calls with an effect that wait for their turn.
@@ -128,7 +132,7 @@ impl Shell {
         let mut answers = Vec::new();
         while !self.stopping && !self.lost {
             self.turn();
-            let next = [self.timers.next(), self.freezing.next_end()].into_iter().flatten();
+            let next = [self.timers.next(), self.holds.next_end()].into_iter().flatten();
             let next = next.fold(self.reconcile_at, Timestamp::min);
             let clock = self.clock.clone();
             let mut written = None;
@@ -195,7 +199,7 @@ impl Shell {
             Internal::Found(live) => self.found(&live),
             Internal::Freezes { asked, found, reply } => self.heed_freezes(asked, found, reply),
             Internal::Freed => self.running = self.running.saturating_sub(1),
-            Internal::Loaded { key, loaded } => self.loaded(key, loaded),
+            Internal::Loaded { key, loaded } => self.was_read(key, loaded),
         }
     }
 
@@ -258,6 +262,7 @@ impl Shell {
             }
             let Some(key) = self.loads.pop_front() else { break };
             self.loading += 1;
+            self.reading.insert(key);
             let revive = matches!(self.slots.get(&key), Some(Slot::Loading(waiting)) if waiting.iter().any(Incoming::is_restart));
             let (store, kinds, internal) =
                 (self.store.clone(), Arc::clone(self.registry.kinds()), self.internal.clone());
@@ -266,6 +271,23 @@ impl Shell {
                 // The loop may be gone.
                 let _ = internal.send(Internal::Loaded { key, loaded }).is_ok();
             });
+        }
+    }
+
+    /// An execution was read. One that would stand in line waits until all older ones that are being read are there.
+    fn was_read(&mut self, key: ExecutionKey, loaded: Loaded) {
+        self.reading.remove(&key);
+        if loaded.stands_in_line() {
+            self.early.insert(key, loaded);
+        } else {
+            self.loaded(key, loaded);
+        }
+        while let Some(first) = self.early.first_entry() {
+            if self.reading.first().is_some_and(|oldest| oldest < first.key()) {
+                break;
+            }
+            let (key, loaded) = first.remove_entry();
+            self.loaded(key, loaded);
         }
     }
 
@@ -287,7 +309,7 @@ impl Shell {
         let now = self.clock.now();
         for execution in live {
             match execution.due_at {
-                _ if self.freezing.holds(execution.key) => {}
+                _ if self.holds.holds(execution.key) => {}
                 _ if execution.status == Status::NotStarted => self.request_load(execution.key, false),
                 Some(due) if due <= now => self.request_load(execution.key, false),
                 Some(_) | None => {}
@@ -317,17 +339,24 @@ impl Shell {
 
     /// One turn: what can be read is read, what can be decided is decided and sent, what can be called is called.
     fn turn(&mut self) {
-        self.look_at_held();
-        self.start_loads();
-        while self.commits.len() < BATCHES && !self.lost {
-            // With nothing out, half goes first, so that from then on one half is written while the other is decided.
-            let share = if self.commits.is_empty() { self.ready.len().div_ceil(2) } else { self.ready.len() };
-            let batch = self.decide(share.min(BATCH_ROWS));
-            if batch.is_empty() && self.ready.is_empty() {
-                break;
+        loop {
+            self.heed_lanes();
+            self.look_at_held();
+            self.start_loads();
+            while self.commits.len() < BATCHES && !self.lost {
+                // With nothing out, half goes first, so that from then on one half is written while the other is decided.
+                let share = if self.commits.is_empty() { self.ready.len().div_ceil(2) } else { self.ready.len() };
+                let batch = self.decide(share.min(BATCH_ROWS));
+                if batch.is_empty() && self.ready.is_empty() {
+                    break;
+                }
+                if !batch.is_empty() {
+                    self.commits.push(Box::pin(self.committer.clone().commit(batch)));
+                }
             }
-            if !batch.is_empty() {
-                self.commits.push(Box::pin(self.committer.clone().commit(batch)));
+            // What was decided may have made room for others.
+            if !self.heed_lanes() {
+                break;
             }
         }
         self.start_effects();

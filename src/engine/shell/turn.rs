@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::figures;
-use super::freezes::weigh;
+use super::holds::Holds;
 use super::load::{Loaded, Unreadable};
 use super::slot::{Answer, Incoming, Live, Slot, What};
 use super::{Changed, Command, EngineError, LOAD_PAUSE, Shell, is_closed};
 use crate::clock::Timestamp;
 use crate::engine::decide::{Event, Refusal, advance};
 use crate::engine::entry::encode;
-use crate::engine::freeze::Freezes;
 use crate::engine::handle::{Reply, payload};
 use crate::engine::status_text;
 use crate::engine::{Registry, entry::Entry};
@@ -30,8 +29,8 @@ impl Shell {
             let Some(key) = self.ready.pop_front() else { break };
             let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { continue };
             live.queued = false;
-            let decided = live.decide(key, now, &self.registry, &self.freezing.freezes);
-            self.freezing.note(key, live.state.held.is_some());
+            let decided = live.decide(key, now, &self.registry, &mut self.holds);
+            self.holds.note(key, live.state.held.is_some());
             match decided {
                 Ok(Some(row)) => batch.push(row),
                 // Nothing to record (a look that saw nothing new): what follows can follow at once.
@@ -74,6 +73,9 @@ impl Shell {
             }
             Some(Slot::Closing { .. }) => {
                 if let Some(Slot::Closing { changed, answers, later }) = self.slots.remove(&key) {
+                    if changed.status.is_complete() {
+                        self.holds.leave(key);
+                    }
                     let _ = self.changed.send(changed).is_ok();
                     answers.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
                     later.into_iter().for_each(|incoming| self.deliver(key, incoming));
@@ -111,6 +113,7 @@ impl Shell {
     }
 
     fn forget(&mut self, key: ExecutionKey) {
+        self.holds.leave(key);
         let mut restarts = Vec::new();
         if let Some(Slot::Live(mut live)) = self.slots.remove(&key) {
             for incoming in live.events.drain(..) {
@@ -182,6 +185,7 @@ impl Shell {
         why: impl Fn(ExecutionKey) -> Option<EngineError>,
     ) {
         self.slots.remove(&key);
+        self.holds.leave(key);
         self.timers.arm(key, None);
         for reply in waiting.into_iter().filter_map(|incoming| incoming.reply) {
             reply.send(Err(why(key).unwrap_or(EngineError::Stopped)));
@@ -192,6 +196,10 @@ impl Shell {
     fn put_aside(&mut self, unreadable: &Unreadable, waiting: Vec<Incoming>) {
         let key = unreadable.key();
         let now = self.clock.now();
+        if !unreadable.had_begun() {
+            // It begins nothing any more, and must not hold up those behind it.
+            self.holds.leave(key);
+        }
         let mut cancelled = None;
         let mut answers: Vec<Answer> = Vec::new();
         for incoming in waiting {
@@ -260,12 +268,12 @@ impl Live {
         key: ExecutionKey,
         now: Timestamp,
         registry: &Registry,
-        freezes: &Freezes,
+        holds: &mut Holds,
     ) -> Result<Option<Append>, String> {
         let mut entries: Vec<Entry> = Vec::new();
         while let Some(incoming) = self.events.pop_front() {
-            let event = match self.event_of(incoming.what, registry, freezes, now) {
-                Ok(event) => weigh(event, &self.state, freezes, now),
+            let event = match self.event_of(key, incoming.what, registry, holds, now) {
+                Ok(event) => holds.weigh(key, event, &self.state, now),
                 Err(error) => {
                     self.answers.extend(incoming.reply.map(|reply| (reply, Err(error))));
                     continue;
@@ -339,17 +347,25 @@ impl Live {
     /// What somebody asked for, as an event. A judgment is shown to its stage's handler first.
     fn event_of(
         &self,
+        key: ExecutionKey,
         what: What,
         registry: &Registry,
-        freezes: &Freezes,
+        holds: &mut Holds,
         now: Timestamp,
     ) -> Result<Event, EngineError> {
         let (path, judgment) = match what {
             What::Event(event) => return Ok(event),
-            What::Command(Command::Cancel { by, reason }) => return Ok(Event::Cancel { by, reason }),
+            What::Command(Command::Cancel { by, reason }) => {
+                return Ok(Event::Cancel { by, reason, superseded: false });
+            }
             What::Command(Command::Restart { path, by, override_freeze }) => {
-                let application = &self.state.execution.info.pipeline.application;
-                let hold = if override_freeze { None } else { freezes.hold_of(application, now) };
+                // Only what has ended gives its place back when the wish is refused.
+                let hold = if self.state.status.is_complete() {
+                    let info = &self.state.execution.info;
+                    holds.hold_of_restart(key, info, override_freeze, now).map_err(EngineError::Refused)?
+                } else {
+                    None
+                };
                 return Ok(Event::Restart { path, by, override_freeze, hold });
             }
             What::Command(Command::Judge { path, judgment }) => (path, judgment),

@@ -4,6 +4,7 @@
 mod crash;
 mod freeze;
 mod house;
+mod lanes;
 mod random;
 mod restart;
 mod rules;

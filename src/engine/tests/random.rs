@@ -107,8 +107,10 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
 }
 
 fn pipelines() -> impl Strategy<Value = Pipeline> {
-    (stages(), proptest::option::weighted(0.2, 100_u64..2000)).prop_map(|(stages, timeout)| {
+    let times = (proptest::option::weighted(0.2, 100_u64..2000), proptest::option::weighted(0.2, 900_u64..2000));
+    (stages(), times).prop_map(|(stages, (timeout, expiry))| {
         let mut pipeline = pipeline(stages);
+        pipeline.start_expiry = expiry.map(|seconds| span(&seconds.to_string()));
         pipeline.timeout = timeout.map(|seconds| span(&seconds.to_string()));
         pipeline
     })
@@ -197,7 +199,9 @@ impl Watched {
         if let Some(held) = &state.held {
             assert_eq!(Some(held), self.run.frozen.as_ref(), "it waits for the freeze that there is");
             assert!(!state.has_active() && self.run.calls.is_empty(), "nothing of it runs");
-            assert_eq!((state.next_due(), self.run.text()), (None, format!("Waiting: frozen, {}", held.reason)));
+            assert_eq!(self.run.text(), format!("Waiting: frozen, {}", held.reason));
+            assert_eq!(state.next_due(), state.start_expires());
+            assert!(state.next_due().is_none_or(|due| due > self.run.now), "who waited for too long has ended");
             return;
         }
         assert!(state.has_active(), "a running execution has something that runs");
@@ -333,7 +337,7 @@ proptest! {
                 7 => Entry::Fail { stage, status: Status::FailedContinue, message: "x".into(), outputs: serde_json::Map::new() },
                 8 => Entry::Fail { stage, status, message: "x".into(), outputs: serde_json::Map::new() },
                 9 => Entry::Skip { stage },
-                10 if number == 3 => Entry::Cancel { by: "ann".into(), reason: None },
+                10 if number == 3 => Entry::Cancel { by: "ann".into(), reason: None, superseded: stage == 1 },
                 11 if number == 3 => Entry::Timeout,
                 12 => Entry::Cancelling { stage, timed_out: number == 1 },
                 13 => Entry::Canceled { stage, message: None },

@@ -287,6 +287,7 @@ async fn the_stages_that_failed_because_of_an_execution_are_restarted_with_it() 
             pipeline: of.pipeline.name.clone(),
             root: CauseKind::Git,
             files: Vec::new(),
+            awaited_by: Vec::new(),
         });
         new
     };

@@ -94,6 +94,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         triggers: Vec::new(),
         expected_artifacts: Vec::new(),
         concurrency: None,
+        start_expiry: None,
         timeout: None,
         stages,
         source: Place::point(".longboat/deploy.yaml", 1, 1),
@@ -145,7 +146,7 @@ pub struct Run {
 
 /// A freeze as executions see it.
 pub fn hold(reason: &str) -> Hold {
-    Hold { reason: reason.to_owned(), by: "cat".to_owned(), until: None }
+    Hold { reason: reason.to_owned(), by: "cat".to_owned(), until: None, lane: None }
 }
 
 impl Run {
@@ -171,7 +172,7 @@ impl Run {
         Self::stored_execution(new_execution(pipeline))
     }
 
-    fn stored_execution(info: NewExecution) -> Self {
+    pub fn stored_execution(info: NewExecution) -> Self {
         let execution = Arc::new(Execution { key: ExecutionKey(1), info });
         let state = State::new(execution, kinds()).expect("a graph");
         let now = Timestamp::from_millis(1_000_000);
@@ -277,7 +278,7 @@ impl Run {
     }
 
     pub fn cancel(&mut self, by: &str) -> &mut Self {
-        self.event(Event::Cancel { by: by.to_owned(), reason: Some("wrong version".to_owned()) })
+        self.event(Event::Cancel { by: by.to_owned(), reason: Some("wrong version".to_owned()), superseded: false })
     }
 
     /// Somebody wants it to go on: from a stage, or from all that failed.

@@ -11,7 +11,7 @@ use super::stage::{self, Draft};
 use super::{artifact, files, parameter, spinnaker, trigger};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{
-    ApplicationName, Concurrency, Dialect, ExpectedArtifact, OnNew, Parameter, Pipeline, PipelineName, Span, Trigger,
+    ApplicationName, Concurrency, Dialect, ExpectedArtifact, LockName, OnNew, Parameter, Pipeline, PipelineName, Span, Trigger,
     pipeline_id,
 };
 use crate::schema::Catalog;
@@ -39,6 +39,7 @@ struct Head {
     triggers: Vec<Trigger>,
     concurrency: Option<Concurrency>,
     timeout: Option<Span>,
+    start_expiry: Option<Span>,
 }
 
 /// Reads a pipeline of the application file `file`. Something comes back even if findings were added; it is only good if none is an error.
@@ -80,6 +81,7 @@ pub(super) fn read<'a>(
         triggers: head.triggers,
         concurrency: head.concurrency,
         timeout: head.timeout,
+        start_expiry: head.start_expiry,
         stages: drafts
             .into_iter()
             .enumerate()
@@ -107,10 +109,23 @@ fn head(fields: &mut Fields<'_>, application: Option<&ApplicationName>, sink: &m
     let triggers = triggers.unwrap_or_default();
     let concurrency = concurrency(fields, dialect, sink);
     let timeout = fields.take("timeout").and_then(|field| stage::timeout(field.span(sink), &field, sink));
+    let start_expiry = fields.take("startExpiry").and_then(|field| stage::timeout(field.span(sink), &field, sink));
     if dialect == Dialect::Spinnaker {
         same_application(fields, application, sink);
     }
-    Head { name, id, dialect, description, environment, parameters, expected_artifacts, triggers, concurrency, timeout }
+    Head {
+        name,
+        id,
+        dialect,
+        description,
+        environment,
+        parameters,
+        expected_artifacts,
+        triggers,
+        concurrency,
+        timeout,
+        start_expiry,
+    }
 }
 
 fn uuid(field: &Field<'_>, sink: &mut Sink) -> Option<Uuid> {
@@ -134,11 +149,15 @@ fn concurrency(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) -> Op
     let what = "`concurrency`";
     let mut inner = Fields::of(field.node, &field.pointer, what, sink)?;
     let max = inner.require("max", what, sink).and_then(|field| field.number(sink, 1, 1_000_000));
+    let lock = inner.take("lock").map(|field| field.identifier::<LockName>(sink));
     let on_new =
         inner.take("onNew").map(|field| field.choice::<OnNew>(sink, &["queue", "cancelRunning", "keepNewest"]));
     inner.finish(&CONCURRENCY_KEYS, what, Dialect::Longboat, sink);
-    spinnaker::later(&field, sink);
-    Some(Concurrency { max: u32::try_from(max?).ok()?, on_new: on_new.unwrap_or_default()? })
+    let lock = match lock {
+        Some(lock) => Some(lock?),
+        None => None,
+    };
+    Some(Concurrency { max: u32::try_from(max?).ok()?, on_new: on_new.unwrap_or(Some(OnNew::default()))?, lock })
 }
 
 /// A pipeline exported from Spinnaker names its application; it must be the file's.

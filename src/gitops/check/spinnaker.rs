@@ -120,15 +120,13 @@ pub(super) fn concurrency(fields: &mut Fields<'_>, sink: &mut Sink) -> Option<Co
     let keep = fields.take("keepWaitingPipelines").and_then(|field| field.boolean(sink)).unwrap_or(false);
     let on_new = if keep { OnNew::Queue } else { OnNew::KeepNewest };
     // Spinnaker looks at the number only if `limitConcurrent` is false.
-    if let Some(field) = limited.filter(|field| field.boolean(sink) == Some(true)) {
-        later(&field, sink);
-        return Some(Concurrency { max: 1, on_new });
+    if limited.is_some_and(|field| field.boolean(sink) == Some(true)) {
+        return Some(Concurrency { max: 1, on_new, lock: None });
     }
     let field = most?;
     let max =
         field.number(sink, 0, i64::from(u32::MAX)).and_then(|max| u32::try_from(max).ok()).filter(|max| *max > 0)?;
-    later(&field, sink);
-    Some(Concurrency { max, on_new })
+    Some(Concurrency { max, on_new, lock: None })
 }
 
 /// The three flags that say what a stage's failure means, read in the order in which Orca reads them.

@@ -132,7 +132,7 @@ impl SubPipeline {
             Ok(wait) => wait,
             Err(message) => return Outcome::fail(message),
         };
-        let child = match self.child(ctx, fields).await {
+        let child = match self.child(ctx, fields, wait).await {
             Ok(child) => child,
             Err(Trouble::Failed(message)) => return Outcome::fail(message),
             Err(Trouble::Unknown(error)) => return look_again(ctx, &error, Value::Null),
@@ -147,7 +147,7 @@ impl SubPipeline {
         }
     }
 
-    async fn child(&self, ctx: &StageContext, fields: Fields) -> Result<ExecutionId, Trouble> {
+    async fn child(&self, ctx: &StageContext, fields: Fields, wait: bool) -> Result<ExecutionId, Trouble> {
         if let Some(child) = self.earlier(ctx).await.map_err(Trouble::Unknown)? {
             return Ok(child);
         }
@@ -161,6 +161,7 @@ impl SubPipeline {
                 pipeline: info.pipeline.name.clone(),
                 root: info.trigger.parent.as_ref().map_or(info.trigger.kind, |parent| parent.root),
                 files: fields.files.map(|files| files.from).unwrap_or_default(),
+                awaited_by: if wait { awaited_by(ctx) } else { Vec::new() },
             },
             application: fields.application.unwrap_or_else(|| info.pipeline.application.to_string()),
             pipeline: fields.pipeline,
@@ -264,6 +265,13 @@ fn upstream(ctx: &StageContext) -> HashSet<StageId> {
         }
     }
     found
+}
+
+/// Who can't go on before a child that this stage waits for has ended.
+fn awaited_by(ctx: &StageContext) -> Vec<ExecutionId> {
+    let info = &ctx.execution.info;
+    let above = info.trigger.parent.iter().flat_map(|parent| parent.awaited_by.iter().copied());
+    std::iter::once(info.id).chain(above).collect()
 }
 
 /// Names the child of an attempt.

@@ -201,6 +201,7 @@ fn what_was_handed_down_has_a_name_of_its_own() {
         pipeline: "all".parse().expect("a name"),
         root: crate::model::CauseKind::Git,
         files: vec![StageId::parse("build").expect("an id")],
+        awaited_by: Vec::new(),
     });
     let handed = source_dir(state, &info, "parent/build").expect("a folder");
     assert_eq!(handed, state.join(format!("files/{parent}/build")));

@@ -2,7 +2,7 @@
 
 use super::Fixture;
 use super::sample::{application, created, finish, pipeline, pipeline_name, quiet_run, repository, run, sha};
-use crate::model::{CauseKind, ExecutionId, ExecutionKey, NewExecution, Parent, StagePath, Status};
+use crate::model::{CauseKind, Concurrency, ExecutionId, ExecutionKey, NewExecution, OnNew, Parent, StagePath, Status};
 use crate::store::{Created, ExecutionFilter, Store, StoreError};
 
 pub(super) async fn what_was_created_can_be_read(fixture: Fixture) {
@@ -34,6 +34,32 @@ pub(super) async fn a_correlation_id_starts_once(fixture: Fixture) {
     created(&store, run()).await;
     created(&store, run()).await;
     assert_eq!(store.live().await.expect("reads").len(), 3);
+}
+
+pub(super) async fn those_that_stand_in_a_lane_are_known_until_they_end(fixture: Fixture) {
+    let store = fixture.open().await;
+    let of = |name: &str, lock: Option<&str>| {
+        let mut pipeline = pipeline("shop", name);
+        let lock = lock.map(|lock| lock.parse().expect("a name"));
+        pipeline.concurrency = Some(Concurrency { max: 1, on_new: OnNew::Queue, lock });
+        NewExecution { pipeline, ..run() }
+    };
+    let keys = [
+        created(&store, of("deploy", None)).await,
+        created(&store, run()).await,
+        created(&store, of("deploy", None)).await,
+        created(&store, of("migrate", Some("prod-db"))).await,
+    ];
+    let members = store.lane_members(None).await.expect("reads");
+    let lanes: Vec<_> = members.iter().map(|member| (member.key, member.lane.to_string())).collect();
+    let deploy = "pipeline shop/deploy".to_owned();
+    let expected = [(keys[0], deploy.clone()), (keys[2], deploy.clone()), (keys[3], "lock prod-db".to_owned())];
+    assert_eq!(lanes, expected);
+    assert_eq!((members[0].status, members[2].pipeline.as_str()), (Status::NotStarted, "migrate"));
+    finish(&store, keys[0], 1).await;
+    let lane = deploy.parse().expect("a lane");
+    let left = store.lane_members(Some(&lane)).await.expect("reads");
+    assert_eq!(left.iter().map(|member| member.key).collect::<Vec<_>>(), [keys[2]]);
 }
 
 async fn keys(store: &Store, filter: ExecutionFilter) -> Vec<i64> {
@@ -121,6 +147,7 @@ pub(super) async fn children_are_found_by_their_parent(fixture: Fixture) {
             pipeline: parent.pipeline.name.clone(),
             root: CauseKind::Git,
             files: Vec::new(),
+            awaited_by: Vec::new(),
         });
         child
     };

@@ -165,6 +165,7 @@ on_every_backend! {
         a_correlation_id_starts_once,
         what_a_start_led_to_is_known_once_it_was_queued,
         children_are_found_by_their_parent,
+        those_that_stand_in_a_lane_are_known_until_they_end,
         lists_are_filtered_and_come_in_pages,
         a_strange_cursor_is_refused,
         a_document_that_is_too_large_is_refused,

@@ -87,6 +87,7 @@ pub(in crate::store) fn pipeline(of: &str, name: &str) -> Pipeline {
         triggers: Vec::new(),
         expected_artifacts: Vec::new(),
         concurrency: None,
+        start_expiry: None,
         timeout: None,
         stages: Vec::new(),
         source: Place::point(".longboat/deploy.yaml", 1, 1),

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::render::render;
 use super::view::{ExecutionPage, Links, LogTail, samples};
 use crate::config::Config;
-use crate::model::{CauseKind, ChildView, ExecutionView, HoldView, Parent, RestartView, StageView, Status};
+use crate::model::{CauseKind, ChildView, ExecutionView, HoldKind, HoldView, Holder, Parent, RestartView, StageView, Status};
 
 fn config() -> Config {
     let text =
@@ -75,6 +75,7 @@ fn parents_children_and_restarts_are_linked() {
         pipeline: other.pipeline.clone(),
         root: CauseKind::Git,
         files: Vec::new(),
+        awaited_by: Vec::new(),
     });
     view.trigger.kind = CauseKind::Pipeline;
     view.children = vec![ChildView {
@@ -142,11 +143,27 @@ fn an_execution_that_a_freeze_holds_says_why() {
     let mut view = samples::execution();
     view.status = Status::NotStarted;
     view.stages.clear();
-    view.held = Some(HoldView { reason: samples::HOSTILE.to_owned(), by: "ann".to_owned(), until: Some(samples::NOW) });
+    let mut hold = HoldView {
+        kind: HoldKind::Freeze,
+        reason: samples::HOSTILE.to_owned(),
+        by: Some("ann".to_owned()),
+        until: Some(samples::NOW),
+        lane: None,
+        holders: Vec::new(),
+    };
+    view.held = Some(hold.clone());
     let html = page(&view);
     assert!(html.contains("It waits because ann froze it: ") && html.contains(" UTC, or when somebody ends"), "{html}");
     assert!(html.contains("&lt;script&gt;alert(1)") && !html.contains("<script>alert"), "{html}");
     assert!(html.contains("pill waiting"), "{html}");
+    let other = samples::failed();
+    hold.kind = HoldKind::Concurrency;
+    hold.reason = "the lock prod-db (1 at once)".to_owned();
+    hold.holders = vec![Holder { id: other.id, application: other.application, pipeline: other.pipeline }];
+    view.held = Some(hold);
+    let html = page(&view).replace("&#x2f;", "/");
+    assert!(html.contains("It waits for the lock prod-db (1 at once), and begins when"), "{html}");
+    assert!(html.contains(&format!("<a href=\"/executions/{}\">shop/deploy</a>.", other.id)), "{html}");
     view.held = None;
     view.trigger.override_freeze = Some("bob".to_owned());
     assert!(page(&view).contains("goes before freezes, as bob said"));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::graph::{self, GraphBox, Line};
 use super::freeze::HoldNote;
-use super::{CommitLink, Links, Moment, Named, Pill, named};
+use super::{CommitLink, Links, Moment, Named, PageLink, Pill, named};
 use crate::clock::Timestamp;
 use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize, percent_encode_part, shorten};
 
@@ -37,7 +37,7 @@ pub(in crate::ui) struct ExecutionPage {
     /// The execution whose stage started this one.
     parent: Option<PageLink>,
     restarted: Option<RestartedBy>,
-    /// The freeze that it waits for.
+    /// What it waits for before it begins.
     held: Option<HoldNote>,
     compacted: Option<Moment>,
     /// Who had it go before freezes.
@@ -53,13 +53,6 @@ pub(in crate::ui) struct ExecutionPage {
     /// The stage that asks a person.
     question: Option<String>,
     stages: Vec<StageCard>,
-}
-
-/// A page, and what it shows.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct PageLink {
-    url: String,
-    name: String,
 }
 
 /// The latest restart.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::Moment;
-use crate::model::{ApplicationName, Freeze, HoldView};
+use super::PageLink;
+use crate::model::{ApplicationName, Freeze, HoldKind, HoldView};
 
 /// One freeze in force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,14 +31,28 @@ impl From<&Freeze> for FreezeNote {
 /// Why an execution waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct HoldNote {
+    /// Whether it is a freeze, and not the executions before it.
+    freeze: bool,
     reason: String,
     by: String,
     until: Option<String>,
+    /// The executions before it.
+    holders: Vec<PageLink>,
 }
 
 impl From<&HoldView> for HoldNote {
     fn from(hold: &HoldView) -> Self {
         let until = hold.until.map(|until| Moment::new(until).text);
-        Self { reason: hold.reason.clone(), by: hold.by.clone(), until }
+        let holders = hold.holders.iter().map(|holder| PageLink {
+            url: holder.id.page(),
+            name: format!("{}/{}", holder.application, holder.pipeline),
+        });
+        Self {
+            freeze: hold.kind == HoldKind::Freeze,
+            reason: hold.reason.clone(),
+            by: hold.by.clone().unwrap_or_default(),
+            until,
+            holders: holders.collect(),
+        }
     }
 }

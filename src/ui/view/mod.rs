@@ -48,6 +48,13 @@ pub(super) struct CommitLink {
     url: Option<String>,
 }
 
+/// A page, and what it shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct PageLink {
+    url: String,
+    name: String,
+}
+
 /// A named value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Named {

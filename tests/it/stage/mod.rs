@@ -252,6 +252,7 @@ fn execution() -> NewExecution {
             triggers: Vec::new(),
             expected_artifacts: Vec::new(),
             concurrency: None,
+            start_expiry: None,
             timeout: None,
             stages: Vec::new(),
             source: Place::point("deploy.yaml", 1, 1),

@@ -1,0 +1,64 @@
+//! Lanes: which executions stand in line, for a start to know without reading any journal.
+
+use super::rows::Row;
+use super::writer::Tx;
+use super::{Store, StoreError};
+use crate::model::{ApplicationName, ExecutionId, ExecutionKey, Lane, PipelineName, Status};
+
+/// An execution of a lane that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneMember {
+    /// The store's key.
+    pub key: ExecutionKey,
+    /// The public id.
+    pub id: ExecutionId,
+    /// The application.
+    pub application: ApplicationName,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// How it stands.
+    pub status: Status,
+    /// The lane.
+    pub lane: Lane,
+}
+
+impl Store {
+    /// All executions that stand in a lane and have not ended, oldest first; of one lane, if it is named.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn lane_members(&self, lane: Option<&Lane>) -> Result<Vec<LaneMember>, StoreError> {
+        let lane = lane.map(Lane::to_string);
+        let rows = sqlx::query(
+            "SELECT e.id, e.status, l.name, i.public_id, i.application, i.pipeline FROM execution e \
+             JOIN lane l ON l.execution = e.id JOIN execution_info i ON i.id = e.id \
+             WHERE e.live = 1 AND ($1 IS NULL OR l.name = $1) ORDER BY e.id",
+        )
+        .bind(lane)
+        .fetch_all(self.reads())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let row = Row::of("lane", row);
+                Ok(LaneMember {
+                    key: ExecutionKey(row.int("id")?),
+                    id: row.id("public_id")?,
+                    application: row.id("application")?,
+                    pipeline: row.id("pipeline")?,
+                    status: row.status("status")?,
+                    lane: row.id("name")?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Notes the lane of a new execution.
+pub(super) async fn insert(tx: &mut Tx, key: ExecutionKey, lane: &Lane) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO lane (execution, name) VALUES ($1, $2)")
+        .bind(key.0)
+        .bind(lane.to_string())
+        .execute(&mut tx.connection)
+        .await?;
+    Ok(())
+}
