@@ -58,6 +58,8 @@ struct Member {
     application: ApplicationName,
     pipeline: PipelineName,
     awaited_by: Vec<ExecutionId>,
+    /// How many places may be taken once it has one.
+    max: usize,
     /// It has been told to make way.
     leaving: bool,
 }
@@ -78,7 +80,7 @@ impl Lanes {
         began: bool,
         (id, application, pipeline): (ExecutionId, ApplicationName, PipelineName),
     ) {
-        let member = Member { id, application, pipeline, awaited_by: Vec::new(), leaving: false };
+        let member = Member { id, application, pipeline, awaited_by: Vec::new(), max: usize::MAX, leaving: false };
         let line = self.lanes.entry(lane.clone()).or_default();
         let place = if began { &mut line.holding } else { &mut line.waiting };
         place.insert(key, member);
@@ -98,6 +100,7 @@ impl Lanes {
             application: info.pipeline.application.clone(),
             pipeline: info.pipeline.name.clone(),
             awaited_by: info.trigger.parent.as_ref().map(|parent| parent.awaited_by.clone()).unwrap_or_default(),
+            max,
             leaving: known.is_some_and(|known| known.leaving),
         };
         if member.leaving {
@@ -167,8 +170,8 @@ impl Lanes {
 
     /// Whether all that hold a place of the lane can't end before this one has; says so in words.
     fn waits_for_ever(&self, key: ExecutionKey, lane: &Lane) -> Option<String> {
-        // Whoever waits goes on once one that holds a place of its lane can end; whoever holds one can end unless it waits
-        // for one that doesn't go on. What is left when nothing more is found to go on, never does.
+        // Whoever holds a place can end unless it waits for one that never goes on. Whoever waits goes on if those who can't
+        // end leave it a place, and so do all before it. What is left when nothing more is found to go on, never does.
         let mut stuck: HashSet<ExecutionKey> =
             self.lanes.values().flat_map(|line| line.waiting.keys().copied()).collect();
         loop {
@@ -181,9 +184,12 @@ impl Lanes {
                 .collect();
             let before = stuck.len();
             for line in self.lanes.values() {
-                let moves = line.holding.is_empty() || line.holding.values().any(|member| !blocked.contains(&member.id));
-                if moves {
-                    line.waiting.keys().for_each(|waiting| drop(stuck.remove(waiting)));
+                let stay = line.holding.values().filter(|member| blocked.contains(&member.id)).count();
+                for (waiting, member) in &line.waiting {
+                    if !member.leaving && member.max <= stay {
+                        break;
+                    }
+                    stuck.remove(waiting);
                 }
             }
             if stuck.len() == before {

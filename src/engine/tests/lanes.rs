@@ -60,7 +60,7 @@ fn one_at_once_runs_and_the_others_follow_in_their_order() {
     assert_eq!(waits(&lanes.ask(key(1), &infos[0])), "begins");
     assert_eq!(waits(&lanes.ask(key(2), &infos[1])), "waits for its turn (1 at once)");
     assert_eq!(waits(&lanes.ask(key(3), &infos[2])), "waits for its turn (1 at once)");
-    let _ = lanes.take_next();
+    drop(lanes.take_next());
     lanes.leave(key(1));
     assert_eq!(waits(&lanes.ask(key(3), &infos[2])), "waits for its turn (1 at once)", "nobody overtakes");
     assert_eq!(lanes.take_next(), [key(2)]);
@@ -199,8 +199,9 @@ impl World {
     /// What follows by itself. The word to make way may be lost in a crash before it is heard.
     fn settle(&mut self, heard: bool) {
         for superseded in self.lanes.take_superseded() {
+            let newer = self.all.iter().find(|(_, one)| one.info.id == superseded.newer);
+            assert!(newer.is_some_and(|(newer, _)| superseded.key < *newer), "only a newer one drives others away");
             let one = self.all.get_mut(&superseded.key).expect("there");
-            assert!(superseded.key < self.all.iter().find(|(_, one)| one.info.id == superseded.newer).map(|(key, _)| *key).expect("newer"));
             if heard && !one.status.is_complete() {
                 one.status = Status::Canceled;
                 self.lanes.leave(superseded.key);

@@ -86,15 +86,13 @@ fn pipelines_are_read_key_by_key() {
     {"name":"p","stages":[{"id":"a","type":"wait"}],"dialect":"spinaker"}
       LB0305 /dialect: `dialect` is `spinaker`, which is none of `longboat`, `spinnaker` (did you mean `spinnaker`?)
     {"name":"p","stages":[{"id":"a","type":"wait"}],"concurrency":{"max":0,"onNew":"que"}}
-      warning LB0901 /concurrency: this version of Longboat doesn't act on `concurrency`
       LB0305 /concurrency/max: `max` has to be from 1 to 1000000, not 0
       LB0305 /concurrency/onNew: `onNew` is `que`, which is none of `queue`, `cancelRunning`, `keepNewest`
     {"name":"p","stages":[{"id":"a","type":"wait"}],"concurrency":{"max":1}}
-      warning LB0901 /concurrency: this version of Longboat doesn't act on `concurrency`
+      nothing
     {"name":"p","stages":[{"id":"a","type":"wait"}],"parameters":{},"parameterConfig":[]}
       LB0306 /parameterConfig: `parameterConfig` and `parameters` say the same thing: give one of them
     {"name":"p","stages":[{"id":"a","type":"wait"}],"spelEvaluator":"v4","limitConcurrent":true,"concurrency":{"max":2},"whatever":1,"disabled":true}
-      warning LB0901 /limitConcurrent: this version of Longboat doesn't act on `limitConcurrent`
       LB0306 /concurrency: `concurrency` and `limitConcurrent` say the same thing: give one of them
       warning LB0301 /whatever: a pipeline has no field `whatever`
       LB0901 /disabled: `disabled` is not in this version of Longboat (a disabled pipeline would run: take it out of the file)

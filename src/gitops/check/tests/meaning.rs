@@ -90,7 +90,6 @@ fn spinnakers_spelling_means_the_same() {
         ],
     }));
     insta::assert_snapshot!(said(&checked), @"
-    warning LB0901 /limitConcurrent: this version of Longboat doesn't act on `limitConcurrent`
     warning LB0901 /triggers/2/type: this version of Longboat doesn't act on triggers of the type `jenkins`
     warning LB0901 /notifications: this version of Longboat doesn't act on `notifications`
     warning LB0301 /stages/1/zone: a `wait` stage has no field `zone`
