@@ -98,6 +98,7 @@ fn execution(kind: &str, reports: bool) -> Result<NewExecution, Failure> {
         triggers: Vec::new(),
         expected_artifacts: Vec::new(),
         concurrency: None,
+        start_expiry: None,
         timeout: None,
         stages,
         source: Place::point(".longboat/bench.yaml", 1, 1),

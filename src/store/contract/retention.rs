@@ -71,6 +71,7 @@ pub(super) async fn the_newest_keep_their_details_and_old_or_many_lose_them(fixt
             pipeline: pipeline_name("deploy"),
             root: crate::model::CauseKind::Git,
             files: Vec::new(),
+            awaited_by: Vec::new(),
         }),
         ..Cause::default()
     };
