@@ -9,7 +9,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::registry::Kinds;
 use super::view;
 use super::{Judgment, SignalError};
-use crate::model::{ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, StagePath, Status};
+use crate::model::{
+    ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, StagePath, Status,
+};
 use crate::store::{ExecutionSummary, LaneMember, Store, StoreError, StoredExecution};
 
 /// How many executions that another one waits for are shown.

@@ -29,9 +29,9 @@ impl FromStr for Lane {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let lane = match text.split_once(' ') {
-            Some(("pipeline", names)) => names
-                .split_once('/')
-                .and_then(|(application, pipeline)| Some(Self::Pipeline(application.parse().ok()?, pipeline.parse().ok()?))),
+            Some(("pipeline", names)) => names.split_once('/').and_then(|(application, pipeline)| {
+                Some(Self::Pipeline(application.parse().ok()?, pipeline.parse().ok()?))
+            }),
             Some(("lock", name)) => name.parse().ok().map(Self::Lock),
             _ => None,
         };

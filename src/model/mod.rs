@@ -30,15 +30,17 @@ pub use artifact::{
 pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use cron::{CronError, TimeTable};
 pub use duration::{Span, SpanError, humanize};
-pub use execution::{ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, NewExecution, RestartView, StageSource, StageView};
+pub use execution::{
+    ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, NewExecution, RestartView, StageSource, StageView,
+};
 pub use freeze::Freeze;
 pub use given::{ParameterProblem, check_declared, check_parameters};
 pub use id::{
     ApplicationName, CommitSha, ExecutionId, ExecutionKey, IdError, LockName, PipelineName, RepositoryName, RevisionId,
     SecretName, StageId, StagePath, pipeline_id,
 };
-pub use lane::Lane;
 pub use impact::{Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline};
+pub use lane::Lane;
 pub use percent::{percent_encode, percent_encode_part};
 pub use pin::{FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};

@@ -150,7 +150,8 @@ fn describe(view: &ExecutionView) -> String {
     }
     if let Some(hold) = &view.held {
         if let Some(by) = &hold.by {
-            let until = hold.until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
+            let until =
+                hold.until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
             text.push_str(&format!("frozen by {by}, {until}\n"));
         }
         for holder in &hold.holders {

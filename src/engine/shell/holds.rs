@@ -89,9 +89,7 @@ impl Holds {
                 match self.turn_of(key, info, frozen) {
                     Ok(None) => Event::Loaded,
                     Ok(Some(hold)) => Event::Held(hold),
-                    Err(reason) => {
-                        Event::Cancel { by: LONGBOAT.to_owned(), reason: Some(reason), superseded: false }
-                    }
+                    Err(reason) => Event::Cancel { by: LONGBOAT.to_owned(), reason: Some(reason), superseded: false },
                 }
             }
             other => other,

@@ -126,7 +126,10 @@ fn what_would_wait_for_its_own_parent_is_told_so() {
     let child = below(lock("migrate", "prod-db"), &between);
     assert_eq!(waits(&lanes.ask(key(1), &parent)), "begins");
     let told = waits(&lanes.ask(key(3), &child));
-    assert!(told.starts_with("it would wait for ever for the lock prod-db: ") && told.contains("shop/deploy ("), "{told}");
+    assert!(
+        told.starts_with("it would wait for ever for the lock prod-db: ") && told.contains("shop/deploy ("),
+        "{told}"
+    );
     // Who isn't waited for may wait.
     let mut detached = child;
     detached.trigger.parent.as_mut().expect("a parent").awaited_by.clear();
@@ -386,7 +389,10 @@ async fn those_that_wait_survive_a_crash_and_run_one_after_the_other() {
         ids.push(house.submit_new(new_execution(numbered(number, OnNew::Queue))).await);
     }
     let view = house.waiting(ids[7]).await;
-    assert_eq!((view.status, view.description.as_str()), (Status::NotStarted, "Queued: waiting for its turn (1 at once)"));
+    assert_eq!(
+        (view.status, view.description.as_str()),
+        (Status::NotStarted, "Queued: waiting for its turn (1 at once)")
+    );
     let hold = view.held.expect("held");
     assert_eq!((hold.kind, hold.by, hold.lane.as_deref()), (HoldKind::Concurrency, None, Some("pipeline shop/deploy")));
     assert_eq!(hold.holders.iter().map(|holder| holder.id).collect::<Vec<_>>(), [ids[0]]);
@@ -496,5 +502,9 @@ async fn a_child_that_would_wait_for_its_parent_is_cancelled_and_says_why() {
     house.outside.until_asked("a.1 start").await;
     let child = house.submit_new(child).await;
     let view = house.until_complete(child).await;
-    assert!(view.description.starts_with("Cancelled: it would wait for ever for the lock prod-db"), "{}", view.description);
+    assert!(
+        view.description.starts_with("Cancelled: it would wait for ever for the lock prod-db"),
+        "{}",
+        view.description
+    );
 }

@@ -11,8 +11,8 @@ use super::stage::{self, Draft};
 use super::{artifact, files, parameter, spinnaker, trigger};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{
-    ApplicationName, Concurrency, Dialect, ExpectedArtifact, LockName, OnNew, Parameter, Pipeline, PipelineName, Span, Trigger,
-    pipeline_id,
+    ApplicationName, Concurrency, Dialect, ExpectedArtifact, LockName, OnNew, Parameter, Pipeline, PipelineName, Span,
+    Trigger, pipeline_id,
 };
 use crate::schema::Catalog;
 use crate::schema::format::{ConcurrencyFile, PipelineFile, keys};

@@ -10,7 +10,9 @@ use serde_json::json;
 use super::render::render;
 use super::view::{ExecutionPage, Links, LogTail, samples};
 use crate::config::Config;
-use crate::model::{CauseKind, ChildView, ExecutionView, HoldKind, HoldView, Holder, Parent, RestartView, StageView, Status};
+use crate::model::{
+    CauseKind, ChildView, ExecutionView, HoldKind, HoldView, Holder, Parent, RestartView, StageView, Status,
+};
 
 fn config() -> Config {
     let text =
