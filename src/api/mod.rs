@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod logs;
 mod metrics;
+mod modules;
 mod problem;
 mod pull_requests;
 mod removals;
@@ -92,6 +93,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/executions/{id}/stages/{path}/log", get(logs::read))
         .route("/repositories", get(repositories::list))
         .route("/repositories/{*path}", get(repositories::below).post(removals::act))
+        .route("/modules/{*path}", get(modules::below))
         .route("/diagnostics", get(repositories::diagnostics))
         .route("/freezes", get(freezes::list).put(freezes::freeze_all).delete(freezes::thaw_all))
         .route("/freezes/{application}", put(freezes::freeze_one).delete(freezes::thaw_one))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::request::{Params, parse};
-use super::{Shared, pull_requests, removals};
+use super::{Shared, modules, pull_requests, removals};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -80,6 +80,7 @@ pub(super) async fn below(
     let (repository, rest) = repository_at(&shared, &path)?;
     match rest.split_once('/') {
         None if rest.is_empty() => one(&shared, repository).await,
+        None if rest == "dependencies" => modules::dependencies(&shared, repository, Params::of(&uri)?).await,
         None if rest == "pull-requests" => pull_requests::list(&shared, repository, Params::of(&uri)?).await,
         Some(("pull-requests", below)) if below.ends_with("/plan") => {
             pull_requests::plan(&shared, repository, below.trim_end_matches("/plan")).await

@@ -57,7 +57,7 @@ enum Command {
     Render(render::Args),
     /// Say where a value of a rendered file comes from
     Explain(explain::Args),
-    /// List, show and check modules
+    /// List, show and check modules, and ask a server who uses them
     Modules(modules::Args),
     /// Run a pipeline here, with the files as they are, committed or not
     Run(run::Args),
@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Modules(args) => modules::run(&args),
+        Command::Modules(args) => modules::run(args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Schema(args) => schema::run(&args),
         Command::Executions(args) => block_on(executions::run(args)),

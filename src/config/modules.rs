@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Credentials, Location};
-use crate::model::RepositoryName;
+use crate::model::{ImpactDetail, RepositoryName};
 
 /// The folder of modules of a repository that keeps them beside other things.
 pub const MODULE_FOLDER: &str = ".longboat/modules";
@@ -50,6 +50,17 @@ pub enum Dependents {
     Names,
     /// What would change in them, too.
     Plans,
+}
+
+impl Dependents {
+    /// What the impact of a merge may have.
+    pub const fn detail(self) -> ImpactDetail {
+        match self {
+            Self::Counts => ImpactDetail::Counts,
+            Self::Names => ImpactDetail::Names,
+            Self::Plans => ImpactDetail::Plans,
+        }
+    }
 }
 
 /// The folder of modules that a `path` names: `.` is the whole repository. Nothing if it leads elsewhere.

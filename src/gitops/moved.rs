@@ -100,6 +100,7 @@ mod tests {
             commit: None,
             file: format!("{module}.yaml"),
             call: Place::point(".longboat/a.yaml", line, 3),
+            through: Vec::new(),
         }
     }
 

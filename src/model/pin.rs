@@ -156,6 +156,10 @@ pub struct ModuleUse {
     pub file: String,
     /// The first call in the application file that led to it.
     pub call: Place,
+    /// The modules that this call led through, outermost first, each as it was called; none if it is the application
+    /// file that calls it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
 }
 
 /// A file beside the application file that had a part in it: a variable file, or what `file(...)` read.

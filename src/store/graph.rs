@@ -9,18 +9,18 @@ use std::sync::LazyLock;
 use super::accept::{Arrival, record};
 use super::chunk::{self, Texts};
 use super::inbox::Source;
-use super::rows::Row;
+use super::rows::{Row, document};
 use super::writer::Tx;
 use super::{Store, StoreError};
 use crate::model::{ApplicationName, CommitSha, RepositoryName};
 
-/// The most uses that are answered at once.
-const MOST_ANSWERED: i64 = 20_000;
+/// The most uses that [`Store::dependents`] and [`Store::dependencies`] answer with.
+pub const MOST_USES: i64 = 20_000;
 
 static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
     let head = "INSERT INTO module_use (repository, branch, position, application, file, used_repository, \
-                used_module, used_file, reference, commit_sha) VALUES ";
-    Texts::new(head, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "")
+                used_module, used_file, reference, commit_sha, line, through) VALUES ";
+    Texts::new(head, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "")
 });
 
 /// Something that an application file used.
@@ -41,6 +41,11 @@ pub struct FileDependency {
     pub reference: Option<String>,
     /// The commit of the module repository.
     pub commit: Option<CommitSha>,
+    /// The line of the application file whose call led to the module; none if it is no module.
+    pub line: Option<u32>,
+    /// The modules that this call led through, outermost first, each as it was called; none if the application file
+    /// calls it.
+    pub through: Vec<String>,
 }
 
 /// A use, and the branch whose file it is.
@@ -100,14 +105,32 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn dependents(&self, module: &str) -> Result<Vec<Dependent>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM module_use WHERE used_module = $1 ORDER BY repository, branch, position LIMIT $2",
-        )
-        .bind(module)
-        .bind(MOST_ANSWERED)
-        .fetch_all(self.reads())
-        .await?;
+        let text = "SELECT * FROM module_use WHERE used_module = $1 ORDER BY repository, branch, position LIMIT $2";
+        self.dependents_by(text, module).await
+    }
+
+    /// Who uses anything of a module repository: by repository, branch and file; 20,000 at most.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn dependents_of_all(&self, module_repository: &str) -> Result<Vec<Dependent>, StoreError> {
+        let text = "SELECT * FROM module_use WHERE used_repository = $1 ORDER BY repository, branch, position LIMIT $2";
+        self.dependents_by(text, module_repository).await
+    }
+
+    async fn dependents_by(&self, text: &'static str, what: &str) -> Result<Vec<Dependent>, StoreError> {
+        let rows = sqlx::query(text).bind(what).bind(MOST_USES).fetch_all(self.reads()).await?;
         rows.iter().map(|row| dependent(&Row::of("module_use", row))).collect()
+    }
+
+    /// The full names of all modules that are used, sorted; 20,000 at most.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn used_modules(&self) -> Result<Vec<String>, StoreError> {
+        let text = "SELECT DISTINCT used_module FROM module_use WHERE used_module IS NOT NULL ORDER BY used_module LIMIT $1";
+        let rows = sqlx::query(text).bind(MOST_USES).fetch_all(self.reads()).await?;
+        rows.iter().map(|row| Row::of("module_use", row).text("used_module")).collect()
     }
 
     /// What the files of a branch use, in their order; 20,000 at most.
@@ -123,7 +146,7 @@ impl Store {
             sqlx::query("SELECT * FROM module_use WHERE repository = $1 AND branch = $2 ORDER BY position LIMIT $3")
                 .bind(repository.as_str())
                 .bind(branch)
-                .bind(MOST_ANSWERED)
+                .bind(MOST_USES)
                 .fetch_all(self.reads())
                 .await?;
         rows.iter().map(|row| dependency(&Row::of("module_use", row))).collect()
@@ -152,6 +175,12 @@ fn dependency(row: &Row<'_>) -> Result<FileDependency, StoreError> {
         used_file: row.text_or_null("used_file")?,
         reference: row.text_or_null("reference")?,
         commit: row.id_or_null("commit_sha")?,
+        line: row.int_or_null("line")?.and_then(|line| u32::try_from(line).ok()),
+        // Of a row from before there was such a column, it isn't known.
+        through: match row.text_or_null("through")? {
+            Some(_) => row.json("through")?,
+            None => Vec::new(),
+        },
     })
 }
 
@@ -214,6 +243,9 @@ pub(super) async fn keep(
     for piece in chunk::pieces(uses) {
         let mut query = sqlx::query(TEXTS.text(tx.backend(), piece.len()));
         for uses in piece {
+            let through = (!uses.through.is_empty())
+                .then(|| document(|| format!("what {} uses", uses.file), &uses.through))
+                .transpose()?;
             query = query
                 .bind(repository.as_str())
                 .bind(branch)
@@ -224,7 +256,9 @@ pub(super) async fn keep(
                 .bind(uses.module.as_deref())
                 .bind(uses.used_file.as_deref())
                 .bind(uses.reference.as_deref())
-                .bind(uses.commit.as_ref().map(CommitSha::as_str));
+                .bind(uses.commit.as_ref().map(CommitSha::as_str))
+                .bind(uses.line.map(i64::from))
+                .bind(through);
             position += 1_i64;
         }
         query.execute(&mut tx.connection).await?;

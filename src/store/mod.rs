@@ -66,7 +66,7 @@ pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published};
 pub use cron::{CronDone, CronKey, CronState, CronStep};
 pub use error::StoreError;
 pub use execution::{Created, ExecutionFilter, ExecutionSummary, JournalRow, LiveExecution, Page, StoredExecution};
-pub use graph::{Dependent, FileDependency, ReferenceUse};
+pub use graph::{Dependent, FileDependency, MOST_USES, ReferenceUse};
 pub use inbox::{Accepted, InboxEntry, InboxId, RefChange, RefHead, Seen, Source};
 pub use lane::LaneMember;
 pub use notice::{NoticedPullRequest, PullRequestNotice};

@@ -232,6 +232,13 @@ impl Triggers {
         &self.shared.repositories
     }
 
+    /// Whether a branch of a followed repository is one whose definitions count. Until a repository without named
+    /// branches was reached, any of its branches may be.
+    pub fn tracks(&self, repository: &RepositoryName, branch: &str) -> bool {
+        let tracked = self.shared.repositories.get(repository).map(|repository| repository.tracked());
+        tracked.is_some_and(|tracked| tracked.is_none_or(|tracked| tracked.iter().any(|name| name == branch)))
+    }
+
     /// Commits as they are worked off. Who is too slow misses some.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.shared.notices.subscribe()

@@ -2,6 +2,7 @@
 
 mod acts;
 mod freezes;
+mod modules;
 mod pulls;
 mod reads;
 mod removals;

@@ -1,5 +1,7 @@
-//! `longboat modules`: what modules there are, how one is called, and whether those of a work tree are right.
+//! `longboat modules`: what modules there are, how one is called, whether those of a work tree are right, and, as a
+//! server knows it, who uses them.
 
+mod graph;
 mod show;
 
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 use crate::gitops::{self, Limits, Manual, MemorySource, ModuleManual, Request};
 use crate::model::RepositoryName;
 
-/// List, show and check modules
+/// List, show and check modules, and ask a server who uses them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -30,6 +32,10 @@ enum ModulesCommand {
     Show(ShowArgs),
     /// Check the modules of a work tree: their headers, their bodies, and their worked examples
     Check(CheckArgs),
+    /// Ask a server who uses a module, directly or through other modules
+    Dependents(graph::DependentsArgs),
+    /// Ask a server what the files of a repository use
+    Dependencies(graph::DependenciesArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,11 +85,13 @@ enum Layout {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> anyhow::Result<Answer> {
-    match &args.command {
-        ModulesCommand::List(args) => list(args),
-        ModulesCommand::Show(args) => show(args),
-        ModulesCommand::Check(args) => check(args),
+pub fn run(args: Args) -> anyhow::Result<Answer> {
+    match args.command {
+        ModulesCommand::List(args) => list(&args),
+        ModulesCommand::Show(args) => show(&args),
+        ModulesCommand::Check(args) => check(&args),
+        ModulesCommand::Dependents(args) => super::block_on(graph::dependents(args)),
+        ModulesCommand::Dependencies(args) => super::block_on(graph::dependencies(args)),
     }
 }
 
@@ -112,6 +120,23 @@ fn manual(path: &PathBuf) -> anyhow::Result<Manual> {
         eprintln!("{}\n", excerpt(finding, false, &|path| files.read(path)));
     }
     Ok(manual)
+}
+
+/// Columns as wide as what stands in them; the last one is not padded.
+fn table(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<Answer> {

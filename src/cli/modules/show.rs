@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::source;
+use super::{source, table};
 use crate::gitops::{self, ExampleManual, ModuleManual, ParameterManual};
 
 /// A line for each module: its name, what it yields, what it is for.
@@ -84,21 +84,4 @@ fn plain(value: &Value) -> String {
 
 fn first_sentence(text: &str) -> String {
     text.split_inclusive(". ").next().unwrap_or_default().trim_end().trim_end_matches('.').to_owned()
-}
-
-/// Columns as wide as what stands in them; the last one is not padded.
-fn table(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}  "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }

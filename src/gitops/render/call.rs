@@ -97,7 +97,7 @@ pub(super) fn invoke(
     };
     let place = site.place();
     // The application file's own call: that is the line which its author can change.
-    frame.work.uses(&found, || match frame.chain.first() {
+    frame.work.uses(&found, &frame.chain, || match frame.chain.first() {
         Some(first) => Place::point(&*first.file, first.line, first.column),
         None => place.clone(),
     });

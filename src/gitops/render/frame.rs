@@ -100,8 +100,8 @@ impl Work {
         self.failures.load(Ordering::Relaxed) > 0 || self.check().is_err()
     }
 
-    /// Notes that a module is used, by a call in the application file.
-    pub(super) fn uses(&self, found: &Found, call: impl FnOnce() -> Place) {
+    /// Notes that a module is used, by a call in the application file, or by the modules that `chain` leads through.
+    pub(super) fn uses(&self, found: &Found, chain: &[ChainLink], call: impl FnOnce() -> Place) {
         let mut uses = lock(&self.uses);
         let key = || match &found.home {
             // One module may be named by two references that mean the same commit.
@@ -112,7 +112,11 @@ impl Work {
             uses.pins.add(&opened.pinned.pin);
         }
         let key = key();
-        uses.modules.entry(key).or_insert_with(|| found.used_at(call()));
+        // A call by the file itself says more than one that some module makes.
+        if uses.modules.get(&key).is_none_or(|known| chain.is_empty() && !known.through.is_empty()) {
+            let through = chain.iter().map(|link| link.module.clone()).collect();
+            uses.modules.insert(key, found.used_at(call(), through));
+        }
     }
 
     /// Notes that a file of the repository is read, or one of the module repository that `home` is.

@@ -106,7 +106,7 @@ impl Found {
     }
 
     /// What is recorded about its use by a call in an application file.
-    pub(super) fn used_at(&self, call: Place) -> ModuleUse {
+    pub(super) fn used_at(&self, call: Place, through: Vec<String>) -> ModuleUse {
         let module = self.name.split('@').next().unwrap_or_default().to_owned();
         let (reference, repository, commit) = match &self.home {
             Home::Repository => (None, None, None),
@@ -116,7 +116,7 @@ impl Found {
                 (pin.reference.clone(), Some(pin.repository.clone()), Some(pin.commit.clone()))
             }
         };
-        ModuleUse { module, reference, repository, commit, file: self.path.clone(), call }
+        ModuleUse { module, reference, repository, commit, file: self.path.clone(), call, through }
     }
 }
 

@@ -13,6 +13,8 @@ fn used(file: &str, module: &str, reference: Option<&str>, commit: u64) -> FileD
         used_file: Some(format!("{module}.yaml")),
         reference: reference.map(str::to_owned),
         commit: Some(sha(commit)),
+        line: Some(4),
+        through: vec!["platform/release@v2".to_owned(), "outer".to_owned()],
     }
 }
 
@@ -24,6 +26,8 @@ fn own() -> FileDependency {
         module: None,
         used_file: Some(".longboat/vars/a.yaml".to_owned()),
         commit: None,
+        line: None,
+        through: Vec::new(),
         ..used("a.yaml", "x", None, 1)
     }
 }
@@ -52,6 +56,10 @@ pub(super) async fn what_files_use_is_kept_by_branch_and_replaced_as_a_whole(fix
     };
     let dependents = store.dependents("platform/deploy").await.expect("reads");
     assert_eq!(dependents, [of("main", &few[0]), of("main", &few[1]), of("next", &used("a.yaml", "deploy", None, 8))]);
+    let of_all = store.dependents_of_all("platform").await.expect("reads");
+    assert_eq!(of_all, dependents, "a variable file of its own is not among them");
+    assert_eq!(store.used_modules().await.expect("reads"), ["platform/deploy"]);
+    assert_eq!(store.dependents("platform/x").await.expect("reads"), []);
     let reference = |branch: &str, reference: Option<&str>, commit| ReferenceUse {
         repository: repository("acme/shop"),
         branch: branch.to_owned(),

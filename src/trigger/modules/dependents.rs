@@ -180,6 +180,8 @@ fn of_file(uses: &FileUses, application: Option<&ApplicationName>) -> Vec<FileDe
         used_file: None,
         reference: None,
         commit: None,
+        line: None,
+        through: Vec::new(),
     };
     let by_pin = |pin: &Pin| FileDependency {
         used_repository: Some(pin.repository.clone()),
@@ -195,6 +197,8 @@ fn of_file(uses: &FileUses, application: Option<&ApplicationName>) -> Vec<FileDe
             used_file: Some(used.file.clone()),
             reference: used.reference.clone(),
             commit: used.commit.clone(),
+            line: Some(used.call.line),
+            through: used.through.clone(),
             ..nothing.clone()
         });
     }

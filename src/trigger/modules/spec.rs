@@ -61,11 +61,7 @@ impl ModuleSpec {
                 }
             };
             let config::ModuleRepository { name, reference, folder, .. } = modules;
-            let tells = match modules.dependents {
-                config::Dependents::Counts => ImpactDetail::Counts,
-                config::Dependents::Names => ImpactDetail::Names,
-                config::Dependents::Plans => ImpactDetail::Plans,
-            };
+            let tells = modules.dependents.detail();
             Self { name: name.clone(), address, folder: folder.clone(), reference: reference.clone(), from, tells }
         };
         config.modules.iter().map(spec).collect()

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use longboat::clock::Clock;
 
+use super::terminal::ask;
+use crate::cli::{stderr, stdout};
 use crate::support::control::PullOf;
 use crate::support::fake_github::{Delivery, FakeGitHub, PushOf, TOKEN};
 use crate::support::git_http::GitHttp;
@@ -211,6 +213,10 @@ async fn a_pull_request_shows_the_plan_of_every_dependent_and_its_merge_publishe
     assert_eq!(town.until_said(shop, 2).await, format!("success: 1 pipeline valid; platform {moved}"));
     assert_eq!(town.until_said(tea, 2).await, format!("success: 1 pipeline valid; platform@main {moved}"));
     assert_eq!((town.said(pinned).len(), town.said(shop).len(), town.said(tea).len()), (1, 2, 2));
+    let asked = ask(&server, &["modules", "dependents", "platform/deploy"]).await;
+    town.tell("Who uses the module", &stdout(&asked));
+    let asked = ask(&server, &["modules", "dependencies", "acme/tea"]).await;
+    town.tell("What a repository uses", &stdout(&asked));
     let list = server.get("/api/v1/executions").await;
     assert_eq!(list["items"].as_array().map(Vec::len), Some(0), "nothing is started: {list:#}");
     let pipeline = server.get("/api/v1/applications/shop/pipelines").await;
@@ -242,6 +248,12 @@ async fn what_may_not_be_told_of_others_is_not_told() {
         let said = town.until_said(&head, 1).await;
         let told = if names { "acme/shop and 1 more dependent" } else { "2 dependents" };
         assert_eq!(said, format!("failure: Failed: breaks {told}"));
+        // The same is true for who asks the server.
+        let asked = ask(&server, &["modules", "dependents", "platform/deploy"]).await;
+        let (out, note) = (stdout(&asked), stderr(&asked));
+        assert!(out.starts_with("3 files of 3 repositories use platform/deploy:\n"), "{out}{note}");
+        assert_eq!((out.contains("acme/shop"), out.contains("app.yaml")), (names, false), "{out}");
+        assert!(note.contains(&format!("`dependents` of `modules.platform` in the server's configuration is `{dependents}`")), "{note}");
         assert!(server.stop().success());
     }
 }

@@ -83,6 +83,7 @@ fn a_file_that_was_not_rendered_is_blocked_and_keeps_its_findings() {
             commit: None,
             file: "std/x".to_owned(),
             call: Place::point(".longboat/a.yaml", 1, 1),
+            through: Vec::new(),
         }],
         files: Vec::new(),
         pins: Pins::default(),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::gitops::{Library, LibraryError, MemoryCommits, Pinned, Refs, Shelf, ShelfState, Stock, render_all};
-use crate::model::{CommitSha, PinKind};
+use crate::model::{CommitSha, ModuleUse, PinKind};
 
 fn sha(number: u32) -> CommitSha {
     CommitSha::parse(&format!("{number:07x}{}", "0".repeat(33))).expect("a commit")
@@ -256,6 +256,28 @@ fn a_server_tells_what_settings_propose_and_never_fetches_it() {
     let proposal = |line| (Code::ModuleProposal, format!("settings.yaml:{line}:3"), false);
     assert_eq!(told, [proposal(3), proposal(4)]);
     assert_eq!(rendered.files[0].findings[0].code, Code::ModuleRepository);
+}
+
+#[test]
+fn a_use_says_through_which_modules_it_came_unless_the_file_calls_the_module_itself() {
+    let told = |text: &str| -> Vec<_> {
+        let file = rendered(&[("a", text), ("m/outer", "use: platform/deep/er@v1.0.0\n")], &shelf());
+        let told = |used: &ModuleUse| (used.module.clone(), used.call.line, used.through.clone());
+        file.modules.iter().map(told).collect()
+    };
+    let name = |name: &str| name.to_owned();
+    let (deep, leaf, outer) = (name("platform/deep/er"), name("platform/leaf"), name("outer"));
+    let called = name("platform/deep/er@v1.0.0");
+    assert_eq!(
+        told("x: 1\ny: {use: outer}\n"),
+        [
+            (outer.clone(), 2, vec![]),
+            (deep.clone(), 2, vec![outer.clone()]),
+            (leaf.clone(), 2, vec![outer.clone(), called]),
+        ]
+    );
+    let both = told("x: {use: outer}\ny: {use: platform/leaf@v1.0.0}\n");
+    assert_eq!(both[2], (leaf, 2, vec![]), "{both:?}");
 }
 
 #[test]
