@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::request::parse;
 use crate::clock::Timestamp;
 use crate::model::{
-    self, ApplicationName, CommitSha, CronTrigger, ExecutionId, Pipeline, PipelineName, RepositoryName,
+    self, ApplicationName, CommitSha, CronTrigger, ExecutionId, Pins, Pipeline, PipelineName, RepositoryName,
 };
 use crate::store::{ApplicationSummary, CronState, Published};
 
@@ -23,6 +23,7 @@ struct Application {
     commit: CommitSha,
     published_time: String,
     pipelines: Vec<PipelineName>,
+    pins: Pins,
 }
 
 impl Application {
@@ -35,6 +36,7 @@ impl Application {
             branch: summary.branch,
             commit: summary.commit,
             published_time: summary.published_at.to_rfc3339(),
+            pins: summary.pins,
         }
     }
 }

@@ -215,7 +215,8 @@ pub(super) async fn dependencies(
 ) -> Result<Json<Value>, Problem> {
     let (name, store) = (&repository.name, &shared.api.store);
     let heads = store.heads(name).await?;
-    let branches = heads.iter().filter(|head| head.commit.is_some()).filter_map(|head| head.git_ref.strip_prefix("refs/heads/"));
+    let branches =
+        heads.iter().filter(|head| head.commit.is_some()).filter_map(|head| head.git_ref.strip_prefix("refs/heads/"));
     let wanted = |branch: &&str| {
         shared.api.triggers.tracks(name, branch) && narrow.branch.as_deref().is_none_or(|one| one == *branch)
     };

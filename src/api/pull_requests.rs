@@ -11,10 +11,11 @@ use super::request::parse;
 use crate::config::Repository;
 use crate::diagnostic::Diagnostic;
 use crate::model::{
-    ApplicationName, ChangeKind, CommitSha, PipelineChange, PipelineName, PullRequestState, Review, ReviewVerdict,
+    ApplicationName, ChangeKind, CommitSha, ComparedPin, Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline,
+    PipelineChange, PipelineName, PullRequest, PullRequestState, RepositoryName, Review, ReviewFinding, ReviewVerdict,
     Told, told,
 };
-use crate::store::{ExecutionFilter, StoredPullRequest};
+use crate::store::{ApplicationSummary, ExecutionFilter, StoredPullRequest, published_pins};
 
 /// How many executions of a merge are told; `GET /executions` tells the others.
 const EXECUTIONS: u32 = 50;
@@ -74,6 +75,59 @@ struct Outcome<'a> {
 struct Whole<'a> {
     findings: Vec<Finding<'a>>,
     changes: Vec<PipelineInWords<'a>>,
+    pins: Vec<ComparedPin>,
+    dependents: Option<Dependents<'a>>,
+}
+
+/// What the merge would do to those who use the modules of this repository: as much as the comment tells.
+#[derive(Serialize)]
+struct Dependents<'a> {
+    detail: ImpactDetail,
+    broken: u32,
+    errors: u32,
+    changed: u32,
+    pipelines: u32,
+    same: u32,
+    elsewhere: u32,
+    unknown: u32,
+    items: Vec<DependentBranch<'a>>,
+}
+
+/// A branch that would break or change.
+#[derive(Serialize)]
+struct DependentBranch<'a> {
+    repository: &'a RepositoryName,
+    branch: &'a str,
+    commit: &'a CommitSha,
+    errors: u32,
+    pipelines: &'a [ImpactedPipeline],
+    findings: Vec<Finding<'a>>,
+    changes: Vec<PipelineInWords<'a>>,
+}
+
+impl<'a> Dependents<'a> {
+    fn new(impact: &'a Impact) -> Self {
+        let item = |one: &'a ImpactedBranch| DependentBranch {
+            repository: &one.repository,
+            branch: &one.branch,
+            commit: &one.commit,
+            errors: one.errors,
+            pipelines: &one.pipelines,
+            findings: one.findings.iter().map(Finding::new).collect(),
+            changes: one.plan.iter().flat_map(|plan| &plan.pipelines).map(PipelineInWords::new).collect(),
+        };
+        Self {
+            detail: impact.detail,
+            broken: impact.broken,
+            errors: impact.errors,
+            changed: impact.changed,
+            pipelines: impact.pipelines,
+            same: impact.same,
+            elsewhere: impact.elsewhere,
+            unknown: impact.unknown,
+            items: impact.dependents.iter().map(item).collect(),
+        }
+    }
 }
 
 /// How a pipeline changes, in words; the plan has the values.
@@ -100,8 +154,15 @@ struct Finding<'a> {
     snippet: Option<&'a str>,
 }
 
+impl<'a> Finding<'a> {
+    fn new(found: &'a ReviewFinding) -> Self {
+        Self { finding: &found.finding, snippet: found.snippet.as_deref() }
+    }
+}
+
 impl<'a> View<'a> {
-    fn new(shared: &Shared, stored: &'a StoredPullRequest, whole: bool) -> Self {
+    /// With what only the single pull request tells, if there are the applications to compare its pins with.
+    fn new(shared: &Shared, stored: &'a StoredPullRequest, whole: Option<&[ApplicationSummary]>) -> Self {
         let this = &stored.pull_request;
         Self {
             number: this.number,
@@ -115,7 +176,7 @@ impl<'a> View<'a> {
             target_branch: &this.target_branch,
             merge_commit: this.merge_commit.as_ref(),
             url: shared.api.config.pages(&this.repository).map(|pages| pages.pull_request(this.number)),
-            review: stored.review.as_ref().map(|review| Outcome::new(review, whole)),
+            review: stored.review.as_ref().map(|review| Outcome::new(this, review, whole)),
             seen_time: stored.seen_at.to_rfc3339(),
             updated_time: stored.updated_at.to_rfc3339(),
         }
@@ -123,11 +184,7 @@ impl<'a> View<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    fn new(review: &'a Review, whole: bool) -> Self {
-        let finding = |found: &'a crate::model::ReviewFinding| Finding {
-            finding: &found.finding,
-            snippet: found.snippet.as_deref(),
-        };
+    fn new(this: &PullRequest, review: &'a Review, whole: Option<&[ApplicationSummary]>) -> Self {
         Self {
             verdict: review.verdict(),
             summary: review.summary(),
@@ -140,9 +197,11 @@ impl<'a> Outcome<'a> {
             warnings: review.warnings,
             errors_before: review.errors_before,
             changed: review.changed,
-            whole: whole.then(|| Whole {
-                findings: review.findings.iter().map(finding).collect(),
+            whole: whole.map(|applications| Whole {
+                findings: review.findings.iter().map(Finding::new).collect(),
                 changes: review.plan.iter().flat_map(|plan| &plan.pipelines).map(PipelineInWords::new).collect(),
+                pins: ComparedPin::all(&review.pins, published_pins(applications, this)),
+                dependents: review.dependents.as_ref().filter(|_| review.trouble.is_none()).map(Dependents::new),
             }),
         }
     }
@@ -168,7 +227,7 @@ pub(super) async fn list(shared: &Shared, repository: &Repository, filter: Filte
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| more).map(|last| last.pull_request.number.to_string());
-    let items: Vec<View<'_>> = found.iter().map(|stored| View::new(shared, stored, false)).collect();
+    let items: Vec<View<'_>> = found.iter().map(|stored| View::new(shared, stored, None)).collect();
     Ok(Json(json!({"items": items, "nextCursor": next})))
 }
 
@@ -176,7 +235,8 @@ pub(super) async fn list(shared: &Shared, repository: &Repository, filter: Filte
 /// started.
 pub(super) async fn one(shared: &Shared, repository: &Repository, number: &str) -> Result<Json<Value>, Problem> {
     let stored = find(shared, repository, number).await?;
-    let mut answer = json!(View::new(shared, &stored, true));
+    let applications = shared.api.store.applications().await?;
+    let mut answer = json!(View::new(shared, &stored, Some(&applications)));
     answer["executions"] = match &stored.pull_request.merge_commit {
         Some(commit) => {
             let filter = ExecutionFilter {

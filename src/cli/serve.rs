@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Answer, excerpt};
 use crate::app::{App, AppOptions};
-use crate::config::Config;
+use crate::config::{Config, ModuleSource};
 use crate::telemetry;
 
 /// Serve the repositories of a configuration file
@@ -32,6 +32,9 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         let count = config.repositories.len();
         let plural = if count == 1 { "repository" } else { "repositories" };
         super::print(&format!("{} is good: {count} {plural}\n", args.config.display()))?;
+        for note in notes(&config) {
+            eprintln!("note: {note}");
+        }
         return Ok(Answer::Yes);
     }
     let mut stop = Stop::listen()?;
@@ -62,6 +65,27 @@ pub fn load(path: &Path) -> Result<Config, usize> {
         eprintln!("{}\n", excerpt(finding, false, &read));
     }
     said.map_err(|findings| findings.len())
+}
+
+/// What is right, and does less than one might think.
+fn notes(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    for modules in &config.modules {
+        let ModuleSource::Own { location, .. } = &modules.source else { continue };
+        let (name, url) = (&modules.name, location.to_url());
+        let followed = config.repositories.iter().find(|repository| repository.location.to_url() == url);
+        let instead = match followed {
+            Some(followed) => {
+                format!("`repository: {}` in place of `url`, as it is one of `repositories`", followed.name)
+            }
+            None => "`repository: NAME` in place of `url`, with that repository among `repositories`".to_owned(),
+        };
+        notes.push(format!(
+            "`modules.{name}` is fetched by its `url`: its pull requests are not looked at, so they don't say what they \
+             would do to those who use the modules. For that, write {instead}"
+        ));
+    }
+    notes
 }
 
 /// Somebody's wish that the process ends: Ctrl-C, or a service manager's TERM.

@@ -114,6 +114,11 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// The files themselves.
+    pub fn source(&self) -> &dyn Source {
+        &self.source
+    }
+
     /// Renders and checks one file.
     pub fn check(&self, path: &str) -> Checked {
         let file = gitops::render_file(&self.request(), path);

@@ -151,9 +151,10 @@ pub(super) struct RepositorySection {
 #[schemars(deny_unknown_fields)]
 pub(super) struct ModulesSection {
     /// Where Git fetches it (`https://`, `http://` or `file://`), or its path on this machine (`../modules`, relative to
-    /// this file).
+    /// this file). Its pull requests are not looked at.
     pub(super) url: Option<String>,
-    /// One of `repositories`, instead of `url`: its webhooks and pull requests then count here too.
+    /// One of `repositories`, instead of `url`: its webhooks then count here too, and its pull requests say what they
+    /// would do to those who use the modules.
     pub(super) repository: Option<String>,
     /// The forge whose token fetches `url`, one of `forges`.
     pub(super) forge: Option<String>,
@@ -165,9 +166,9 @@ pub(super) struct ModulesSection {
     pub(super) reference: Option<String>,
     /// The folder of its modules, `.longboat/modules` by default; `.` for the whole repository.
     pub(super) path: Option<String>,
-    /// What a pull request on it may tell about the repositories that use it: how many would change (`counts`, the
-    /// default), their names (`names`), or what would change (`plans`). Whoever reads the pull request may not be
-    /// allowed to read those repositories. Only of module repositories that are one of `repositories`.
+    /// What a pull request on it, and whoever asks the server for its dependents, may be told about the repositories
+    /// that use it: how many there are (`counts`, the default), their names (`names`), or also what would change and
+    /// where they use it (`plans`). Whoever reads the pull request may not be allowed to read those repositories.
     pub(super) dependents: Option<DependentsWord>,
     /// How often to look for changes, `60s` by default, `1s` at least.
     pub(super) poll: Option<DurationWord>,

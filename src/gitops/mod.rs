@@ -10,6 +10,7 @@ pub mod fuzz;
 mod library;
 mod limits;
 pub mod matching;
+mod module_folder;
 mod moved;
 mod node;
 mod plan;
@@ -28,13 +29,14 @@ pub use library::{
     resolve,
 };
 pub use limits::Limits;
+pub use module_folder::ModuleFolder;
 pub use moved::{moved, summarize_moves};
 pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use removal::{InForce, Removal, RemovalLimits, RemovalRule};
 pub use render::{
     ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile,
-    Request, Settings, built_in, explain, manual, render_all, render_file, render_some, settings,
+    Request, Settings, built_in, explain, manual, module_manual, render_all, render_file, render_some, settings,
 };
 pub use review::{Base, Ownership, impact, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};

@@ -189,6 +189,10 @@ impl FolderSource {
             let entry = entry.map_err(|error| unreadable(dir, &error))?;
             // A name that isn't UTF-8 can't be written in a pipeline file either.
             let Ok(name) = entry.file_name().into_string() else { continue };
+            // Git keeps nothing of that name, so no commit has it.
+            if name == ".git" {
+                continue;
+            }
             let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
             let meta = fs::symlink_metadata(entry.path()).map_err(|error| unreadable(&path, &error))?;
             if meta.is_dir() {

@@ -42,7 +42,7 @@ pub use id::{
 pub use impact::{Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline};
 pub use lane::Lane;
 pub use percent::{percent_encode, percent_encode_part};
-pub use pin::{FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
+pub use pin::{ComparedPin, FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
 pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
 pub use plan::{
     Change, ChangeKind, LineChange, PipelineChange, Plan, PlanEdge, PlanGraph, PlanReport, PlanStage, PlannedStart,

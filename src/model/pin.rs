@@ -129,6 +129,36 @@ impl Pins {
     }
 }
 
+/// A reference of a change, and what it means in what is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComparedPin {
+    /// What it means for the change.
+    #[serde(flatten)]
+    pub pin: Pin,
+    /// The commit that it meant when the target branch was published last; none if nothing there uses it.
+    pub published: Option<CommitSha>,
+}
+
+impl ComparedPin {
+    /// All pins of a change, beside those of the applications that are published from its target branch. Of several
+    /// that differ, one that has moved since is told.
+    pub fn all<'a>(change: &Pins, published: impl Iterator<Item = &'a Pins> + Clone) -> Vec<Self> {
+        let compare = |pin: &Pin| {
+            let same = |pins: &'a Pins| pins.get(&pin.repository, pin.reference.as_deref());
+            let all: Vec<&CommitSha> = published.clone().filter_map(same).map(|pin| &pin.commit).collect();
+            let moved = all.iter().find(|commit| ***commit != pin.commit).or_else(|| all.first());
+            Self { pin: pin.clone(), published: moved.map(|commit| (*commit).clone()) }
+        };
+        change.iter().map(compare).collect()
+    }
+
+    /// Where it has moved from, if it has.
+    pub fn moved_from(&self) -> Option<&CommitSha> {
+        self.published.as_ref().filter(|commit| **commit != self.pin.commit)
+    }
+}
+
 impl FromIterator<Pin> for Pins {
     fn from_iter<I: IntoIterator<Item = Pin>>(pins: I) -> Self {
         let mut all = Self::default();
@@ -200,6 +230,18 @@ mod tests {
         assert!(pins.get("b", Some("v1")).is_none());
         let text = serde_json::to_string(&pins).expect("JSON");
         assert_eq!(serde_json::from_str::<Pins>(&text).expect("reads back"), pins);
+    }
+
+    #[test]
+    fn the_pins_of_a_change_are_compared_with_those_that_are_published() {
+        let main = |commit| pin("a", None, commit, PinKind::Branch("main".to_owned()));
+        let change: Pins = [main(2), pin("b", Some("v1"), 3, tag("v1"))].into_iter().collect();
+        let published: [Pins; 2] = [[main(2)].into_iter().collect(), [main(1)].into_iter().collect()];
+        let compared = ComparedPin::all(&change, published.iter());
+        assert_eq!(compared[0].moved_from(), Some(&main(1).commit), "the one of several that differs");
+        assert_eq!((compared[1].published.as_ref(), compared[1].moved_from()), (None, None));
+        let compared = ComparedPin::all(&change, published[..1].iter());
+        assert_eq!((compared[0].published.as_ref(), compared[0].moved_from()), (Some(&main(2).commit), None));
     }
 
     #[test]

@@ -235,6 +235,7 @@ impl Review {
             warnings: self.warnings,
             findings: self.findings.iter().map(|found| found.finding.clone()).collect(),
             pins: self.pins.clone(),
+            base_pins: Pins::default(),
             plan: self.plan.clone(),
         }
     }

@@ -22,17 +22,18 @@ pub(super) fn changes(review: &Review) -> Vec<Block> {
     // What an older version found is counted and not told.
     let Some(plan) = &review.plan else { return Vec::new() };
     let mut blocks = vec![section("What the merge changes")];
+    if plan.cut {
+        // At the beginning: the end is what a long comment loses.
+        let mut line = vec![Piece::text("Not all of it has room here. In a clone, ")];
+        line.push(Piece::code(command(review)));
+        line.push(Piece::text(" shows everything."));
+        blocks.push(Block::Paragraph(line));
+    }
     let unfolded = plan.pipelines.len() <= UNFOLDED;
     blocks.extend(plan.pipelines.iter().flat_map(|change| pipeline(change, unfolded)));
     let listed = to_count(plan.pipelines.len());
     if let Some(more) = review.changed.checked_sub(listed).filter(|more| *more > 0) {
         blocks.push(Block::Paragraph(vec![Piece::text(format!("And {} more.", counted(more, "pipeline")))]));
-    }
-    if plan.cut {
-        let mut line = vec![Piece::text("Not all of it had room. In a clone, ")];
-        line.push(Piece::code(command(review)));
-        line.push(Piece::text(" shows everything."));
-        blocks.push(Block::Paragraph(line));
     }
     if let Some((last, rest)) = plan.hidden.split_last() {
         let mut line = vec![Piece::text("Not compared, because of errors before or after: ")];

@@ -309,11 +309,12 @@ fn many_pipelines_are_folded_and_the_rest_is_counted() {
     many.changed = 9;
     let text = written(PullRequestState::Open, Some(&many), None);
     let lines = [
+        "#### What the merge changes\n\nNot all of it has room here. In a clone, `longboat plan --base aaaaaaa --head bbbbbbb` shows everything.\n\n",
         "<details><summary><code>shop/deploy</code> <b>changed</b>: 3 differences</summary>\n\n- **changed**",
         "</details>",
         "<b>changed</b>: 7 differences</summary>",
         "- and 4 more\n",
-        "And 4 pipelines more.\n\nNot all of it had room. In a clone, `longboat plan --base aaaaaaa --head bbbbbbb` shows everything.\n\nNot compared, because of errors before or after: `bank`.\n",
+        "And 4 pipelines more.\n\nNot compared, because of errors before or after: `bank`.\n",
     ];
     in_order(&text, &lines);
     assert!(!text.contains("What the merge starts"), "{text}");

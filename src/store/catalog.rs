@@ -6,7 +6,7 @@ use super::rows::Row;
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::diagnostic::Diagnostic;
-use crate::model::{ApplicationName, CommitSha, Pins, Pipeline, PipelineName, RepositoryName, RevisionId};
+use crate::model::{ApplicationName, CommitSha, Pins, Pipeline, PipelineName, PullRequest, RepositoryName, RevisionId};
 
 /// All pipelines of one application in one commit: they appear together.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub struct ApplicationSummary {
     pub published_at: Timestamp,
     /// How many pipelines it has.
     pub pipelines: u32,
+    /// What its references to module repositories meant then.
+    pub pins: Pins,
 }
 
 /// A pipeline as it is in force now.
@@ -87,6 +89,16 @@ macro_rules! published {
             $rest
         )
     };
+}
+
+/// The pins of the applications that are published from a pull request's target branch.
+pub fn published_pins<'a>(
+    applications: &'a [ApplicationSummary],
+    this: &PullRequest,
+) -> impl Iterator<Item = &'a Pins> + Clone {
+    let (repository, branch) = (this.repository.clone(), this.target_branch.clone());
+    let from_there = move |one: &&ApplicationSummary| one.repository == repository && one.branch == branch;
+    applications.iter().filter(from_there).map(|one| &one.pins)
 }
 
 impl Store {
@@ -174,7 +186,15 @@ fn application(row: &Row<'_>) -> Result<ApplicationSummary, StoreError> {
         commit: row.id("commit_sha")?,
         published_at: row.time("published_at")?,
         pipelines: row.count("pipelines")?,
+        pins: pins(row)?,
     })
+}
+
+fn pins(row: &Row<'_>) -> Result<Pins, StoreError> {
+    match row.text_or_null("pins")? {
+        Some(_) => row.json("pins"),
+        None => Ok(Pins::default()),
+    }
 }
 
 fn read_all(rows: &[AnyRow]) -> Result<Vec<Published>, StoreError> {
@@ -188,10 +208,7 @@ fn published(row: &Row<'_>) -> Result<Published, StoreError> {
         branch: row.text("branch")?,
         commit: row.id("commit_sha")?,
         published_at: row.time("published_at")?,
-        pins: match row.text_or_null("pins")? {
-            Some(_) => row.json("pins")?,
-            None => Pins::default(),
-        },
+        pins: pins(row)?,
         pipeline: row.json("document")?,
     })
 }

@@ -128,7 +128,8 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn used_modules(&self) -> Result<Vec<String>, StoreError> {
-        let text = "SELECT DISTINCT used_module FROM module_use WHERE used_module IS NOT NULL ORDER BY used_module LIMIT $1";
+        let text =
+            "SELECT DISTINCT used_module FROM module_use WHERE used_module IS NOT NULL ORDER BY used_module LIMIT $1";
         let rows = sqlx::query(text).bind(MOST_USES).fetch_all(self.reads()).await?;
         rows.iter().map(|row| Row::of("module_use", row).text("used_module")).collect()
     }

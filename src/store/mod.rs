@@ -62,7 +62,7 @@ mod writer;
 
 pub use append::Append;
 pub use backlog::Backlog;
-pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published};
+pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published, published_pins};
 pub use cron::{CronDone, CronKey, CronState, CronStep};
 pub use error::StoreError;
 pub use execution::{Created, ExecutionFilter, ExecutionSummary, JournalRow, LiveExecution, Page, StoredExecution};

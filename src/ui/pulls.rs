@@ -105,5 +105,6 @@ async fn make(state: &UiState, repository: &Repository, number: &str) -> Result<
         }
         None => Vec::new(),
     };
-    Ok(PullPage::new(&stored, &runs, Links(&state.config), state.clock.now()))
+    let applications = state.store.applications().await?;
+    Ok(PullPage::new(&stored, &runs, &applications, Links(&state.config), state.clock.now()))
 }

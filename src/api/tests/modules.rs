@@ -111,9 +111,15 @@ async fn dependents_are_told_whole_where_plans_may_be_told() {
     assert_eq!(answer["items"][2]["through"], json!(["platform/all"]));
     assert_eq!((answer["items"][2]["pipelines"].clone(), answer["cut"].clone()), (json!([]), json!(false)));
     let whole = asked(&world, "platform").await;
-    assert_eq!((whole["items"].as_array().map(Vec::len), &whole["items"][0]["module"]), (Some(4), &json!("platform/all")));
+    assert_eq!(
+        (whole["items"].as_array().map(Vec::len), &whole["items"][0]["module"]),
+        (Some(4), &json!("platform/all"))
+    );
     let nobody = asked(&world, "platform/deplyo").await;
-    assert_eq!((&nobody["items"], &nobody["files"], &nobody["near"]), (&json!([]), &json!(0), &json!("platform/deploy")));
+    assert_eq!(
+        (&nobody["items"], &nobody["files"], &nobody["near"]),
+        (&json!([]), &json!(0), &json!("platform/deploy"))
+    );
     for path in ["modules/platform/deploy", "modules/dependents", "modules"] {
         world.get(&format!("/api/v1/{path}")).await.problem(404, "not-found");
     }
@@ -163,7 +169,10 @@ async fn what_files_use_is_told_by_branch_and_file() {
     );
     assert_eq!((&all["items"][6]["module"], &all["items"][6]["usedFile"]), (&Value::Null, &json!("some.yaml")));
     let narrow = world.get(&format!("{base}?branch=main&file=.longboat/tea.yaml")).await.json(200);
-    assert_eq!((narrow["items"].as_array().map(Vec::len), &narrow["items"][0]["application"]), (Some(1), &json!("shop")));
+    assert_eq!(
+        (narrow["items"].as_array().map(Vec::len), &narrow["items"][0]["application"]),
+        (Some(1), &json!("shop"))
+    );
     world.get(&format!("{base}?branch=old")).await.problem(404, "not-found");
     world.get(&format!("{base}?brunch=old")).await.problem(400, "bad-request");
     world.get("/api/v1/repositories/acme/none/dependencies").await.problem(404, "not-found");

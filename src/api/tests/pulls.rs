@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::reads::{COMMIT, seed};
+use super::reads::{COMMIT, pin, seed};
 use super::*;
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{
-    Change, ChangeKind, CommitSha, Pins, PipelineChange, Plan, PlanReport, PullRequest, PullRequestState, Review,
-    ReviewFinding, SourceLine, pull_request_ref,
+    Change, ChangeKind, CommitSha, Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline, Pins, PipelineChange, Plan,
+    PlanReport, PullRequest, PullRequestState, Review, ReviewFinding, SourceLine, pull_request_ref,
 };
 use crate::store::Settlement;
 
@@ -164,6 +164,76 @@ async fn one_pull_request_tells_its_findings_and_what_its_merge_started() {
     keep(&world, pull_request(8, PullRequestState::Open), None).await;
     let open = world.get("/api/v1/repositories/acme%2Fshop/pull-requests/8").await.json(200);
     assert_eq!((&open["review"], &open["executions"]), (&Value::Null, &json!([])));
+}
+
+#[tokio::test]
+async fn a_pull_request_tells_what_module_repositories_meant_and_what_is_published_with() {
+    let world = World::new().await;
+    seed(&world).await;
+    let other = crate::model::Pin { reference: Some("v1".to_owned()), ..pin('d') };
+    let pins: Pins = [pin('e'), other].into_iter().collect();
+    keep(&world, pull_request(7, PullRequestState::Open), Some(Review { pins, ..review() })).await;
+    let one = world.get("/api/v1/repositories/acme/shop/pull-requests/7").await.json(200);
+    assert_eq!(
+        one["review"]["pins"],
+        json!([
+            {"repository": "platform", "commit": sha('e'), "kind": {"branch": "main"}, "published": sha('d')},
+            {"repository": "platform", "reference": "v1", "commit": sha('d'), "kind": {"branch": "main"}, "published": null},
+        ])
+    );
+    assert_eq!(one["review"]["dependents"], Value::Null);
+    let application = world.get("/api/v1/applications/shop").await.json(200);
+    assert_eq!(
+        application["pins"],
+        json!([{"repository": "platform", "commit": sha('d'), "kind": {"branch": "main"}}])
+    );
+}
+
+#[tokio::test]
+async fn a_pull_request_on_a_module_repository_tells_of_dependents_what_its_comment_tells() {
+    let world = World::new().await;
+    let pipeline = ImpactedPipeline {
+        application: "tea".parse().expect("a name"),
+        pipeline: "brew".parse().expect("a name"),
+        kind: ChangeKind::Changed,
+    };
+    let branch = ImpactedBranch {
+        repository: "acme/tea".parse().expect("a name"),
+        branch: "main".to_owned(),
+        commit: sha('c'),
+        errors: 1,
+        pipelines: vec![pipeline],
+        findings: review().findings,
+        plan: Some(plan()),
+    };
+    let impact = Impact {
+        detail: ImpactDetail::Plans,
+        dependents: vec![branch],
+        broken: 1,
+        errors: 1,
+        same: 2,
+        elsewhere: 3,
+        ..Impact::default()
+    };
+    let counts = Impact { detail: ImpactDetail::Counts, dependents: Vec::new(), ..impact.clone() };
+    for (number, impact) in [(7, &impact), (8, &counts)] {
+        let review = Review { dependents: Some(impact.clone()), ..review() };
+        keep(&world, pull_request(number, PullRequestState::Open), Some(review)).await;
+    }
+    let base = "/api/v1/repositories/acme/shop/pull-requests";
+    let told = &world.get(&format!("{base}/7")).await.json(200)["review"]["dependents"];
+    assert_eq!((&told["broken"], &told["same"], &told["elsewhere"]), (&json!(1), &json!(2), &json!(3)));
+    let one = &told["items"][0];
+    assert_eq!((&one["repository"], &one["commit"]), (&json!("acme/tea"), &json!(sha('c'))));
+    assert_eq!(one["pipelines"], json!([{"application": "tea", "pipeline": "brew", "kind": "changed"}]));
+    assert_eq!(
+        (&one["findings"][0]["code"], &one["findings"][0]["snippet"]),
+        (&json!("LB0304"), &json!(">  8 |  type: scirpt"))
+    );
+    assert_eq!(one["changes"][0]["details"], json!(["added stage `ship`, `script`, after `build`"]));
+    let told = &world.get(&format!("{base}/8")).await.json(200)["review"]["dependents"];
+    assert_eq!((&told["detail"], &told["broken"], &told["items"]), (&json!("counts"), &json!(1), &json!([])));
+    assert_eq!(world.get(base).await.json(200)["items"][0]["review"]["dependents"], Value::Null);
 }
 
 #[tokio::test]

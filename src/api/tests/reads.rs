@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::model::{CommitSha, NewExecution, Pipeline, RepositoryName, pipeline_id};
+use crate::model::{CommitSha, NewExecution, Pin, PinKind, Pipeline, RepositoryName, pipeline_id};
 use crate::store::{CommitFindings, Publication, RepositoryNote, Settlement};
 
 pub(super) const COMMIT: &str = "1a2b3c4d5e1a2b3c4d5e1a2b3c4d5e1a2b3c4d5e";
@@ -37,6 +37,12 @@ fn execution(number: u32, name: &str, commit: &str) -> NewExecution {
     serde_json::from_value(json).expect("an execution")
 }
 
+/// What `platform` means.
+pub(super) fn pin(letter: char) -> Pin {
+    let commit = letter.to_string().repeat(40).parse().expect("a commit");
+    Pin { repository: "platform".to_owned(), reference: None, commit, kind: PinKind::Branch("main".to_owned()) }
+}
+
 /// An application with two pipelines, three executions, and a finding.
 pub(super) async fn seed(world: &World) {
     let repository: RepositoryName = "acme/shop".parse().expect("a name");
@@ -56,7 +62,7 @@ pub(super) async fn seed(world: &World) {
             pipelines: vec![pipeline("deploy"), pipeline("clean up")],
             branch: "main".to_owned(),
             commit: commit.clone(),
-            pins: crate::model::Pins::default(),
+            pins: [pin('d')].into_iter().collect(),
         }],
         withdraw: Vec::new(),
         removal: None,

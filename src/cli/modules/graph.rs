@@ -142,7 +142,8 @@ fn users(answer: &Value) -> String {
         let head = ["REPOSITORY", "BRANCH", "FILE", "CALLED AS", "COMMIT", "PIPELINES", "THROUGH"];
         // A column that says nothing of anybody takes no room.
         let told: Vec<bool> = (0..head.len()).map(|at| rows.iter().any(|row| row[at] != "-")).collect();
-        let keep = |row: Vec<String>| row.into_iter().zip(&told).filter(|(_, told)| **told).map(|(cell, _)| cell).collect();
+        let keep =
+            |row: Vec<String>| row.into_iter().zip(&told).filter(|(_, told)| **told).map(|(cell, _)| cell).collect();
         out.push('\n');
         out.push_str(&table(keep(head.map(str::to_owned).into()), rows.into_iter().map(keep)));
     }
@@ -224,7 +225,10 @@ fn dependency(item: &Value) -> String {
         (None, Some(file), Some(repository)) => format!("{file} of {}", called(repository, &item["reference"])),
         (None, Some(file), None) => file.to_owned(),
         (None, None, repository) => {
-            format!("something of {}; the file could not be rendered", called(repository.unwrap_or("?"), &item["reference"]))
+            format!(
+                "something of {}; the file could not be rendered",
+                called(repository.unwrap_or("?"), &item["reference"])
+            )
         }
     };
     format!("{what}{at}{line}{through}")

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{ChangeKind, Line, LineChange, Piece, PipelineChange, Plan, PlannedStart, counted, told};
+use crate::model::{
+    ChangeKind, Line, LineChange, Piece, Pin, PinKind, Pins, PipelineChange, Plan, PlannedStart, counted, told,
+};
 
 /// Where the colours come from, if there are any.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +65,15 @@ fn inert(text: &str) -> String {
 }
 
 /// The plan; `errors` is how many the change has, `about` says what was compared.
-pub(super) fn written(plan: &Plan, errors: usize, about: &Line, branch: &str, color: bool) -> String {
+/// `pins`: those before and after.
+pub(super) fn written(
+    plan: &Plan,
+    pins: (&Pins, &Pins),
+    errors: usize,
+    about: &Line,
+    branch: &str,
+    color: bool,
+) -> String {
     let paint = Paint(color);
     let mut out = format!("{}\n", paint.line(about));
     for change in &plan.pipelines {
@@ -78,6 +88,7 @@ pub(super) fn written(plan: &Plan, errors: usize, about: &Line, branch: &str, co
         let names: Vec<&str> = plan.hidden.iter().map(|name| name.as_str()).collect();
         let _ = writeln!(out, "\nNot compared, because of errors before or after: {}", names.join(", "));
     }
+    module_repositories(pins, paint, &mut out);
     starts(plan, branch, paint, &mut out);
     let _ = writeln!(out, "\n{}", summary(plan, errors));
     out
@@ -106,6 +117,37 @@ fn pipeline(change: &PipelineChange, paint: Paint, out: &mut String) {
     if change.left_out > 0 {
         let _ = writeln!(out, "      and {} more", change.left_out);
     }
+}
+
+/// The commits at which module repositories were read: those that come and go by the change, and those that stay.
+fn module_repositories((before, after): (&Pins, &Pins), paint: Paint, out: &mut String) {
+    if before.is_empty() && after.is_empty() {
+        return;
+    }
+    out.push_str("\nModule repositories\n");
+    let had = |pins: &Pins, pin: &Pin| pins.get(&pin.repository, pin.reference.as_deref()).cloned();
+    for pin in after.iter() {
+        let sign = match had(before, pin) {
+            Some(same) if same.commit == pin.commit => " ".to_owned(),
+            Some(_) => paint.kind(ChangeKind::Changed, "~"),
+            None => paint.kind(ChangeKind::Added, "+"),
+        };
+        let from = had(before, pin).filter(|before| before.commit != pin.commit);
+        let from = from.map(|before| format!(", moved from {}", before.commit.short())).unwrap_or_default();
+        let _ = writeln!(out, "    {sign} {}{from}", inert(&pin_line(pin)));
+    }
+    for pin in before.iter().filter(|pin| had(after, pin).is_none()) {
+        let _ = writeln!(out, "    {} {}", paint.kind(ChangeKind::Removed, "-"), inert(&pin_line(pin)));
+    }
+}
+
+fn pin_line(pin: &Pin) -> String {
+    let kind = match &pin.kind {
+        PinKind::Tag(tag) if pin.reference.as_deref() != Some(tag) => format!(" (tag {tag})"),
+        PinKind::Branch(branch) if pin.reference.as_deref() != Some(branch) => format!(" (branch {branch})"),
+        PinKind::Tag(_) | PinKind::Branch(_) | PinKind::Commit => String::new(),
+    };
+    format!("{pin} at {}{kind}", pin.commit.short())
 }
 
 fn starts(plan: &Plan, branch: &str, paint: Paint, out: &mut String) {

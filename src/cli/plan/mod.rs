@@ -10,7 +10,7 @@ use serde_json::Map;
 
 use super::library::{ModuleArgs, Modules};
 use super::work_tree::WorkTree;
-use super::{Answer, excerpt};
+use super::{Answer, Report, excerpt};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::forge::{Capabilities, Markup, markdown};
 use crate::git::{Changed, Local, Snapshot};
@@ -60,6 +60,21 @@ enum Format {
     Json,
     /// For a comment on GitHub or GitLab, with pictures.
     Markdown,
+    /// What was found in the files after the change, for code review: SARIF 2.1.0.
+    Sarif,
+    /// What was found in the files after the change, for GitHub Actions: workflow commands, which become annotations.
+    Github,
+}
+
+impl Format {
+    /// The form of the findings, if it has nothing but them.
+    const fn of_findings(self) -> Option<super::Format> {
+        match self {
+            Self::Sarif => Some(super::Format::Sarif),
+            Self::Github => Some(super::Format::Github),
+            Self::Human | Self::Json | Self::Markdown => None,
+        }
+    }
 }
 
 /// The two sides of a change.
@@ -122,11 +137,16 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
         return Ok(if reviewed.errors > 0 { Answer::No } else { Answer::Yes });
     }
     let (old, new) = (gitops::check(&request(before), &catalog, None), gitops::check(&request(after), &catalog, None));
+    if let Some(format) = args.format.of_findings() {
+        let report = Report { findings: &new.findings, summary: "", files: new.files, pipelines: 0 };
+        super::print(&report.render(format, false, &|_| None))?;
+        return Ok(if new.is_valid() { Answer::Yes } else { Answer::No });
+    }
     let push = Push { branch: &sides.branch, changed: &sides.changed, tracked: true };
     let plan = gitops::plan(&old, &new, push, PRINTED_PLAN);
     let failed = !new.is_valid();
     if args.format == Format::Json {
-        let report = report(&sides, &tree, &new, plan);
+        let report = report(&sides, &tree, (&old, &new), plan);
         super::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
         let color = super::color();
@@ -141,13 +161,19 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
             text.push_str("\n\n");
         }
         let errors = new.findings.iter().filter(|finding| finding.is_error()).count();
-        text.push_str(&human::written(&plan, errors, &about(&sides), &sides.branch, color));
+        let pins = (&old.pins, &new.pins);
+        text.push_str(&human::written(&plan, pins, errors, &about(&sides), &sides.branch, color));
         super::print(&text)?;
     }
     Ok(if failed { Answer::No } else { Answer::Yes })
 }
 
-fn report(sides: &Sides, tree: &WorkTree, checked: &Checked, plan: crate::model::Plan) -> PlanReport {
+fn report(
+    sides: &Sides,
+    tree: &WorkTree,
+    (old, checked): (&Checked, &Checked),
+    plan: crate::model::Plan,
+) -> PlanReport {
     let count = |severity| {
         let number = checked.findings.iter().filter(|finding| finding.severity == severity).count();
         u32::try_from(number).unwrap_or(u32::MAX)
@@ -163,6 +189,7 @@ fn report(sides: &Sides, tree: &WorkTree, checked: &Checked, plan: crate::model:
         warnings: count(Severity::Warning),
         findings: findings.cloned().collect::<Vec<Diagnostic>>(),
         pins: checked.pins.clone(),
+        base_pins: old.pins.clone(),
         plan: Some(plan),
     }
 }

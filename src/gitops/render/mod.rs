@@ -50,7 +50,7 @@ use self::file::File;
 use self::frame::{Frame, Uses, Work};
 use self::lookup::Home;
 pub use self::manual::{
-    ExampleManual, Manual, ModuleManual, ParameterManual, Trial, inspect_module, manual, try_modules,
+    ExampleManual, Manual, ModuleManual, ParameterManual, Trial, inspect_module, manual, module_manual, try_modules,
 };
 use self::session::Session;
 use self::template::Template;

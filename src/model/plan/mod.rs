@@ -275,6 +275,9 @@ pub struct PlanReport {
     /// The commits at which module repositories were read for the head.
     #[serde(default, skip_serializing_if = "Pins::is_empty")]
     pub pins: Pins,
+    /// Those for the base, where it is compared at a terminal. A reference that both have means the same for both.
+    #[serde(default, skip_serializing_if = "Pins::is_empty")]
+    pub base_pins: Pins,
     /// What would change. Missing if it isn't known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,

@@ -14,7 +14,9 @@ use super::super::view::samples::{HOSTILE, NOW};
 use super::super::*;
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::engine::{Engine, EngineOptions, LogChunk, Registry};
-use crate::model::{CommitSha, ExecutionId, Freeze, NewExecution, Pipeline, RepositoryName, StagePath, pipeline_id};
+use crate::model::{
+    CommitSha, ExecutionId, Freeze, NewExecution, Pin, PinKind, Pipeline, RepositoryName, StagePath, pipeline_id,
+};
 use crate::store::{CommitFindings, Publication, RepositoryNote, Settlement};
 
 /// Every stage has printed 600,000 times `x`.
@@ -97,6 +99,12 @@ fn execution(number: u32, name: &str, message: &str) -> NewExecution {
     serde_json::from_value(json).expect("an execution")
 }
 
+/// What `platform` means.
+pub(super) fn pin(letter: char) -> Pin {
+    let commit = letter.to_string().repeat(40).parse().expect("a commit");
+    Pin { repository: "platform".to_owned(), reference: None, commit, kind: PinKind::Branch("main".to_owned()) }
+}
+
 /// An application with two pipelines, three executions, and findings.
 pub(super) async fn seed(world: &World) {
     let repository: RepositoryName = "acme/shop".parse().expect("a name");
@@ -118,7 +126,7 @@ pub(super) async fn seed(world: &World) {
             pipelines: vec![pipeline("deploy", "Ships the shop"), pipeline("clean up", HOSTILE)],
             branch: "main".to_owned(),
             commit: commit.clone(),
-            pins: crate::model::Pins::default(),
+            pins: [pin('d')].into_iter().collect(),
         }],
         withdraw: Vec::new(),
         removal: None,

@@ -4,11 +4,12 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::view::samples::HOSTILE;
-use super::pages::{World, seed};
+use super::pages::{World, pin, seed};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::model::{
-    Change, ChangeKind, CommitSha, Pins, PipelineChange, Plan, PlanEdge, PlanGraph, PlanStage, PlannedStart,
-    PullRequest, PullRequestState, Review, ReviewFinding, SourceLine, WhyNot, pull_request_ref,
+    Change, ChangeKind, CommitSha, Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline, Pins, PipelineChange, Plan,
+    PlanEdge, PlanGraph, PlanStage, PlannedStart, PullRequest, PullRequestState, Review, ReviewFinding, SourceLine,
+    WhyNot, pull_request_ref,
 };
 use crate::store::Settlement;
 
@@ -240,6 +241,88 @@ async fn a_pull_request_has_a_page_with_its_findings_and_changes() {
     assert!(!html.contains("scirpt") && !html.contains("What the merge changes"), "nothing else counts: {html}");
 }
 
+/// A dependent that breaks, with what would change in it.
+fn impact(name: &str) -> Impact {
+    let pipeline = ImpactedPipeline {
+        application: "tea".parse().expect("a name"),
+        pipeline: "brew".parse().expect("a name"),
+        kind: ChangeKind::Changed,
+    };
+    let broken = ImpactedBranch {
+        repository: "acme/tea".parse().expect("a name"),
+        branch: name.to_owned(),
+        commit: sha("c"),
+        errors: 1,
+        pipelines: Vec::new(),
+        findings: review().findings,
+        plan: None,
+    };
+    let changed = ImpactedBranch {
+        repository: "acme/juice".parse().expect("a name"),
+        errors: 0,
+        pipelines: vec![pipeline],
+        findings: Vec::new(),
+        plan: Some(plan()),
+        ..broken.clone()
+    };
+    Impact {
+        detail: ImpactDetail::Plans,
+        dependents: vec![broken, changed],
+        broken: 1,
+        errors: 1,
+        changed: 1,
+        pipelines: 1,
+        same: 2,
+        elsewhere: 1,
+        unknown: 0,
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_on_a_module_repository_shows_its_dependents_as_its_comment_does() {
+    let world = World::new(&[]).await;
+    seed(&world).await;
+    let good = Review { errors: 0, findings: Vec::new(), pins: [pin('e')].into_iter().collect(), ..review() };
+    let with = |impact: Impact| Some(Review { dependents: Some(impact), ..good.clone() });
+    keep(&world, pull_request(7, PullRequestState::Open), with(impact("main"))).await;
+    let html = World::shown(world.get(&format!("{LIST}/7")).await);
+    holds(
+        &html,
+        &[
+            "<p>1 dependent would have 1 new error.</p>",
+            "<p>1 pipeline of 1 dependent changes.</p>",
+            "<code>acme/tea</code> on <span class=\"branch\">main</span>",
+            "unknown stage type `scirpt`",
+            "<code>acme/juice</code> on",
+            "aria-label=\"ship: added\"",
+            "2 dependents by which nothing changes",
+            "1 dependent with other tags, branches or commits",
+            "<code>platform</code> is <span class=\"sha\" title=\"eeee",
+            "; it has moved from <span class=\"sha\" title=\"dddd",
+        ],
+    );
+    let first = |text: &str| html.find(text).expect("it is there");
+    assert!(first("Where the modules are used") < first("What the merge changes"), "what breaks comes first");
+    holds(
+        &World::shown(world.get("/applications").await),
+        &["<code>platform</code> is <span class=\"sha\" title=\"dddd"],
+    );
+
+    let mut names = impact("main");
+    names.detail = ImpactDetail::Names;
+    for one in &mut names.dependents {
+        (one.plan, one.findings) = (None, Vec::new());
+    }
+    keep(&world, pull_request(8, PullRequestState::Open), with(names)).await;
+    let html = World::shown(world.get(&format!("{LIST}/8")).await);
+    holds(&html, &["<code>acme/tea</code>", "1 new error", "<li>tea/brew changed</li>"]);
+    let counts = Impact { detail: ImpactDetail::Counts, dependents: Vec::new(), ..impact("main") };
+    keep(&world, pull_request(9, PullRequestState::Open), with(counts)).await;
+    let html = World::shown(world.get(&format!("{LIST}/9")).await);
+    holds(&html, &["1 dependent would have 1 new error.", "<code>dependents: counts</code>"]);
+    assert!(!html.contains("acme/tea") && !html.contains("more dependent"), "{html}");
+}
+
 #[tokio::test]
 async fn after_the_merge_the_page_shows_what_it_started() {
     let world = World::new(&[]).await;
@@ -271,6 +354,11 @@ async fn nothing_of_a_stranger_s_pull_request_becomes_markup() {
     plan.starts[1].why_not = Some(WhyNot::MissingParameters);
     plan.starts[1].parameters = vec![HOSTILE.to_owned()];
     hostile.target_branch = HOSTILE.to_owned();
+    let mut dependents = impact(HOSTILE);
+    dependents.dependents[0].findings.clone_from(&hostile.findings);
+    dependents.dependents[1].plan.clone_from(&hostile.plan);
+    hostile.dependents = Some(dependents);
+    hostile.pins = [crate::model::Pin { reference: Some(HOSTILE.to_owned()), ..pin('e') }].into_iter().collect();
     let pull = PullRequest {
         title: HOSTILE.to_owned(),
         head_branch: HOSTILE.to_owned(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{CommitLink, Links};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::{CommitSha, RepositoryName, Review, counted};
+use crate::model::{CommitSha, ImpactedBranch, RepositoryName, Review, counted};
 use crate::store::CommitFindings;
 
 /// What was found in a commit.
@@ -81,6 +81,17 @@ pub(in crate::ui) fn finding_rows(found: &CommitFindings, links: Links<'_>) -> F
     let at = At { repository: &found.repository, commit: &found.commit, links };
     let rows = found.findings.iter().map(|finding| FindingRow::new(finding, None, at)).collect();
     FindingsList { commit: links.commit(Some(&found.repository), &found.commit), summary, rows }
+}
+
+/// What would be wrong in a branch that uses the modules of a pull request, each with its lines.
+pub(super) fn dependent_rows(one: &ImpactedBranch, links: Links<'_>) -> FindingsList {
+    let at = At { repository: &one.repository, commit: &one.commit, links };
+    let row = |found: &crate::model::ReviewFinding| FindingRow::new(&found.finding, found.snippet.as_ref(), at);
+    FindingsList {
+        commit: links.commit(Some(&one.repository), &one.commit),
+        summary: counted(one.errors, "new error"),
+        rows: one.findings.iter().map(row).collect(),
+    }
 }
 
 /// The findings of a review, each with its lines.

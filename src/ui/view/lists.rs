@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::findings::{FindingsList, finding_rows};
+use super::modules::{PinRow, pin_rows};
 use super::{CommitLink, Links, Moment, Pill};
 use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
@@ -101,6 +102,7 @@ pub(in crate::ui) struct ApplicationCard {
     commit: CommitLink,
     published: Moment,
     pipelines: Vec<PipelineCard>,
+    pins: Vec<PinRow>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -155,6 +157,7 @@ impl ApplicationCard {
             branch: summary.branch.clone(),
             commit: links.commit(Some(&summary.repository), &summary.commit),
             published: Moment::new(summary.published_at),
+            pins: pin_rows(&summary.pins, links),
             pipelines: pipelines
                 .iter()
                 .filter(|published| published.pipeline.application == summary.name)

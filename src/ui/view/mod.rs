@@ -4,6 +4,7 @@ mod execution;
 mod findings;
 mod freeze;
 mod lists;
+mod modules;
 mod plan;
 mod pulls;
 mod status;

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::super::graph::{self, GraphBox, Line as GraphLine};
 use super::Links;
 use crate::model::{
-    ChangeKind, CommitSha, LineChange, Piece, PipelineChange, Plan, PlanGraph, PlannedStart, RepositoryName, Review,
-    SourceLine, Told, WhyNot, counted, shorten, told,
+    ChangeKind, CommitSha, ImpactedBranch, LineChange, Piece, PipelineChange, Plan, PlanGraph, PlannedStart,
+    RepositoryName, Review, SourceLine, Told, WhyNot, counted, shorten, told,
 };
 
 /// The most differences that are told of one pipeline.
@@ -24,7 +24,9 @@ const BESIDE_TEXT: f32 = 42.0;
 pub(super) struct PlanPart {
     changes: Vec<ChangeRow>,
     more_changes: Option<String>,
-    /// What shows everything, if not all is kept.
+    /// Whether not all is kept.
+    cut: bool,
+    /// What shows everything then.
     command: Option<String>,
     /// The applications that could not be compared.
     hidden: Option<String>,
@@ -129,23 +131,36 @@ impl At<'_> {
 }
 
 impl PlanPart {
+    /// The plan of a pull request.
     pub(super) fn new(repository: &RepositoryName, review: &Review, plan: &Plan, links: Links<'_>) -> Self {
         let at = At { repository, head: &review.commit, base: review.base.as_ref(), links };
+        let base = review.base.as_ref().map(|base| format!(" --base {}", base.short())).unwrap_or_default();
+        let command = format!("longboat plan{base} --head {}", review.commit.short());
+        Self::of(plan, at, &review.target_branch, Some(command))
+    }
+
+    /// The plan of a branch that uses what a pull request on a module repository changes. Both sides are at the same
+    /// commit of it.
+    pub(super) fn of_dependent(one: &ImpactedBranch, plan: &Plan, links: Links<'_>) -> Self {
+        let at = At { repository: &one.repository, head: &one.commit, base: Some(&one.commit), links };
+        Self::of(plan, at, &one.branch, None)
+    }
+
+    fn of(plan: &Plan, at: At<'_>, target: &str, command: Option<String>) -> Self {
         let listed = u32::try_from(plan.pipelines.len()).unwrap_or(u32::MAX);
         let more = plan.all_changed().saturating_sub(listed);
         let (starts, others): (Vec<&PlannedStart>, Vec<_>) = plan.starts.iter().partition(|start| start.starts);
-        let base = review.base.as_ref().map(|base| format!(" --base {}", base.short())).unwrap_or_default();
-        let command = format!("longboat plan{base} --head {}", review.commit.short());
         let hidden: Vec<&str> = plan.hidden.iter().map(|name| name.as_str()).collect();
         Self {
             changes: plan.pipelines.iter().map(|change| ChangeRow::new(change, at)).collect(),
             more_changes: (more > 0).then(|| counted(more, "more pipeline")),
-            command: plan.cut.then_some(command),
+            cut: plan.cut,
+            command: command.filter(|_| plan.cut),
             hidden: (!hidden.is_empty()).then(|| hidden.join(", ")),
             starts: starts.into_iter().map(StartRow::new).collect(),
             others: others.into_iter().map(StartRow::new).collect(),
             tracked: plan.tracked,
-            target: review.target_branch.clone(),
+            target: target.to_owned(),
         }
     }
 }

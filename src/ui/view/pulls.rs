@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::findings::{FindingsList, review_rows};
 use super::lists::{ExecutionRow, execution_rows};
+use super::modules::{ImpactPart, PinRow, compared_rows};
 use super::plan::PlanPart;
 use super::{CommitLink, Links, Moment, Pill};
 use crate::clock::Timestamp;
-use crate::model::{PullRequest, PullRequestState, Review, counted, percent_encode_part, shorten};
-use crate::store::{ExecutionSummary, StoredPullRequest};
+use crate::model::{ComparedPin, PullRequest, PullRequestState, Review, counted, percent_encode_part, shorten};
+use crate::store::{ApplicationSummary, ExecutionSummary, StoredPullRequest, published_pins};
 
 /// The longest title in the list, in characters.
 const MAX_TITLE: usize = 120;
@@ -85,6 +86,10 @@ struct ReviewPart {
     fixed: Option<String>,
     unlisted: Option<String>,
     plan: Option<PlanPart>,
+    /// What the module repositories were read at.
+    pins: Vec<PinRow>,
+    /// What becomes of those who use the modules of the repository.
+    dependents: Option<ImpactPart>,
     /// Errors hide what would change.
     hidden: bool,
     /// What is only counted: that was told by an older version.
@@ -103,10 +108,11 @@ struct MergePart {
 }
 
 impl PullPage {
-    /// `runs`: what its merge started, the newest first.
+    /// `runs`: what its merge started, the newest first; `applications`: what is published, to compare with.
     pub(in crate::ui) fn new(
         stored: &StoredPullRequest,
         runs: &[ExecutionSummary],
+        applications: &[ApplicationSummary],
         links: Links<'_>,
         now: Timestamp,
     ) -> Self {
@@ -124,7 +130,7 @@ impl PullPage {
             target: this.target_branch.clone(),
             seen: Moment::new(stored.seen_at),
             updated: Moment::new(stored.updated_at),
-            review: stored.review.as_ref().map(|review| ReviewPart::new(this, review, links)),
+            review: stored.review.as_ref().map(|review| ReviewPart::new(this, review, applications, links)),
             merge: this.merge_commit.as_ref().map(|commit| MergePart {
                 commit: links.commit(Some(&this.repository), commit),
                 rows: execution_rows(runs, links, now),
@@ -137,7 +143,7 @@ impl PullPage {
 }
 
 impl ReviewPart {
-    fn new(this: &PullRequest, review: &Review, links: Links<'_>) -> Self {
+    fn new(this: &PullRequest, review: &Review, applications: &[ApplicationSummary], links: Links<'_>) -> Self {
         let checked = review.trouble.is_none();
         let listed = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let errors = review.findings.iter().filter(|found| found.finding.is_error()).count();
@@ -154,6 +160,8 @@ impl ReviewPart {
                 .filter(|more| *more > 0)
                 .map(|more| counted(more, "further error")),
             plan: review.plan.as_ref().map(|plan| PlanPart::new(&this.repository, review, plan, links)),
+            pins: compared_rows(&ComparedPin::all(&review.pins, published_pins(applications, this)), links),
+            dependents: review.dependents.as_ref().and_then(|impact| ImpactPart::new(impact, links)),
             hidden: checked && review.errors > 0 && review.changed == 0,
             untold: Some(review.changed)
                 .filter(|changed| *changed > 0 && review.plan.is_none())

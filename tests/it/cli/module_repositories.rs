@@ -132,3 +132,157 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
         .flat_map(|path| if path.is_dir() && path.extension().is_none() { walk(&path) } else { vec![path] })
         .collect()
 }
+
+/// A module with an example, that calls another one.
+const GREET: &str = "\
+module:
+  description: Greets somebody
+  yields: stage
+  parameters:
+    whom: {type: string, required: true}
+  examples:
+    - {with: {whom: ann}}
+---
+use: leaf
+with: {text: 'hello {{ whom }}'}
+";
+const LEAF: &str = "id: say\ntype: script\ncommand: echo {{ text }}\n";
+
+#[test]
+fn a_module_repository_lists_shows_and_checks_its_own_modules_wherever_they_are() {
+    let cache = tempfile::tempdir().expect("a folder");
+    for (prefix, named) in [("", "."), ("modules/", "modules"), ("deep/down/", "deep/down")] {
+        let repo = Repo::new();
+        let greet = format!("{prefix}greet.yaml");
+        repo.write(&greet, GREET).write(&format!("{prefix}leaf.yaml"), LEAF).write("README.md", "Modules");
+        repo.write(".github/workflows/ci.yaml", "on: ${{ push }}\n");
+        // What can't be found by itself is named: the whole repository would be taken.
+        let by_hand: &[&str] = if prefix == "deep/down/" { &["--folder", named] } else { &[] };
+        let run = |args: &[&str]| longboat(&repo.path(), cache.path(), &[args, by_hand].concat());
+        let checked = run(&["modules", "check"]);
+        assert_eq!(stdout(&checked), "2 modules and 1 example checked\n", "{prefix}: {}", stderr(&checked));
+        assert_eq!(stderr(&checked).contains("taking this for a module repository"), by_hand.is_empty());
+        let listed = stdout(&run(&["modules", "list"]));
+        assert!(listed.contains("greet         stage   Greets somebody\n"), "{listed}");
+        assert!(!listed.contains("ci"), "{listed}");
+        let shown = run(&["modules", "show", "greet"]);
+        assert!(stdout(&shown).starts_with(&format!("greet ({greet})\n")), "{}{}", stdout(&shown), stderr(&shown));
+
+        repo.write(&greet, GREET.replace("whom }}", "whmo }}"));
+        let wrong = run(&["modules", "check", "--format", "github"]);
+        assert_eq!(wrong.status.code(), Some(1));
+        assert!(stdout(&wrong).contains(&format!("::error file={greet},line=10,")), "{}", stdout(&wrong));
+        let human = stdout(&run(&["modules", "check"]));
+        assert!(human.contains("with: {text: 'hello {{ whmo }}'}") && human.contains("Failed: "), "{human}");
+    }
+    let repo = Repo::new();
+    repo.write("README.md", "Nothing");
+    let run = |args: &[&str]| longboat(&repo.path(), cache.path(), args);
+    assert_eq!(stdout(&run(&["modules", "check"])), "No modules in .longboat/modules\n");
+    assert_eq!(stdout(&run(&["modules", "check", "--folder", "x"])), "No modules in x\n");
+    let outside = run(&["modules", "check", "--folder", "../x"]);
+    assert_eq!(outside.status.code(), Some(2));
+    assert!(stderr(&outside).contains("no folder inside of the repository"), "{}", stderr(&outside));
+}
+
+#[test]
+fn modules_of_module_repositories_are_listed_and_shown_at_any_commit() {
+    let (library, cache) = (library(), tempfile::tempdir().expect("a folder"));
+    library
+        .write("modules/say.yaml", "module: {description: Says it louder}\n---\nid: say\ntype: noop\n")
+        .commit("Three");
+    let folder = work_tree(&library.path().to_string_lossy(), "platform/say");
+    let run = |args: &[&str]| longboat(folder.path(), cache.path(), args);
+    let shown = run(&["modules", "show", "platform/say"]);
+    let said = stdout(&shown);
+    assert!(stderr(&shown).starts_with("looking at the module repository platform"), "{}", stderr(&shown));
+    let head = library.head();
+    assert!(
+        said.starts_with(&format!(
+            "platform/say (of the module repository platform, platform/say.yaml@{})",
+            head.short()
+        )),
+        "{said}"
+    );
+    assert!(said.contains("Says it louder") && said.contains("It takes no parameters."), "{said}");
+    let listed = stdout(&run(&["modules", "list"]));
+    assert!(
+        listed.lines().any(|line| line.starts_with("platform/say") && line.ends_with("Says it louder")),
+        "{listed}"
+    );
+    let old = stdout(&run(&["modules", "show", "platform/say@^1.0"]));
+    assert!(old.starts_with("platform/say@^1.0 (") && old.contains("text       any   required"), "{old}");
+    for (name, words) in [
+        ("platform/sya", "there is no module `platform/sya`; did you mean `platform/say`?"),
+        ("platform/sya@v1.0.0", "did you mean `platform/say"),
+        ("platform/say@v7", "no tag, branch or commit `v7`"),
+        ("platfrom/say@v1", "did you mean `platform/say`?"),
+    ] {
+        let missing = run(&["modules", "show", name]);
+        assert_eq!(missing.status.code(), Some(2), "{name}");
+        assert!(stderr(&missing).contains(words), "{name}: {}", stderr(&missing));
+    }
+}
+
+#[test]
+fn a_plan_names_the_commits_of_module_repositories_before_and_after() {
+    let (library, cache) = (library(), tempfile::tempdir().expect("a folder"));
+    let (old, new) = (library.commit_of("v1.0.0"), library.head());
+    library.git(&["tag", "v2.0.0"]);
+    let repo = Repo::new();
+    let url = library.path().to_string_lossy().into_owned();
+    let one = |call: &str| {
+        format!(
+            "application: shop\npipelines:\n  - name: greet\n    stages:\n      - {{use: '{call}', with: {{text: hello}}}}\n"
+        )
+    };
+    repo.write(".longboat/settings.yaml", format!("modules:\n  platform: {{url: '{url}', path: modules}}\n"));
+    repo.write(FILE, one("platform/say@v1.0.0")).commit("Before");
+    repo.git(&["switch", "--quiet", "--create", "change"]);
+    repo.write(FILE, one("platform/say@^2")).commit("After");
+    let run = |args: &[&str]| longboat(&repo.path(), cache.path(), &[&["plan", "--branch", "main"], args].concat());
+    let said = stdout(&run(&[]));
+    let pins = format!(
+        "\nModule repositories\n    + platform@^2 at {} (tag v2.0.0)\n    - platform@v1.0.0 at {}\n",
+        new.short(),
+        old.short()
+    );
+    assert!(said.contains("`command` from `echo hello` to `printf hello`") && said.contains(&pins), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&run(&["--format", "json"]).stdout).expect("JSON");
+    assert_eq!(report["pins"][0]["commit"], new.as_str());
+    assert_eq!(
+        (&report["basePins"][0]["reference"], &report["basePins"][0]["commit"]),
+        (&"v1.0.0".into(), &old.as_str().into())
+    );
+    // Nothing is said of what stays but that it is there.
+    let same = stdout(&run(&["--base", "HEAD"]));
+    assert!(same.contains(&format!("\n      platform@^2 at {} (tag v2.0.0)\n", new.short())), "{same}");
+
+    repo.write(FILE, one("platform/say@^2").replace("text: hello", "txet: hello")).commit("Wrong");
+    let annotated = run(&["--format", "github"]);
+    assert_eq!(annotated.status.code(), Some(1));
+    assert!(stdout(&annotated).starts_with("::error file=.longboat/shop.yaml,line=5,"), "{}", stdout(&annotated));
+    let validated = longboat(&repo.path(), cache.path(), &["validate", "--format", "sarif"]);
+    assert_eq!(stdout(&run(&["--format", "sarif"])), stdout(&validated));
+}
+
+#[test]
+fn an_operator_is_told_that_a_module_repository_by_address_has_no_say_on_pull_requests() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let config = "\
+repositories: [{name: acme/modules, path: ./modules}]
+modules:
+  platform: {url: ./modules}
+  other: {url: 'https://git.example.com/other.git'}
+  shared: {repository: acme/modules}
+";
+    let folder = tree(&[("longboat.yaml", config)]);
+    let output = longboat(folder.path(), cache.path(), &["serve", "--check"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "longboat.yaml is good: 1 repository\n"));
+    let said = stderr(&output);
+    let notes: Vec<&str> = said.lines().collect();
+    assert_eq!(notes.len(), 2, "{said}");
+    assert!(notes[0].starts_with("note: `modules.platform` is fetched by its `url`"), "{said}");
+    assert!(notes[0].contains("write `repository: acme/modules` in place of `url`"), "{said}");
+    assert!(notes[1].starts_with("note: `modules.other`") && notes[1].contains("`repository: NAME`"), "{said}");
+}

@@ -253,7 +253,69 @@ async fn what_may_not_be_told_of_others_is_not_told() {
         let (out, note) = (stdout(&asked), stderr(&asked));
         assert!(out.starts_with("3 files of 3 repositories use platform/deploy:\n"), "{out}{note}");
         assert_eq!((out.contains("acme/shop"), out.contains("app.yaml")), (names, false), "{out}");
-        assert!(note.contains(&format!("`dependents` of `modules.platform` in the server's configuration is `{dependents}`")), "{note}");
+        assert!(
+            note.contains(&format!(
+                "`dependents` of `modules.platform` in the server's configuration is `{dependents}`"
+            )),
+            "{note}"
+        );
         assert!(server.stop().success());
     }
+}
+
+/// Who uses the module, as the server knows it: repository, reference, commit and line of each.
+async fn users(server: &Server) -> Vec<String> {
+    let answer = server.get("/api/v1/modules/platform/deploy/dependents").await;
+    let line = |one: &serde_json::Value| {
+        format!("{} {} {} {}", one["repository"], one["reference"], one["commit"], one["line"])
+    };
+    answer["items"].as_array().into_iter().flatten().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_database_is_filled_again_from_git_and_a_push_then_publishes_exactly_the_dependents() {
+    let mut town = Town::begin("plans").await;
+    let server = town.serve();
+    let heads = USERS.map(|(name, _)| git_in(&town.work(name), &["rev-parse", "HEAD"]));
+    for head in &heads {
+        town.until_said(head, 1).await;
+    }
+    let before = users(&server).await;
+    assert_eq!(before.len(), 3, "{before:?}");
+    assert!(server.stop().success());
+    // Database, mirrors, all of it.
+    std::fs::remove_dir_all(town.folder.path().join("state")).expect("the state folder");
+
+    let server = town.serve();
+    eventually_async(LIMIT, "the graph is full again", || async { (users(&server).await == before).then_some(()) })
+        .await;
+    eventually_async(LIMIT, "everything is looked at and said", || async {
+        let figures = server.get_text("/metrics").await;
+        let idle = ["longboat_inbox_waiting 0\n", "longboat_outbox_waiting 0\n"];
+        idle.iter().all(|figure| figures.contains(figure)).then_some(())
+    })
+    .await;
+    let said = heads.each_ref().map(|head| town.said(head).len());
+    let main = git_in(&town.work("modules"), &["rev-parse", "HEAD"]);
+    let better = town.push("modules", "main", "deploy.yaml", &DEPLOY.replace("./deploy", "./deploy --wait"), "better");
+    let push = PushOf {
+        repository: MODULES,
+        git_ref: "refs/heads/main",
+        before: Some(&main),
+        after: Some(&better),
+        actor: "ann",
+        forced: false,
+    };
+    assert_eq!(Delivery::push(&push).send(&format!("{}/webhooks/github", server.url), HOOK).await.status, 202);
+    for (at, words) in [(1, "platform moved from"), (2, "platform@main moved from")] {
+        let told = town.until_said(&heads[at], said[at] + 1).await;
+        assert!(told.contains(words), "{told}");
+    }
+    let after = users(&server).await;
+    let moved = |line: &String| line.contains(&better);
+    assert_eq!(after.iter().map(moved).collect::<Vec<_>>(), [false, true, true], "{after:?}");
+    assert_eq!(town.said(&heads[0]).len(), said[0], "whoever uses a tag is left alone");
+    let list = server.get("/api/v1/executions").await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(0), "nothing is started: {list:#}");
+    assert!(server.stop().success());
 }

@@ -157,6 +157,20 @@ pub fn manual(request: &Request<'_>) -> Manual {
     Manual { modules, findings }
 }
 
+/// Reads the header of the module that a name means, with or without a reference; what is wrong with the file stands
+/// beside it.
+///
+/// # Errors
+/// Why there is no such module.
+pub fn module_manual(request: &Request<'_>, name: &str) -> Result<(ModuleManual, Vec<Diagnostic>), Box<Diagnostic>> {
+    let look = |session: &Arc<Session>, name: &&str| match session.find_module(name, &Home::Repository) {
+        Ok(found) => Ok(read(session, &found)),
+        Err(fault) => Err(Box::new(fault.finding())),
+    };
+    let looked = crew::work(request, &[name], look).into_iter().next();
+    looked.and_then(Result::ok).unwrap_or_else(|| Err(Box::new(lost(name, lookup::FOLDER))))
+}
+
 /// Reads one of the repository's own modules and looks it over, without rendering anything.
 pub fn inspect_module(request: &Request<'_>, name: &str) -> Vec<Diagnostic> {
     let inspect = |session: &Arc<Session>, name: &&str| {
