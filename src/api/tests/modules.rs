@@ -127,19 +127,19 @@ async fn dependents_are_told_whole_where_plans_may_be_told() {
 
 #[tokio::test]
 async fn no_more_is_told_of_dependents_than_the_configuration_allows() {
-    let world = world(Dependents::Counts).await;
+    let counting = world(Dependents::Counts).await;
     for name in ["platform", "platform/deploy"] {
-        let counts = asked(&world, name).await;
+        let counts = asked(&counting, name).await;
         assert_eq!((&counts["detail"], &counts["files"], &counts["items"]), (&json!("counts"), &json!(2), &json!([])));
         assert!(!counts.to_string().contains("shop"), "{counts}");
     }
-    assert_eq!(asked(&world, "platform/deplyo").await["near"], Value::Null);
+    assert_eq!(asked(&counting, "platform/deplyo").await["near"], Value::Null);
     // What is not of a module repository is no secret of anybody.
-    assert_eq!(asked(&world, "std/approve").await["items"][0]["file"], ".longboat/shop.yaml");
-    assert_eq!(asked(&world, "own").await["items"][0]["line"], 7);
+    assert_eq!(asked(&counting, "std/approve").await["items"][0]["file"], ".longboat/shop.yaml");
+    assert_eq!(asked(&counting, "own").await["items"][0]["line"], 7);
 
-    let world = super::modules::world(Dependents::Names).await;
-    let names = asked(&world, "platform/deploy").await;
+    let naming = world(Dependents::Names).await;
+    let names = asked(&naming, "platform/deploy").await;
     assert_eq!(names["items"][0]["pipelines"], json!(["deploy", "clean up"]));
     assert_eq!(names["items"][1]["reference"], "v1");
     assert!(!names.to_string().contains(".yaml") && !names.to_string().contains("through"), "{names}");
