@@ -163,6 +163,35 @@ impl Place {
     pub fn point(file: impl Into<String>, line: u32, column: u32) -> Self {
         Self { file: file.into(), line, column, end_line: line, end_column: column }
     }
+
+    /// A variable of the operator, by its key: it stands in the server's configuration, and no line of that is shown.
+    pub fn of_operator(key: &str) -> Self {
+        Self::point(format!("{OPERATOR}{key}"), 1, 1)
+    }
+
+    /// Whether this is a variable of the operator, which has no line in a repository.
+    pub fn is_operators(&self) -> bool {
+        self.file.starts_with(OPERATOR)
+    }
+
+    /// File and line, as pages and comments say them.
+    pub fn line_of_file(&self) -> String {
+        if self.is_operators() { self.file.clone() } else { format!("{}:{}", self.file, self.line) }
+    }
+}
+
+/// How places name the operator's configuration. No path of a repository has a `#` behind this name, because nothing
+/// outside of `.longboat/` and what `file(...)` reads is a place.
+const OPERATOR: &str = "longboat.yaml#";
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_operators() {
+            out.write_str(&self.file)
+        } else {
+            write!(out, "{}:{}:{}", self.file, self.line, self.column)
+        }
+    }
 }
 
 /// One step of the way by which a value came into a document: where a module was called.

@@ -155,6 +155,7 @@ impl App {
             TriggerOptions {
                 reports,
                 run_first,
+                globals: config.vars.clone(),
                 reviews,
                 removals,
                 cron_catch_up: config.limits.cron_catch_up,

@@ -96,6 +96,11 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// The same with a server's variables below those of the work tree.
+    pub fn with_globals(self, globals: Map<String, Value>) -> Self {
+        Self { globals, ..self }
+    }
+
     /// Does some work that renders, and once more if module repositories had to be fetched for it.
     pub fn with_modules<T>(&mut self, work: impl Fn(&Self) -> T) -> T {
         let done = work(self);

@@ -40,6 +40,9 @@ pub(super) struct File {
     /// Module repositories, by the name with which calls of their modules begin: `platform/deploy@v2`.
     #[schemars(with = "BTreeMap<String, ModulesSection>")]
     pub(super) modules: IndexMap<String, ModulesSection>,
+    /// Variables that the files of all repositories see as `vars.NAME`: the lowest layer, on which those of a repository
+    /// lie. Whoever can write a pipeline file can read them.
+    pub(super) vars: Vars,
     /// Secrets for pipelines, by name.
     #[schemars(with = "BTreeMap<String, SecretSection>")]
     pub(super) secrets: IndexMap<String, SecretSection>,
@@ -402,6 +405,21 @@ macro_rules! text_or_number {
 
 text_or_number!(DurationWord, "`90s`, `5m`, `2h`, or whole seconds");
 text_or_number!(SizeWord, "`10MiB`, `512KiB`, or whole bytes");
+
+/// Values by name, as their author wrote them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Vars(pub(super) serde_json::Map<String, Value>);
+
+impl JsonSchema for Vars {
+    fn schema_name() -> Cow<'static, str> {
+        "Vars".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object"})
+    }
+}
 
 /// A section of the format that this version doesn't act on.
 #[derive(Debug, Default, Deserialize)]

@@ -50,6 +50,8 @@ pub struct Config {
     pub repositories: Vec<Repository>,
     /// The repositories whose modules pipelines can use, in the file's order; names are unique.
     pub modules: Vec<ModuleRepository>,
+    /// The variables that the files of all repositories see: the lowest layer of `vars`.
+    pub vars: serde_json::Map<String, serde_json::Value>,
     /// What pipelines can use by name, without the values.
     pub secrets: IndexMap<SecretName, Secret>,
     /// The first part of every commit status context: `longboat`.
@@ -298,17 +300,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, in the order of the file; each finding names what to do.
     pub fn load(path: &Path) -> Result<Self, Vec<Diagnostic>> {
-        let shown = path.display().to_string();
-        let text = std::fs::read(path).map_err(|error| {
-            let message = format!("the configuration {shown} can't be read: {error}");
-            vec![Diagnostic::error(Code::ConfigUnreadable, message).hint("give its path with --config FILE")]
-        })?;
-        let text = String::from_utf8(text).map_err(|_| {
-            vec![
-                Diagnostic::error(Code::NotUtf8, format!("the configuration {shown} is not UTF-8 text"))
-                    .at(Place::point(&shown, 1, 1)),
-            ]
-        })?;
+        let text = read(path)?;
         Self::parse(path, &text, |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
@@ -321,13 +313,18 @@ impl Config {
         text: &str,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Diagnostic>> {
-        let shown = path.display().to_string();
-        let tree = tree::Tree::parse(&shown, text).map_err(|finding| vec![*finding])?;
-        let (sound, findings) = shape::check(&shown, &tree, &file::schema());
-        let written: file::File = serde_json::from_value(sound).map_err(|error| {
-            vec![Diagnostic::error(Code::WrongShape, format!("the configuration {shown}: {error}"))]
-        })?;
+        let (tree, written, findings) = form(&path.display().to_string(), text)?;
         resolve::resolve(path, &tree, written, findings, &environment)
+    }
+
+    /// Reads nothing but the variables of a configuration file; secrets that it names need not be there.
+    ///
+    /// # Errors
+    /// As [`Config::load`], as far as the form of the file goes.
+    pub fn load_vars(path: &Path) -> Result<serde_json::Map<String, serde_json::Value>, Vec<Diagnostic>> {
+        let text = read(path)?;
+        let (_, written, findings) = form(&path.display().to_string(), &text)?;
+        if findings.is_empty() { Ok(written.vars.0) } else { Err(findings) }
     }
 
     /// A configuration without any repository, as the demo starts from: loopback, SQLite in `state_dir`.
@@ -339,6 +336,7 @@ impl Config {
             forges: IndexMap::new(),
             repositories: Vec::new(),
             modules: Vec::new(),
+            vars: serde_json::Map::new(),
             secrets: IndexMap::new(),
             status_prefix: DEFAULT_PREFIX.to_owned(),
             limits: Limits::default(),
@@ -388,6 +386,30 @@ impl Config {
     pub fn json_schema() -> serde_json::Value {
         file::schema()
     }
+}
+
+/// The text of a configuration file.
+fn read(path: &Path) -> Result<String, Vec<Diagnostic>> {
+    let shown = path.display().to_string();
+    let text = std::fs::read(path).map_err(|error| {
+        let message = format!("the configuration {shown} can't be read: {error}");
+        vec![Diagnostic::error(Code::ConfigUnreadable, message).hint("give its path with --config FILE")]
+    })?;
+    String::from_utf8(text).map_err(|_| {
+        vec![
+            Diagnostic::error(Code::NotUtf8, format!("the configuration {shown} is not UTF-8 text"))
+                .at(Place::point(&shown, 1, 1)),
+        ]
+    })
+}
+
+/// A configuration as its author wrote it, as far as it has the right form, and what hasn't.
+fn form(shown: &str, text: &str) -> Result<(tree::Tree, file::File, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let tree = tree::Tree::parse(shown, text).map_err(|finding| vec![*finding])?;
+    let (sound, findings) = shape::check(shown, &tree, &file::schema());
+    let written = serde_json::from_value(sound)
+        .map_err(|error| vec![Diagnostic::error(Code::WrongShape, format!("the configuration {shown}: {error}"))])?;
+    Ok((tree, written, findings))
 }
 
 const DEFAULT_PREFIX: &str = "longboat";

@@ -399,6 +399,7 @@ fn the_schema_names_every_key_of_the_format() {
             "network",
             "logging",
             "modules",
+            "vars",
             "secrets",
             "accounts"
         ]
@@ -458,6 +459,24 @@ fn a_server_for_the_database_has_its_password_beside_its_address() {
         assert!(!format!("{findings:?}").contains("hunter2"), "{findings:?}");
         assert!(findings[0].hint.is_some(), "{findings:?}");
     }
+}
+
+#[test]
+fn variables_are_kept_as_they_are_written() {
+    let text = "vars:\n  region: eu\n  m: {a-b: [1, null, 1.5, yes]}\n  none: null\n";
+    let vars = parse(text).expect("legal").vars;
+    let expected = serde_json::json!({"region": "eu", "m": {"a-b": [1, null, 1.5, "yes"]}, "none": null});
+    assert_eq!(serde_json::Value::Object(vars), expected);
+    assert!(parse("").expect("legal").vars.is_empty());
+    assert!(findings("vars: [1]").contains("`vars` is a list, where a mapping is expected"));
+    assert!(findings("vars: {a: 1, a: 2}").contains("the key `a` stands twice"));
+    // They can be read where the server's secrets aren't.
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("longboat.yaml");
+    std::fs::write(&path, "server: {tokens: [{env: NOT_HERE}]}\nvars: {a: 1}\n").expect("written");
+    assert_eq!(Config::load_vars(&path).expect("legal").len(), 1);
+    std::fs::write(&path, "vras: {a: 1}\n").expect("written");
+    assert_eq!(Config::load_vars(&path).expect_err("a typo")[0].hint.as_deref(), Some("did you mean `vars`?"));
 }
 
 #[test]

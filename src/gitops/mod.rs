@@ -35,8 +35,9 @@ pub use node::{Key, Node, NodeValue, Origin, Position};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use removal::{InForce, Removal, RemovalLimits, RemovalRule};
 pub use render::{
-    ExampleManual, Explanation, Manual, ModuleManual, ParameterManual, ProposedModules, Rendered, RenderedFile,
-    Request, Settings, built_in, explain, manual, module_manual, render_all, render_file, render_some, settings,
+    ExampleManual, Explanation, LayerName, LayerOutcome, LayerValue, Manual, ModuleManual, ParameterManual,
+    ProposedModules, Rendered, RenderedFile, Request, Settings, Variable, Variables, built_in, explain, list_variables,
+    manual, module_manual, render_all, render_file, render_some, settings,
 };
 pub use review::{Base, Ownership, impact, in_order_of_weight, review, summarize_review, trouble};
 pub use source::{FolderSource, MemorySource, Source, SourceError, SourceFile, SubFolder, check_path};

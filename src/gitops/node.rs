@@ -70,6 +70,15 @@ impl Node {
         }
     }
 
+    /// The same as a node of its own.
+    pub(super) fn step(&self, step: &str) -> Option<Arc<Self>> {
+        match &self.value {
+            NodeValue::Map(_) => self.entry(step).map(|(_, node)| node.clone()),
+            NodeValue::List(items) => items.get(step.parse::<usize>().ok()?).cloned(),
+            _ => None,
+        }
+    }
+
     /// The value of a key, if this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|(_, node)| node.as_ref())

@@ -71,7 +71,7 @@ pub(super) fn blocks(found: &ReviewFinding) -> Vec<Block> {
         ]);
     }
     for place in &finding.through {
-        notes.push(vec![Piece::text("the value came through "), Piece::code(format!("{}:{}", place.file, place.line))]);
+        notes.push(vec![Piece::text("the value came through "), Piece::code(place.line_of_file())]);
     }
     if let Some(hint) = &finding.hint {
         let mut line = vec![Piece::text("Hint: ")];

@@ -105,7 +105,7 @@ pub fn excerpt(finding: &Diagnostic, color: bool, read: &dyn Fn(&str) -> Option<
         group = group.element(Level::NOTE.message(note));
     }
     for place in &finding.through {
-        let note = format!("the value came through {}:{}:{}", place.file, place.line, place.column);
+        let note = format!("the value came through {place}");
         group = group.element(Level::NOTE.message(note));
     }
     if let Some(hint) = &finding.hint {

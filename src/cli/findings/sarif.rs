@@ -96,8 +96,8 @@ fn result(finding: &Diagnostic, rule: usize, seen: &mut HashMap<String, u32>) ->
     for place in &finding.through {
         let mut location = json!({"message": {"text": "The value came through here"}});
         // What isn't in this repository has no address here.
-        if place.file.contains('@') || place.file.starts_with("std/") {
-            let text = format!("The value came through {}:{}:{}", place.file, place.line, place.column);
+        if place.file.contains('@') || place.file.starts_with("std/") || place.is_operators() {
+            let text = format!("The value came through {place}");
             location["message"]["text"] = json!(text);
         } else {
             location["physicalLocation"] = physical(place);

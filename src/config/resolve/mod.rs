@@ -78,6 +78,7 @@ pub(super) fn resolve(
             forges,
             repositories,
             modules,
+            vars: written.vars.0,
             secrets,
             status_prefix,
             limits,

@@ -155,6 +155,11 @@ pub(super) fn cover(document: &mut Value) {
     }
 }
 
+/// Covers what looks like a credential in a value that has this name.
+pub(in crate::gitops) fn cover_named(name: &str, value: &mut Value) {
+    if is_credential(name) { cover_all(value) } else { cover_within(value) }
+}
+
 /// Covers by the names of keys.
 fn cover_within(value: &mut Value) {
     match value {

@@ -16,6 +16,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use difference::{Documents, apply};
+pub(super) use document::cover_named;
 pub use document::document;
 
 use self::document::uncovered;

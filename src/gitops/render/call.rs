@@ -223,7 +223,14 @@ fn fail(frame: &Frame, error: &Error) -> Result<Option<Arc<Node>>, Stopped> {
     if matches!(error.kind(), ErrorKind::OutOfFuel | ErrorKind::WriteFailure) {
         frame.work.stop();
     }
-    if let Some(finding) = fault::runtime(&frame.template, error, &frame.names()) {
+    if let Some(mut finding) = fault::runtime(&frame.template, error, &frame.names()) {
+        let name = finding.message.split('`').nth(1).filter(|_| finding.code == Code::UndefinedValue);
+        let environments = name.map(|name| frame.of_environments(name)).unwrap_or_default();
+        if !environments.is_empty() {
+            let named = environments.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let hint = "a file of variables says it for this environment only";
+            finding.hint = Some(format!("only pipelines of {named} have it: {hint}"));
+        }
         let file = &frame.template.file;
         let own = finding.place.as_ref().filter(|place| finding.through.is_empty() && *place.file == *file.name);
         let through = own.map_or_else(Vec::new, |place| origin::read_at(frame, place));

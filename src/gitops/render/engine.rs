@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Object, ObjectRepr, Value};
+use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use super::expression::Expression;
@@ -46,6 +46,7 @@ pub(super) fn environment(fuel: u64) -> Environment<'static> {
     environment.remove_global("debug");
     environment.add_global("__e", Value::from_object(Function("__e", take)));
     environment.add_global("__text", Value::from_object(Function("__text", text)));
+    environment.add_global("__k", Value::from_object(Function("__k", key)));
     environment.add_global("__count", Value::from_object(Function("__count", count)));
     environment.add_global("module", Value::from_object(Function("module", call::module)));
     environment.add_global("file", Value::from_object(Function("file", call::file)));
@@ -117,6 +118,22 @@ fn take(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let [number, value] = args else { return Err(Error::from(ErrorKind::MissingArgument)) };
     table(state)?.tag = number.as_usize();
     Ok(value.clone())
+}
+
+/// `__k(value)`: a key of a mapping. The engine holds 1 and true to be equal and still keeps both or one of them, as it
+/// happens, so that truth values are no keys.
+fn key(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+    let [value] = args else { return Err(Error::from(ErrorKind::MissingArgument)) };
+    let value = defined(state, value)?;
+    let what = match value.kind() {
+        ValueKind::String | ValueKind::Number => return Ok(value),
+        ValueKind::Bool => format!("`{}`", value.is_true()),
+        ValueKind::None => "null".to_owned(),
+        ValueKind::Map => "a mapping".to_owned(),
+        _ => "a list or another object".to_owned(),
+    };
+    let fault = Fault::new(Code::WrongType, format!("{what} can't be a key of a mapping in a template"));
+    Err(fault.hint("a key is text or a number; `value|string` makes text of a value").into())
 }
 
 /// A text that is part of a captured block.

@@ -82,7 +82,7 @@ fn reads(tokens: &[Spanned<'_>]) -> (Vec<Path>, bool) {
 }
 
 /// The steps that follow a name, as far as they are literal, and where they end.
-fn path(name: &str, tokens: &[Spanned<'_>], mut at: usize) -> (Path, usize) {
+pub(super) fn path(name: &str, tokens: &[Spanned<'_>], mut at: usize) -> (Path, usize) {
     let mut steps = vec![Box::from(name)];
     loop {
         match &tokens[at..] {

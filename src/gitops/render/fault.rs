@@ -185,7 +185,8 @@ fn authors_words(detail: &str) -> String {
 /// The nearest of the known names, or where a name lives that was looked for in the wrong place.
 fn undefined_hint(detail: &str, names: &[String]) -> Option<String> {
     let name = detail.split('`').nth(1)?;
-    let all = || names.iter().map(String::as_str);
+    // A name that is known all the same is one that isn't known here.
+    let all = || names.iter().map(String::as_str).filter(|known| *known != name);
     let in_vars = format!("vars.{name}");
     if let Some(near) = all().find(|known| *known == in_vars).or_else(|| nearest(name, all())) {
         return Some(did_you_mean(near));
@@ -193,7 +194,9 @@ fn undefined_hint(detail: &str, names: &[String]) -> Option<String> {
     if let Some((owner, step)) = name.rsplit_once('.') {
         let prefix = format!("{owner}.");
         let near = nearest(step, all().filter_map(|known| known.strip_prefix(&prefix)));
-        let known: Vec<&str> = all().filter_map(|known| known.strip_prefix(&prefix)).take(10).collect();
+        let known = all().filter_map(|known| known.strip_prefix(&prefix)).filter(|step| !step.contains('.'));
+        let mut known: Vec<&str> = known.take(10).collect();
+        known.dedup();
         return match near {
             Some(near) => Some(did_you_mean(&format!("{owner}.{near}"))),
             None if known.is_empty() => None,

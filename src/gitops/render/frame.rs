@@ -23,6 +23,20 @@ use crate::model::{FileUse, ModuleUse, Pins};
 /// The name under which a template's functions find the frame. No template can write it.
 pub(super) const FRAME: &str = "\u{1}frame";
 
+/// How deep names are known for hints, and how many.
+const MAX_STEPS: usize = 4;
+const MAX_NAMES: usize = 5_000;
+
+/// The names of a value and of what is in it.
+fn below(name: &str, node: &Node, steps: usize, names: &mut Vec<String>) {
+    if names.len() >= MAX_NAMES {
+        return;
+    }
+    names.push(name.to_owned());
+    let entries = node.as_map().filter(|_| steps > 0).into_iter().flatten();
+    entries.for_each(|(key, node)| below(&format!("{name}.{}", key.name), node, steps - 1, names));
+}
+
 /// The most modules of a file that may fail before the file is given up: each may have used a full tank of fuel.
 const MAX_FAILURES: usize = 20;
 
@@ -220,10 +234,23 @@ impl Frame {
             .chain([("vars", &self.variables.common)])
             .chain(self.variables.regions.iter().map(|region| ("vars", &region.vars)))
         {
-            names.push(owner.to_owned());
-            names.extend(node.as_map().into_iter().flatten().map(|(key, _)| format!("{owner}.{}", key.name)));
+            below(owner, node, MAX_STEPS, &mut names);
         }
         names
+    }
+
+    /// For a name below `vars` that the pipelines of some environments see and others don't: which environments.
+    pub(super) fn of_environments(&self, name: &str) -> Vec<&str> {
+        let mut steps = name.split('.');
+        if steps.next() != Some("vars") {
+            return Vec::new();
+        }
+        let has = |node: &Node| steps.clone().try_fold(node, |node, step| node.get(step)).is_some();
+        let regions = self.variables.regions.iter().filter(|region| has(&region.vars));
+        let mut found: Vec<&str> = regions.map(|region| &*region.environment).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 }
 

@@ -4,6 +4,7 @@
 //! Both decide what `vars` is while the file is rendered, so they can't be yielded by its templates: they are read from
 //! the text as it is written. `vars` is a key at the top of the file, and holds data. An environment is the literal
 //! `environment` of a pipeline; tags between the pipeline's `-` and the next one see the variables of that environment.
+//! A literal `environment` at the top of the file is that of the rest.
 //! What is written in another way is seen after rendering, and is an error then, never a silent difference.
 
 use std::ops::Range;
@@ -17,6 +18,8 @@ pub(super) struct Head {
     pub(super) vars: Vec<Range<usize>>,
     /// Whether [`Head::vars`] holds the key too.
     pub(super) vars_with_key: bool,
+    /// The environment of the file itself, which is that of the pipelines that name none.
+    pub(super) environment: Option<String>,
     /// The pipelines that name an environment, and its name.
     pub(super) environments: Vec<(Range<usize>, String)>,
 }
@@ -48,6 +51,7 @@ fn lines(text: &str) -> Vec<Line<'_>> {
 fn block_head(text: &str) -> Head {
     let lines = lines(text);
     let mut head = Head { vars_with_key: true, ..Head::default() };
+    let mut of_file = Vec::new();
     let mut at = 0;
     while at < lines.len() {
         let (start, line) = lines[at];
@@ -58,10 +62,15 @@ fn block_head(text: &str) -> Head {
         let end = lines.get(at + length).map_or(text.len(), |(start, _)| *start);
         match name {
             Some("vars") => head.vars.push(start..end),
+            Some("environment") => of_file.push(line.split_once(':').and_then(|(_, text)| literal(text))),
             Some("pipelines") => head.environments.extend(environments(block, end)),
             _ => {}
         }
         at += length;
+    }
+    // Of several, templates choose one; which is not known before rendering.
+    if let [Some(name)] = &of_file[..] {
+        head.environment = Some(name.clone());
     }
     head
 }
@@ -160,6 +169,9 @@ fn flow_head(text: &str) -> Head {
                     let key = parent.step();
                     if key == "environment" {
                         parent.environment = literal(&value);
+                        if path.len() == 1 {
+                            head.environment = literal(&value);
+                        }
                     } else if key == "vars" && path.len() == 1 {
                         head.vars.push(range);
                     }
@@ -203,6 +215,12 @@ mod tests {
         let text = "application: shop\nvars:\n  a: 1\n\n  # c\n  b: {\n}\npipelines:\n  - name: x\n    environment: eu # here\n    stages:\n      - environment: no\n  -\n    name: y\n  - environment: 'us'\n{% if x %}\n";
         let (vars, environments) = parts(text);
         assert_eq!(vars, ["vars:\n  a: 1\n\n  # c\n  b: {\n}\n"]);
+        assert_eq!(Head::new(text).environment, None);
+        let of_file = |text: &str| Head::new(text).environment;
+        assert_eq!(of_file("a: 1\nenvironment: 'eu' # here\n").as_deref(), Some("eu"));
+        for text in ["environment: eu\n{% if x %}\nenvironment: us\n{% endif %}\n", "environment: {{ e }}\n"] {
+            assert_eq!(of_file(text), None);
+        }
         let first = "  - name: x\n    environment: eu # here\n    stages:\n      - environment: no\n";
         let last = "  - environment: 'us'\n{% if x %}\n";
         assert_eq!(environments, [(first, "eu".to_owned()), (last, "us".to_owned())]);
@@ -225,6 +243,7 @@ mod tests {
         assert_eq!(vars, [r#"{"a": {"vars": 1}}"#]);
         assert_eq!(environments.len(), 1);
         assert_eq!(environments[0].1, "eu");
+        assert_eq!(Head::new(r#"{"environment": "eu", "pipelines": []}"#).environment.as_deref(), Some("eu"));
         assert!(environments[0].0.starts_with("{\"name\": \"x\""));
         assert!(Head::new("{ {{ x }}").vars.is_empty());
     }

@@ -23,6 +23,7 @@ mod file;
 mod frame;
 mod head;
 mod header;
+mod items;
 mod lookup;
 mod manual;
 mod module;
@@ -54,8 +55,10 @@ pub use self::manual::{
 };
 use self::session::Session;
 use self::template::Template;
-use self::variables::{Trouble, Variables};
+pub use self::variables::{LayerName, LayerOutcome, LayerValue, Variable};
+use self::variables::{Stacks, Trouble, shared_stack};
 use super::node::steps;
+use super::plan::cover_named;
 use super::{Library, Limits, Node, NodeValue, Source};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::model::{FileUse, ModuleUse, Pins, RepositoryName};
@@ -101,6 +104,8 @@ pub struct RenderedFile {
     pub files: Vec<FileUse>,
     /// What the references to module repositories meant.
     pub pins: Pins,
+    /// The layers of variables that it saw.
+    pub(in crate::gitops) stacks: Arc<Stacks>,
 }
 
 impl RenderedFile {
@@ -112,6 +117,7 @@ impl RenderedFile {
             modules: Vec::new(),
             files: Vec::new(),
             pins: Pins::default(),
+            stacks: Arc::default(),
         }
     }
 }
@@ -127,6 +133,23 @@ pub struct Explanation {
     pub chain: Vec<ChainLink>,
     /// Other places that had a part in it: tags in modules, arguments, lines of variable files.
     pub through: Vec<Place>,
+    /// The variables that had a part in it, with what each layer says about them.
+    pub variables: Vec<Variable>,
+    /// Whether the value, or that of a variable, looks like a credential, and is `***` in whole or in part.
+    pub covered: bool,
+}
+
+/// All variables that a file's templates see, or those that all files share.
+#[derive(Debug, Default)]
+pub struct Variables {
+    /// The environment of the file itself, or the one that was asked for.
+    pub environment: Option<String>,
+    /// Whether there is a file of variables for it.
+    pub has_layer: bool,
+    /// The other environments of the file's pipelines that see other variables than the rest of the file.
+    pub environments: Vec<String>,
+    /// Each value that is no mapping, in the order in which the layers name them; the lowest layer's first.
+    pub variables: Vec<Variable>,
 }
 
 pub use self::settings::{ProposedModules, Settings, settings};
@@ -261,11 +284,15 @@ fn file(session: &Arc<Session>, path: &str) -> Outcome {
         Ok(file) => Arc::new(file),
         Err(findings) => return fail(findings, Arc::new([])),
     };
-    let variables = match Variables::new(session, &file) {
+    let variables = match variables::Variables::new(session, &file) {
         Ok(variables) => variables,
-        Err(Trouble::Own(findings)) => return fail(findings, Arc::new([])),
-        Err(Trouble::Shared(shared)) => return fail(Vec::new(), shared),
+        Err(Trouble { own: mut findings, shared }) => {
+            // What is wrong with the template itself is said at the same time.
+            findings.extend(Template::new(file, 0, &[]).err().unwrap_or_default());
+            return fail(findings, shared);
+        }
     };
+    let stacks = variables.stacks.clone();
     let regions: Vec<_> = variables.regions.iter().map(|region| region.range.clone()).collect();
     let template = match Template::new(file, 0, &regions) {
         Ok(template) => Arc::new(template),
@@ -282,7 +309,8 @@ fn file(session: &Arc<Session>, path: &str) -> Outcome {
     let (findings, Uses { modules, files, pins }) = work.results();
     let root = root.filter(|_| !work.has_failed());
     let (modules, files) = (modules.into_values().collect(), files.into_iter().collect());
-    Outcome { file: RenderedFile { path: path.to_owned(), root, findings, modules, files, pins }, shared: Arc::new([]) }
+    let file = RenderedFile { path: path.to_owned(), root, findings, modules, files, pins, stacks };
+    Outcome { file, shared: Arc::new([]) }
 }
 
 fn document(session: &Session, frame: &Arc<Frame>, path: &str) -> Option<Arc<Node>> {
@@ -302,12 +330,12 @@ fn document(session: &Session, frame: &Arc<Frame>, path: &str) -> Option<Arc<Nod
 pub(super) fn with_ways(file: &RenderedFile, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let add = |finding: Diagnostic| {
         let (Some(pointer), Some(place)) = (&finding.pointer, &finding.place) else { return finding };
-        let Some(explained) = explain(file, pointer) else { return finding };
+        let Some(explained) = locate(file, pointer) else { return finding };
         if explained.place == *place {
             return finding.through(explained.through);
         }
         // It is about the key, or about a part of a text.
-        let parent = pointer.rsplit_once('/').and_then(|(parent, _)| explain(file, parent));
+        let parent = pointer.rsplit_once('/').and_then(|(parent, _)| locate(file, parent));
         match parent.filter(|parent| parent.place.file == place.file) {
             Some(parent) => finding.through(parent.through),
             None => finding,
@@ -318,6 +346,24 @@ pub(super) fn with_ways(file: &RenderedFile, findings: Vec<Diagnostic>) -> Vec<D
 
 /// Says where the value at a JSON pointer into the rendered document came from; nothing if there is no such value.
 pub fn explain(file: &RenderedFile, pointer: &str) -> Option<Explanation> {
+    let mut explained = locate(file, pointer)?;
+    let places: Vec<Place> = std::iter::once(&explained.place).chain(&explained.through).cloned().collect();
+    explained.variables = file.stacks.written_at(environment_of(file, pointer).as_deref(), &places);
+    let plain = explained.value.clone();
+    for step in steps(pointer)? {
+        cover_named(&step, &mut explained.value);
+    }
+    cover_named("", &mut explained.value);
+    if explained.variables.iter().any(|variable| variable.covered) {
+        // What was made of a credential is none to be shown either, whatever it is called here.
+        cover_named("password", &mut explained.value);
+    }
+    explained.covered = explained.value != plain || explained.variables.iter().any(|variable| variable.covered);
+    Some(explained)
+}
+
+/// The same without the variables.
+fn locate(file: &RenderedFile, pointer: &str) -> Option<Explanation> {
     let mut node = file.root.as_deref()?;
     let mut through = Vec::new();
     for step in steps(pointer)? {
@@ -336,5 +382,41 @@ pub fn explain(file: &RenderedFile, pointer: &str) -> Option<Explanation> {
         seen.push(other.clone());
         new
     });
-    Some(Explanation { value: node.to_json(), place, chain: node.origin.chain().to_vec(), through })
+    let (value, chain) = (node.to_json(), node.origin.chain().to_vec());
+    Some(Explanation { value, place, chain, through, variables: Vec::new(), covered: false })
+}
+
+/// The environment of the pipeline that a pointer leads into.
+fn environment_of(file: &RenderedFile, pointer: &str) -> Option<String> {
+    let [list, number, ..] = &steps(pointer)?[..] else { return None };
+    let pipeline = file.root.as_deref()?.child(list)?.child(number).filter(|_| list == "pipelines")?;
+    pipeline.get("environment")?.as_str().map(str::to_owned)
+}
+
+/// All variables that the templates of a file see, for `longboat explain --vars`: in the pipelines of an environment, or in
+/// the rest of the file. Without a file, those that all files share.
+///
+/// # Errors
+/// What is wrong with a layer.
+pub fn list_variables(
+    request: &Request<'_>,
+    path: Option<&str>,
+    environment: Option<&str>,
+) -> Result<Variables, Vec<Diagnostic>> {
+    let mut done = crew::work(request, &[()], |session, ()| {
+        let Some(path) = path else {
+            let stack = shared_stack(session, environment)?;
+            let stacks = Stacks::alone(environment, stack);
+            return Ok(stacks.listed(None));
+        };
+        let unreadable =
+            |message: String| vec![Diagnostic::error(Code::UnreadablePath, message).at(Place::point(path, 1, 1))];
+        let bytes = session.read(path).map_err(|error| unreadable(error.to_string()))?;
+        let bytes = bytes.ok_or_else(|| unreadable(format!("there is no file `{path}`")))?;
+        let file = Arc::new(File::new(path, bytes, &session.limits)?);
+        let seen = variables::Variables::of_environment(session, &file, environment);
+        let stacks = seen.map_err(|Trouble { own, shared }| shared.iter().cloned().chain(own).collect::<Vec<_>>())?;
+        Ok(stacks.listed(environment))
+    });
+    done.pop().and_then(Result::ok).unwrap_or_else(|| Err(broken(path.unwrap_or(FOLDER), "it was not read").findings))
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use minijinja::value::Value;
 
-use super::expression::{Expression, Path};
+use super::expression::Expression;
 use super::file::File;
 use super::frame::Frame;
+use super::template::Tag;
 use crate::diagnostic::{MAX_THROUGH, Place};
 use crate::gitops::{Node, Origin, Position};
 
@@ -25,6 +26,7 @@ pub(super) fn of_expression(
     locals: &dyn Fn(&str) -> Option<Value>,
 ) -> Origin {
     if let ([path], true) = (&expression.reads[..], expression.bare)
+        && !frame.template.assigned.contains(&path[0])
         && let Some(given) = parameter(frame, path)
     {
         let mut through = vec![here.place()];
@@ -32,36 +34,105 @@ pub(super) fn of_expression(
         return given.with_trail(&frame.chain, through);
     }
     let mut through = Vec::new();
+    let mut seen = Seen { frame, locals, position: here.start(), left: MAX_VISITS };
     for path in &expression.reads {
-        match local(path, frame, locals) {
-            Some(Local::Node(origin)) => extend(&mut through, whole(&origin)),
-            Some(Local::Made(sources)) => {
-                sources.iter().for_each(|source| extend(&mut through, read(frame, source, here.start())));
-            }
-            None => extend(&mut through, read(frame, path, here.start())),
-        }
+        extend(&mut through, seen.places(path, MAX_STEPS));
     }
     let own = here.place();
     through.retain(|place| *place != own);
     here.with_trail(&frame.chain, through)
 }
 
+/// How far it is followed what names of the template's own are made of, and how many names are looked at.
+const MAX_STEPS: usize = 4;
+const MAX_VISITS: usize = 64;
+
+/// The names of a template as they stand while it runs.
+struct Seen<'a> {
+    frame: &'a Frame,
+    locals: &'a dyn Fn(&str) -> Option<Value>,
+    position: Position,
+    /// How many names may be looked at still.
+    left: usize,
+}
+
+impl Seen<'_> {
+    /// The places that had a part in what a name holds.
+    fn places(&mut self, path: &[Box<str>], steps: usize) -> Vec<Place> {
+        if self.left == 0 {
+            return Vec::new();
+        }
+        self.left -= 1;
+        let Some(name) = path.first().filter(|name| self.frame.template.assigned.contains(&***name)) else {
+            return read(self.frame, path, self.position);
+        };
+        let value = (self.locals)(name);
+        if let Some(node) = value.as_ref().and_then(Value::downcast_object::<Node>) {
+            let found = if path.len() == 1 { Some(&*node) } else { descend(&node, &path[1..]) };
+            return found.map(|node| whole(&node.origin).collect()).unwrap_or_default();
+        }
+        let held = self.held(path, value.as_ref());
+        if !held.is_empty() || steps == 0 {
+            return held;
+        }
+        let mut places = Vec::new();
+        for source in self.frame.template.sources.get(name).into_iter().flatten() {
+            // `{% set x = x|default(1) %}` is made of what `x` was before: a parameter.
+            let before = source[0] == *name;
+            let more = if before { read(self.frame, source, self.position) } else { self.places(source, steps - 1) };
+            extend(&mut places, more);
+        }
+        places
+    }
+
+    /// The places in what a loop goes through that hold the value which it has given a name.
+    fn held(&self, path: &[Box<str>], value: Option<&Value>) -> Vec<Place> {
+        let (Some(value), [name]) = (value, path) else { return Vec::new() };
+        let turn = || (self.locals)("loop")?.get_attr("index0").ok()?.as_usize();
+        let loops = self.frame.template.items.get(name).into_iter().flatten();
+        let around = loops.filter(|item| item.range.contains(&self.position));
+        let mut places = Vec::new();
+        if let Some(item) = around.max_by_key(|item| item.range.start)
+            && let Some(gone_through) = self.node(&item.whole)
+        {
+            let holders = item.holders(&gone_through, value, turn());
+            holders.iter().for_each(|origin| extend(&mut places, whole(origin)));
+        }
+        places
+    }
+
+    /// The list or mapping that a name stands for, if it was written somewhere.
+    fn node(&self, path: &[Box<str>]) -> Option<Arc<Node>> {
+        let (name, steps) = path.split_first()?;
+        let root = if self.frame.template.assigned.contains(name) {
+            (self.locals)(name)?.downcast_object::<Node>()?
+        } else if let Some(argument) = self.frame.argument(name) {
+            argument.node.clone()
+        } else if &**name == "vars" {
+            self.frame.variables.at(self.position).clone()
+        } else {
+            return None;
+        };
+        steps.iter().try_fold(root, |node, step| node.step(step))
+    }
+}
+
 /// The places that had a part in what the tag at a place of the template's file reads, for an error in it.
 pub(super) fn read_at(frame: &Frame, place: &Place) -> Vec<Place> {
-    let (tags, file) = (&frame.template.tags, &frame.template.file);
+    let file = &frame.template.file;
     let at = Position { line: place.line, column: place.column };
-    let before = tags.partition_point(|tag| file.position(tag.start) <= at);
-    let Some(tag) = before.checked_sub(1).map(|last| &tags[last]).filter(|tag| at < file.position(tag.end)) else {
+    let around = |tags: &'_ [Tag]| {
+        let before = tags.partition_point(|tag| file.position(tag.start) <= at);
+        before.checked_sub(1).filter(|last| at < file.position(tags[*last].end))
+    };
+    let (tags, statements) = (&frame.template.tags, &frame.template.statements);
+    let Some(tag) = around(tags).map(|at| &tags[at]).or_else(|| around(statements).map(|at| &statements[at])) else {
         return Vec::new();
     };
     let here = file.origin(tag.start, tag.end);
+    let mut seen = Seen { frame, locals: &|_| None, position: here.start(), left: MAX_VISITS };
     let mut through = Vec::new();
-    for path in &tag.expression.reads {
-        extend(&mut through, read(frame, path, here.start()));
-        for source in frame.template.sources.get(&path[0]).into_iter().flatten() {
-            extend(&mut through, read(frame, source, here.start()));
-        }
-    }
+    tag.expression.reads.iter().for_each(|path| extend(&mut through, seen.places(path, MAX_STEPS)));
     through
 }
 
@@ -78,24 +149,6 @@ fn whole(origin: &Origin) -> impl Iterator<Item = Place> {
     std::iter::once(origin.place()).chain(origin.through().iter().cloned())
 }
 
-/// What is known of a name that the template gives a value itself.
-enum Local<'a> {
-    /// It holds a part of a list or mapping that knows where it was written.
-    Node(Origin),
-    /// It was made of what these names hold.
-    Made(&'a [Path]),
-}
-
-fn local<'a>(path: &[Box<str>], frame: &'a Frame, locals: &dyn Fn(&str) -> Option<Value>) -> Option<Local<'a>> {
-    let (name, steps) = path.split_first()?;
-    frame.template.assigned.get(name)?;
-    if let Some(node) = locals(name).and_then(|value| value.downcast_object::<Node>()) {
-        let found = if steps.is_empty() { Some(&*node) } else { descend(&node, steps) };
-        return found.map(|node| Local::Node(node.origin.clone()));
-    }
-    Some(Local::Made(frame.template.sources.get(name).map_or(&[], Vec::as_slice)))
-}
-
 /// Adds places that are not there yet.
 pub(super) fn extend(through: &mut Vec<Place>, places: impl IntoIterator<Item = Place>) {
     for place in places {
@@ -108,9 +161,6 @@ pub(super) fn extend(through: &mut Vec<Place>, places: impl IntoIterator<Item = 
 /// Where a parameter, or a part of it, was written.
 fn parameter(frame: &Frame, path: &[Box<str>]) -> Option<Origin> {
     let (name, steps) = path.split_first()?;
-    if frame.template.assigned.contains(name) {
-        return None;
-    }
     let argument = frame.argument(name)?;
     match descend(&argument.node, steps) {
         Some(node) if !steps.is_empty() => Some(node.origin.clone()),
@@ -121,7 +171,7 @@ fn parameter(frame: &Frame, path: &[Box<str>]) -> Option<Origin> {
 /// Where a variable is defined that is used at a position.
 fn variable(frame: &Frame, path: &[Box<str>], position: Position) -> Option<Origin> {
     let (name, steps) = path.split_first()?;
-    if &**name != "vars" || steps.is_empty() || frame.template.assigned.contains(name) {
+    if &**name != "vars" || steps.is_empty() {
         return None;
     }
     descend(frame.variables.at(position), steps).map(|node| node.origin.clone())

@@ -17,9 +17,13 @@ use minijinja::machinery::Token;
 
 use super::expression::{Expression, Path, Spanned, follows_dot};
 use super::file::File;
+use super::items::{ItemOf, items};
 use super::reserved;
 use super::template::{Call, Tag, Template};
 use crate::diagnostic::{Code, Diagnostic};
+
+/// The most things that are remembered of what a name is made of.
+const MAX_SOURCES: usize = 16;
 
 /// The name of a region's variables, before its number.
 pub(super) const VARS: &str = "__vars";
@@ -35,9 +39,11 @@ pub(super) struct Pass<'a> {
     pub(super) copies: Vec<(usize, Range<usize>)>,
     pub(super) marks: Vec<usize>,
     pub(super) tags: Vec<Tag>,
+    pub(super) statements: Vec<Tag>,
     pub(super) calls: Vec<Call>,
     pub(super) assigned: BTreeSet<Box<str>>,
     pub(super) sources: BTreeMap<Box<str>, Vec<Path>>,
+    pub(super) items: BTreeMap<Box<str>, Vec<ItemOf>>,
     /// The captured blocks that are open, outermost first.
     captured: Vec<&'static str>,
     /// All blocks that are open, and where they start.
@@ -63,9 +69,11 @@ impl<'a> Pass<'a> {
             copies: Vec::new(),
             marks: Vec::new(),
             tags: Vec::new(),
+            statements: Vec::new(),
             calls: Vec::new(),
             assigned: BTreeSet::new(),
             sources: BTreeMap::new(),
+            items: BTreeMap::new(),
             captured: Vec::new(),
             open: Vec::new(),
             findings: Vec::new(),
@@ -170,14 +178,19 @@ impl<'a> Pass<'a> {
     /// Copies the inside of a tag. Each `module(` in it gets its number, and `vars` the one of its region.
     fn inside(&mut self, tokens: &[Spanned<'_>], body: Range<usize>) {
         let offset = self.base + body.start;
-        let region = self.regions.iter().position(|region| region.contains(&offset));
-        let mut from = body.start;
+        let after = self.regions.partition_point(|region| region.end <= offset);
+        let region = self.regions.get(after).filter(|region| region.contains(&offset)).map(|_| after);
+        // Stretches, and what takes their place; what only adds something has no length.
+        let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+        for key in keys(tokens) {
+            edits.push((key.start..key.start, "__k(".to_owned()));
+            edits.push((key.end..key.end, ")".to_owned()));
+        }
         for at in (0..tokens.len()).filter(|at| !follows_dot(tokens, *at)) {
             match (&tokens[at..], region) {
                 ([(Token::Ident("module"), name), (Token::ParenOpen, open), ..], _) => {
-                    self.copy(from..open.end_offset as usize);
-                    from = open.end_offset as usize;
-                    self.out.push_str(&format!("{},", self.calls.len()));
+                    let inside = open.end_offset as usize;
+                    edits.push((inside..inside, format!("{},", self.calls.len())));
                     let close = closing(tokens, at + 1).unwrap_or(tokens.len() - 1);
                     self.calls.push(Call {
                         start: self.base + name.start_offset as usize,
@@ -187,12 +200,17 @@ impl<'a> Pass<'a> {
                 }
                 ([(Token::Ident("vars"), _), (Token::Assign, _), ..], _) => {}
                 ([(Token::Ident("vars"), name), ..], Some(region)) => {
-                    self.copy(from..name.start_offset as usize);
-                    from = name.end_offset as usize;
-                    self.out.push_str(&format!("{VARS}{region}"));
+                    edits.push((name.start_offset as usize..name.end_offset as usize, format!("{VARS}{region}")));
                 }
                 _ => {}
             }
+        }
+        edits.sort_by_key(|(range, _)| range.start);
+        let mut from = body.start;
+        for (range, text) in edits {
+            self.copy(from..range.start);
+            from = range.end;
+            self.out.push_str(&text);
         }
         self.copy(from..body.end);
     }
@@ -224,10 +242,24 @@ impl<'a> Pass<'a> {
         }
         if open.is_some() || matches!(*word, "if" | "for" | "with") {
             self.open.push((Box::from(*word), at.0..at.1));
-        } else if word.starts_with("end") {
-            self.open.pop();
+        } else if word.starts_with("end")
+            && let Some((_, start)) = self.open.pop()
+        {
+            let (start, end) = (self.file.position(start.start), self.file.position(at.0));
+            let ended = self.items.values_mut().flatten().filter(|item| item.range.start == start);
+            ended.for_each(|item| item.range.end = end);
         }
         self.assign(word, &tokens[1..]);
+        if *word == "for" {
+            for (name, item) in items(&tokens[1..], self.file.position(at.0)) {
+                self.items.entry(name).or_default().push(item);
+            }
+        }
+        if let Some(evaluated) = evaluated(word, &tokens[1..]) {
+            let expression = Expression::new(evaluated, self.base);
+            let (start, end) = (self.base + body.start, self.base + body.end);
+            self.statements.push(Tag { start, end, expression });
+        }
         self.out.push_str("{% ");
         self.inside(tokens, body);
         self.out.push_str(" %}");
@@ -243,7 +275,7 @@ impl<'a> Pass<'a> {
                 let named = tokens.windows(2).filter(|pair| matches!(pair[1].0, Token::Assign));
                 self.assigned.extend(named.filter_map(|pair| identifier(&pair[0].0)));
                 for (name, expression) in arguments(tokens, self.base) {
-                    self.sources.entry(name).or_default().extend(expression.reads);
+                    self.made_of(name, &expression.reads);
                 }
                 return;
             }
@@ -255,11 +287,19 @@ impl<'a> Pass<'a> {
             && let Some(behind) = tokens.iter().position(|(token, _)| stop(token))
         {
             let reads = Expression::new(&tokens[behind + 1..], self.base).reads;
-            for name in &names {
-                self.sources.entry(name.clone()).or_default().extend(reads.iter().cloned());
-            }
+            names.iter().for_each(|name| self.made_of(name.clone(), &reads));
         }
         self.assigned.extend(names);
+    }
+
+    /// Notes what a name is made of.
+    fn made_of(&mut self, name: Box<str>, reads: &[Path]) {
+        let known = self.sources.entry(name).or_default();
+        for path in reads {
+            if known.len() < MAX_SOURCES && !known.contains(path) {
+                known.push(path.clone());
+            }
+        }
     }
 
     fn check_names(&mut self, tokens: &[Spanned<'_>]) {
@@ -278,7 +318,7 @@ impl<'a> Pass<'a> {
                     let hint = "write `{{ loop(items) }}`; what a turn of a loop yields can't be changed afterwards";
                     self.refuse(place, "`loop(...)` has to stand alone in its tag".to_owned(), hint);
                 }
-                // The engine holds 1 and true to be equal and still keeps both or one of them, as it happens.
+                // What a key is that is made by an expression, `__k` sees.
                 Token::Ident(word @ ("true" | "false" | "True" | "False")) if is_key(tokens, at) => {
                     let message = format!("`{word}` can't be a key of a mapping in a template");
                     self.refuse(place, message, &format!("put it in quotes: `\"{word}\"`"));
@@ -323,6 +363,35 @@ fn is_key(tokens: &[Spanned<'_>], at: usize) -> bool {
         _ => false,
     };
     opens && closed == parens && matches!(tokens.get(at + 1 + closed), Some((Token::Colon, _)))
+}
+
+/// The keys of mappings that are more than a word in quotes or a number, and where they stand.
+fn keys(tokens: &[Spanned<'_>]) -> Vec<Range<usize>> {
+    // For each open bracket whether it is a brace, and where the key starts that it awaits.
+    let mut open: Vec<(bool, Option<usize>)> = Vec::new();
+    let mut found = Vec::new();
+    for (at, (token, _)) in tokens.iter().enumerate() {
+        match token {
+            Token::BraceOpen => open.push((true, Some(at + 1))),
+            Token::ParenOpen | Token::BracketOpen => open.push((false, None)),
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => drop(open.pop()),
+            Token::Comma => {
+                if let Some((true, awaits)) = open.last_mut() {
+                    *awaits = Some(at + 1);
+                }
+            }
+            Token::Colon => {
+                let awaited = open.last_mut().and_then(|(_, awaits)| awaits.take());
+                let Some(start) = awaited.filter(|start| *start < at) else { continue };
+                let plain = matches!(tokens[start].0, Token::Str(_) | Token::String(_) | Token::Int(_));
+                if !(plain && start + 1 == at) {
+                    found.push(tokens[start].1.start_offset as usize..tokens[at - 1].1.end_offset as usize);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Whether the innermost bracket that is open at the end of the tokens is a brace; nothing if none is.
@@ -379,6 +448,20 @@ fn arguments(tokens: &[Spanned<'_>], base: usize) -> Vec<(Box<str>, Expression)>
         }
     }
     found
+}
+
+/// What a statement evaluates, of the tokens behind its word.
+fn evaluated<'t, 'a>(word: &str, tokens: &'t [Spanned<'a>]) -> Option<&'t [Spanned<'a>]> {
+    let behind = |found: fn(&Token<'_>) -> bool| {
+        let at = tokens.iter().position(|(token, _)| found(token))?;
+        tokens.get(at + 1..)
+    };
+    match word {
+        "for" => behind(|token| matches!(token, Token::Ident("in"))),
+        "set" => behind(|token| matches!(token, Token::Assign | Token::Pipe)),
+        "if" | "elif" | "with" | "filter" | "call" | "do" => Some(tokens),
+        _ => None,
+    }
 }
 
 fn refused(word: &str) -> Option<&'static str> {

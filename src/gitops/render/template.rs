@@ -8,6 +8,7 @@ use minijinja::machinery::{Token, tokenize};
 
 use super::expression::{Expression, Path, Spanned};
 use super::file::File;
+use super::items::ItemOf;
 use super::prepass::Pass;
 use super::scan::Scan;
 use super::{engine, fault, reserved};
@@ -28,15 +29,19 @@ pub(super) struct Template {
     pub(super) marks: Vec<usize>,
     /// The `{{ }}` tags.
     pub(super) tags: Vec<Tag>,
+    /// The `{% %}` tags that evaluate something.
+    pub(super) statements: Vec<Tag>,
     /// The calls of `module(...)`.
     pub(super) calls: Vec<Call>,
     /// Names that the template gives a value itself; what they hold is not known without running it.
     pub(super) assigned: BTreeSet<Box<str>>,
     /// The names that are read to give those their values: of `{% for x in vars.list %}`, `vars.list` for `x`.
     pub(super) sources: BTreeMap<Box<str>, Vec<Path>>,
+    /// Of these names those that loops give the parts of something.
+    pub(super) items: BTreeMap<Box<str>, Vec<ItemOf>>,
 }
 
-/// A `{{ }}` tag.
+/// A `{{ }}` or `{% %}` tag.
 #[derive(Debug)]
 pub(super) struct Tag {
     /// Where it starts in the file.
@@ -73,9 +78,11 @@ impl Template {
             copies: Vec::new(),
             marks: Vec::new(),
             tags: Vec::new(),
+            statements: Vec::new(),
             calls: Vec::new(),
             assigned: BTreeSet::new(),
             sources: BTreeMap::new(),
+            items: BTreeMap::new(),
         }
     }
 
@@ -91,7 +98,7 @@ impl Template {
         }
         let mut pass = Pass::new(&template, &body, &left_out, regions);
         pass.run(&tokens);
-        let Pass { out, findings, copies, marks, tags, calls, assigned, sources, open, .. } = pass;
+        let Pass { out, findings, copies, marks, tags, statements, calls, assigned, sources, items, open, .. } = pass;
         if !findings.is_empty() {
             return Err(findings);
         }
@@ -100,7 +107,8 @@ impl Template {
         if let Err(error) = minijinja::machinery::parse(&body, &template.file.name, syntax) {
             return Err(vec![fault::syntax(&template, &error, open.last())]);
         }
-        template = Self { marked: Some(out), copies, marks, tags, calls, assigned, sources, ..template };
+        template =
+            Self { marked: Some(out), copies, marks, tags, statements, calls, assigned, sources, items, ..template };
         if template.marks.len().max(template.tags.len()) >= reserved::NUMBERS as usize {
             let message = "the file has more lines and tags than can be told apart";
             return Err(vec![Diagnostic::error(Code::FileTooLarge, message).at(template.file.place(base, base))]);

@@ -59,7 +59,7 @@ impl FindingRow {
                 .chain
                 .iter()
                 .map(|link| format!("{}:{} calls {}", link.file, link.line, link.module))
-                .chain(finding.through.iter().map(|place| format!("from {}:{}", place.file, place.line)))
+                .chain(finding.through.iter().map(|place| format!("from {}", place.line_of_file())))
                 .collect(),
         }
     }

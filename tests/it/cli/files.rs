@@ -80,8 +80,48 @@ fn explain_names_the_template_the_variable_and_the_call() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     insta::assert_snapshot!("explained", stdout(&output));
 
-    let nothing = longboat(folder.path(), &["explain", ".longboat/shop.yaml", "--at", "/pipelines/7"]);
-    assert_eq!(nothing.status.code(), Some(2));
+    let nothing = |at| {
+        let output = longboat(folder.path(), &["explain", ".longboat/shop.yaml", "--at", at]);
+        assert_eq!(output.status.code(), Some(2));
+        stderr(&output)
+    };
+    assert!(nothing("/pipelines/7").contains("`/pipelines` is a list of 1"));
+    assert!(nothing("/pipelines/0/stagse/0").contains("`/pipelines/0` has name, stages"));
+    assert!(nothing("pipelines/0").contains("is no JSON pointer"));
+}
+
+#[test]
+fn explain_lists_variables_for_people_and_programs() {
+    let files = [
+        (".longboat/shop.yaml", "vars: {api_token: abcdef}\n"),
+        (".longboat/vars/default.yaml", "region: us\nimage: {tag: 1}\napi_token: x\nlong: {A}\n"),
+        (".longboat/vars/branch/feature/x.yaml", "region: de\n"),
+        (".longboat/vars/eu.yaml", "region: eu\nimage: 5\n"),
+    ];
+    let long = files[1].1.replace("{A}", &"A".repeat(100));
+    let folder = tree(&[files[0], (files[1].0, &long), files[2], files[3]]);
+    let explain = |args: &[&str]| {
+        let args: Vec<&str> = ["explain", "--vars"].iter().chain(args).copied().collect();
+        let output = longboat(folder.path(), &args);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (stdout(&output), stderr(&output))
+    };
+    let (said, aside) = explain(&[".longboat/shop.yaml", "--environment", "eu", "--branch", "feature/x"]);
+    insta::assert_snapshot!("explained_variables", format!("{said}---\n{aside}"));
+    let (said, _) = explain(&["--json", "--environment", "eu", "--branch", "feature/x"]);
+    let document: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((&document["file"], &document["environment"]), (&Value::Null, &"eu".into()));
+    let region = &document["variables"][0];
+    assert_eq!((&region["name"], &region["value"]), (&"vars.region".into(), &"eu".into()));
+    let layers: Vec<_> =
+        region["layers"].as_array().expect("layers").iter().map(|told| told["layer"].clone()).collect();
+    assert_eq!(layers, ["environment", "branch", "default"]);
+    assert_eq!(region["layers"][2]["outcome"], "shadowed");
+    assert_eq!(region["layers"][2]["place"]["file"], ".longboat/vars/default.yaml");
+    let (_, aside) = explain(&["--environment", "nowhere"]);
+    assert!(aside.ends_with("there is no file of variables for this environment\n"), "{aside}");
+    let alone = longboat(folder.path(), &["explain"]);
+    assert_eq!(alone.status.code(), Some(2), "{}", stderr(&alone));
 }
 
 #[test]

@@ -71,6 +71,44 @@ fn an_error_in_a_module_shows_the_module_s_line() {
     assert!(said.contains("command: echo {{ txet }}") && said.contains("did you mean `text`?"), "{said}");
 }
 
+/// The value of a variable file goes through three modules of a module repository, and is wrong.
+#[test]
+fn an_error_of_a_value_names_every_place_that_it_came_through() {
+    let (library, cache) = (Repo::new(), tempfile::tempdir().expect("a folder"));
+    library
+        .write(
+            "modules/release.yaml",
+            "module:\n  yields: stages\n  parameters: {calm: {}}\n---\n- {id: build, type: noop}\n- use: watch\n  with:\n    pause: {{ calm }}\n",
+        )
+        .write("modules/watch.yaml", "use: rest\nwith: {seconds: {{ pause }}, id: watch}\n")
+        .write("modules/rest.yaml", "id: {{ id }}\ntype: wait\nwaitTime: {{ seconds }}\n")
+        .commit("One");
+    let settings = format!("modules:\n  platform: {{url: '{}', path: modules}}\n", library.path().to_string_lossy());
+    let text = "\
+application: shop
+pipelines:
+  - name: ship
+    environment: production
+    stages:
+      - use: platform/release@main
+        with:
+          calm: {{ vars.calm.after }}
+";
+    let folder = tree(&[
+        (".longboat/settings.yaml", &settings),
+        (FILE, text),
+        (".longboat/vars/default.yaml", "calm: {after: 60}\n"),
+        (".longboat/vars/production.yaml", "# seconds\ncalm:\n  after: soon\n"),
+    ]);
+    let output = longboat(folder.path(), cache.path(), &["validate"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let short = library.head().short().to_owned();
+    insta::assert_snapshot!("error_through_three_modules", stdout(&output).replace(&short, "COMMIT"));
+    let at = ["explain", FILE, "--at", "/pipelines/0/stages/1/waitTime"];
+    let output = longboat(folder.path(), cache.path(), &at);
+    insta::assert_snapshot!("explained_through_three_modules", stdout(&output).replace(&short, "COMMIT"));
+}
+
 #[tokio::test]
 async fn offline_uses_what_is_there_and_so_does_a_server_that_is_down() {
     let (work, bare) = (library(), Repo::init("modules.git", &["--bare", "--initial-branch=main"]));

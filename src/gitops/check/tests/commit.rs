@@ -87,6 +87,7 @@ fn a_file_that_was_not_rendered_is_blocked_and_keeps_its_findings() {
         }],
         files: Vec::new(),
         pins: Pins::default(),
+        stacks: Arc::default(),
     };
     let checked = check_rendered(Rendered { files: vec![file], findings: Vec::new() }, &catalog(), None);
     assert_eq!(checked.blocked_files, [".longboat/x.yaml"]);

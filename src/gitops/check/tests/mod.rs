@@ -91,6 +91,7 @@ fn rendered(path: &str, document: &Value) -> RenderedFile {
         modules: Vec::new(),
         files: Vec::new(),
         pins: Pins::default(),
+        stacks: std::sync::Arc::default(),
     }
 }
 

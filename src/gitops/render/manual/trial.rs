@@ -79,10 +79,13 @@ fn render(session: &Arc<Session>, module: &Module, header: &Header, example: &Ex
     let variables =
         match File::new(path, Vec::new(), &session.limits).map(|file| Variables::new(session, &Arc::new(file))) {
             Ok(Ok(variables)) => variables,
-            Ok(Err(Trouble::Own(findings))) | Err(findings) => return RenderedFile::failed(path, findings),
-            Ok(Err(Trouble::Shared(findings))) => return RenderedFile::failed(path, findings.to_vec()),
+            Ok(Err(Trouble { own, shared })) => {
+                return RenderedFile::failed(path, shared.iter().cloned().chain(own).collect());
+            }
+            Err(findings) => return RenderedFile::failed(path, findings),
         };
     let work = Arc::new(Work::new(session.clone()));
+    let stacks = variables.stacks.clone();
     let around = Arc::new(Template::plain(module.template.file.clone(), 0));
     let frame = Arc::new(Frame::of_file(work.clone(), around, variables));
     let arguments = example
@@ -98,7 +101,7 @@ fn render(session: &Arc<Session>, module: &Module, header: &Header, example: &Ex
     let (findings, Uses { modules, files, pins }) = work.results();
     let root = root.filter(|_| !work.has_failed());
     let (modules, files) = (modules.into_values().collect(), files.into_iter().collect());
-    RenderedFile { path: path.to_owned(), root, findings, modules, files, pins }
+    RenderedFile { path: path.to_owned(), root, findings, modules, files, pins, stacks }
 }
 
 /// An application around what a module yields; nothing, if that is no part of one.

@@ -199,8 +199,81 @@ scalars:
     assert_eq!(way(&files, "/web/image"), "a.yaml:3:10 + vars/default.yaml:4:12");
     assert_eq!(way(&files, "/web/whole/image"), "vars/default.yaml:4:12 + a.yaml:4:10 + vars/default.yaml:3:5");
     assert_eq!(way(&files, "/web/called/i"), "a.yaml:5:32 < a.yaml:5:14 + modules/m.yaml:1:4 + vars/default.yaml:4:12");
-    assert_eq!(way(&files, "/scalars/0"), "a.yaml:9:5 + vars/default.yaml:5:10");
+    assert_eq!(way(&files, "/scalars/0"), "a.yaml:9:5 + vars/default.yaml:5:11");
     assert_eq!(way(&files, "/k"), "a.yaml:12:13 + vars/default.yaml:7:10");
+}
+
+#[test]
+fn a_text_or_number_of_a_loop_names_its_own_place() {
+    let text = "\
+{% for r in vars.regions %}
+r{{ loop.index }}: {{ r }}
+{% endfor %}
+{% for r in vars.regions|reverse|unique if r != 'us' %}
+u{{ loop.index }}: x{{ r }}
+{% endfor %}
+{% for key, value in vars.map|dictsort %}
+{{ key }}: {{ value }}
+key_{{ key }}: {{ key }}
+{% endfor %}
+{% for key in vars.map %}
+k_{{ key }}: {{ key }}
+{% endfor %}
+{% for service in vars.services %}
+{% for zone in service.zones %}
+{{ service.name }}_{{ loop.index }}: {{ zone }}
+{% set copy = zone ~ '!' %}
+c_{{ service.name }}_{{ loop.index }}: {{ copy }}
+{% endfor %}
+{% endfor %}
+{% for a, b in vars.pairs %}
+p{{ a }}: {{ b }}
+{% endfor %}
+{% for n in range(vars.count) %}
+n{{ n }}: {{ n }}
+{% endfor %}
+{% for r in vars.regions|map('upper') %}
+m{{ loop.index }}: {{ r }}
+{% endfor %}
+called: {{ module('m', list=vars.regions) }}
+";
+    let files = [
+        ("a", text),
+        (
+            "vars/default",
+            "regions: [eu, us, eu]\nmap: {b: 1, a: 2}\nservices:\n- {name: s, zones: [1, 2]}\n- name: t\n  zones:\n  - 1\npairs: [[x, y]]\ncount: 1\n",
+        ),
+        ("m/m", "{% for r in list %}\n- {{ r }}\n{% endfor %}\n"),
+    ];
+    for (pointer, place) in [
+        // The innermost loop says which of two equal ones it is.
+        ("/r1", "1:11"),
+        ("/r2", "1:15"),
+        ("/r3", "1:19"),
+        // What is sorted, or left out, is every place that holds it.
+        ("/u1", "1:11 1:19"),
+        ("/a", "2:16"),
+        ("/key_a", "2:13"),
+        ("/b", "2:10"),
+        ("/k_b", "2:7"),
+        ("/s_2", "4:24"),
+        ("/t_1", "7:5"),
+        ("/c_s_1", "4:21"),
+        ("/px", "8:13"),
+        ("/n0", "9:8"),
+        ("/m1", "1:10"),
+        ("/called/1", "1:15"),
+    ] {
+        let (_, _, through) = origin(&files, pointer);
+        let of_variables: Vec<&str> =
+            through.iter().filter_map(|place| place.strip_prefix("vars/default.yaml:")).collect();
+        assert_eq!(of_variables.join(" "), place, "{pointer}: {through:?}");
+    }
+    // In an outer loop all that are equal are named, for the innermost one is another.
+    let outer =
+        "{% for r in vars.l %}{% for s in [1] %}\ni{{ loop.index }}{{ r }}: {{ r }}\n{% endfor %}{% endfor %}\n";
+    let files = [("a", outer), ("vars/default", "l: [eu, us]\n")];
+    assert_eq!(way(&files, "/i1us"), "a.yaml:2:27 + vars/default.yaml:1:9");
 }
 
 #[test]
@@ -327,4 +400,28 @@ fn an_error_in_a_template_names_where_the_value_was_written_that_it_fails_on() {
     let through: Vec<String> = finding.through.iter().map(short).collect();
     assert_eq!(through, ["a.yaml:1:25", "modules/outer.yaml:2:17", "vars/default.yaml:2:10"]);
     assert_eq!(finding.chain.len(), 2);
+}
+
+#[test]
+fn an_error_in_a_statement_names_the_same_places() {
+    let variables = ("vars/default", "# note\nservice: {nmae: web}\nlist: [{a: 1}, 5]\n");
+    let outer = ("m/outer", "use: inner\nwith: {service: {{ s }}}\n");
+    let call = ("a", "x: {{ module('outer', s=vars.service) }}\n");
+    for (inner, place) in [
+        ("{% if service.name %}\na: 1\n{% endif %}\n", "1:7"),
+        ("{% if false %}\na: 1\n{% elif service.name == 'x' %}\nb: 1\n{% endif %}\n", "3:4"),
+        ("{% for part in service.name %}\n- {{ part }}\n{% endfor %}\n", "1:16"),
+        ("{% set name = service.name|upper %}\na: {{ name }}\n", "1:28"),
+        ("{% with name = service.name.x %}\na: {{ name }}\n{% endwith %}\n", "1:23"),
+    ] {
+        let finding = bad(&[call, variables, outer, ("m/inner", inner)]);
+        assert_eq!(finding.code, Code::UndefinedValue, "{inner}: {finding}");
+        assert_eq!(at(&finding), format!("modules/inner.yaml:{place}"), "{inner}");
+        let through: Vec<String> = finding.through.iter().map(short).collect();
+        assert_eq!(through, ["a.yaml:1:25", "modules/outer.yaml:2:17", "vars/default.yaml:2:10"], "{inner}");
+        assert_eq!(finding.chain.len(), 2, "{inner}");
+    }
+    let finding = bad(&[("a", "{% for x in vars.list %}\n{% if x.a.b %}{% endif %}\n{% endfor %}\n"), variables]);
+    assert_eq!(at(&finding), "a.yaml:2:7");
+    assert_eq!(finding.through.iter().map(short).collect::<Vec<_>>(), ["vars/default.yaml:3:7"]);
 }

@@ -168,7 +168,8 @@ proptest! {
             ("m/m", "a: m1\nb: [{{ 'm2' }}, m3]\n"),
             ("m/outer", "module: {parameters: {p: {}, q: {default: d}}}\n---\nuse: inner\nwith: {p: {{ p }}, q: {{ q }}}\n"),
             ("m/inner", "{% for x in [p, q] %}\n- {{ x }}\n{% endfor %}\n- {{ p }}\n- {{ {\n 'q': q,\n 's': vars.s} }}\n"),
-            ("vars/default", "s: s1\nl: [s2, {k: s3}]\nm: {a: {x: 1}, b: {x: é}}\n"),
+            ("vars/default", "s: s1\nl: [s2, {k: s3}]\nm: {a: {x: 1}, b: {x: é}}\nzero: ~\n"),
+            ("vars/branch/feature/x", "s: |\n  one\n  two\n"),
             ("f.txt", "one\ntwo\n"),
         ];
         let library = library::shelf();
@@ -177,10 +178,15 @@ proptest! {
         let again = library::rendered(&files, &library::shelf());
         // What a node's text shows of its origin is place and calls.
         prop_assert_eq!(format!("{:?}", file.root), format!("{:?}", again.root));
-        let root = file.root.expect("a document");
+        let root = file.root.clone().expect("a document");
         prop_assert_eq!(to_yaml(root.as_ref()).ok(), to_yaml(again.root.expect("a document").as_ref()).ok());
         let mut places = Vec::new();
         all_places(&root, &mut places);
+        for pointer in pointers(&root).iter().take(40) {
+            let explained = crate::gitops::explain(&file, pointer).expect("a part of the document");
+            let layers = explained.variables.iter().flat_map(|variable| &variable.layers);
+            places.extend(layers.map(|told| told.place.clone()));
+        }
         for place in places {
             let held = library.text(&place.file);
             let content = held.as_deref().or_else(|| full_name(&files, &place.file)).unwrap_or_else(|| panic!("no file {}\n{text}", place.file));
@@ -216,6 +222,23 @@ fn all_places(node: &Node, places: &mut Vec<Place>) {
         NodeValue::Map(entries) => entries.iter().for_each(|(_, item)| all_places(item, places)),
         _ => {}
     }
+}
+
+/// The pointers to every part of a document.
+fn pointers(node: &Node) -> Vec<String> {
+    let below = |step: &str, node: &Node| {
+        let step = format!("/{}", crate::diagnostic::pointer_step(step));
+        pointers(node).into_iter().map(move |rest| format!("{step}{rest}")).collect::<Vec<_>>()
+    };
+    let mut all = vec![String::new()];
+    match &node.value {
+        NodeValue::List(items) => {
+            items.iter().enumerate().for_each(|(at, item)| all.extend(below(&at.to_string(), item)));
+        }
+        NodeValue::Map(entries) => entries.iter().for_each(|(key, item)| all.extend(below(&key.name, item))),
+        _ => {}
+    }
+    all
 }
 
 /// JSON that holds only characters that a YAML file may hold.
@@ -476,6 +499,15 @@ fn document(more: bool) -> impl Strategy<Value = String> {
             "[{% for k, v in vars.m|items %}{ {{ k }}: {{ v.x }} },{% endfor %}]",
             "{<<: {{ vars.m }}, own: {{ vars.m.b.x if vars.s else 1 }}}",
             "{{ vars.s\n     ~ 'x' }}",
+            "[{% for x in vars.l|reverse %}{{ x }},{% endfor %}]",
+            "[{%\n   for k, v in vars.m|items\n %}{{ k }}, {{ v.x * 2 }},{% endfor %}]",
+            "{{ vars.l[1:] + [vars.s, 1.5, none, true] }}",
+            "{{ {vars.s: {}, 'e' ~ vars.m.a.x: []} }}",
+            "[null, ~, true, -1, 0x1f, 1.5, .inf, '', \"é\\n\", [], {}]",
+            "[&x ß, *x]",
+            "{{ none if vars.s\n  else 1 }}",
+            "{{ vars.zero }}",
+            "{{ vars }}",
         ]
     } else {
         vec!["w0"]

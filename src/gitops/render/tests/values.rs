@@ -258,7 +258,7 @@ fn values_that_are_no_data_are_refused() {
     refuses("{% macro m() %}{% endmacro %}\na: {{ m }}\n", Code::TemplateFailed, (2, 7), "a macro that is not called");
     refuses("a: {% for x in [1] %}{{ loop }}{% endfor %}\n", Code::TemplateFailed, (1, 25), "the loop itself");
     refuses("a: {{ range }}\n", Code::TemplateFailed, (1, 7), "not data");
-    refuses("a: {{ {none: 1} }}\n", Code::WrongType, (1, 7), "keys are text");
+    refuses("a: {{ {none: 1} }}\n", Code::WrongType, (1, 8), "null can't be a key");
     refuses("a: {{ {1: 1, '1': 2} }}\n", Code::DuplicateKey, (1, 7), "two keys `1`");
 }
 
@@ -329,4 +329,42 @@ fn true_and_false_are_no_keys_of_mappings() {
         json(&format!("a: {{{{ {{'x': 1, {word} ~ '': 2, '{word}': 3, 'n': dict(a={word})}}|length }}}}\n"));
         json(&format!("a: {{{{ [0, 1, 2][{word}:] if false else [1, {word}] }}}}\n"));
     }
+}
+
+#[test]
+fn keys_that_are_made_by_expressions_are_texts_and_numbers() {
+    let text = "\
+vars: {k: a, n: 1, t: true, f: 1.0, none: null, l: [1]}
+{% set key = 'b' %}
+m: {{ {vars.k: 1, key ~ 'c': {vars.n: 2, (vars.k|upper): [3, 'x' if vars.t else 'y']}, 'lit': vars.l[0:1], -1: 4} }}
+item: {{ {vars.n: 'one'}[1] }}
+{% set x = {vars.k: {key: 5}} %}
+set: {{ x.a.b }}
+captured: {% set c %}{{ {vars.k: 6}['a'] }}{% endset %}{{ c }}
+called: {{ {'a': 1, **{}} if false else dict({vars.k: 7}) }}
+";
+    let text = text.replace("{'a': 1, **{}} if false else ", "");
+    let json = json(&text);
+    assert_eq!(json["m"], json!({"a": 1, "bc": {"1": 2, "A": [3, "x"]}, "lit": [1], "-1": 4}));
+    assert_eq!((&json["item"], &json["set"], &json["captured"]), (&json!("one"), &json!(5), &json!("6")));
+    assert_eq!(json["called"], json!({"a": 7}));
+    for (key, words) in [
+        ("vars.t", "`true` can't be a key"),
+        ("not vars.t", "`false` can't be a key"),
+        ("vars.n == 1", "`true` can't be a key"),
+        ("vars.none", "null can't be a key"),
+        ("vars.l", "a list or another object can't be a key"),
+        ("vars", "a mapping can't be a key"),
+    ] {
+        let text = format!("vars: {{n: 1, t: true, none: null, l: [1]}}\na: {{{{ {{1: 'x', {key}: 'y'}} }}}}\n");
+        let finding = bad(&[("a", &text)]);
+        assert_eq!((finding.code, at(&finding).as_str()), (Code::WrongType, "a.yaml:2:16"), "{text}: {finding}");
+        assert!(finding.message.contains(words), "{finding}");
+        assert!(finding.hint.as_deref().is_some_and(|hint| hint.contains("|string")), "{finding}");
+    }
+    let finding = bad(&[("a", "vars: {n: 1}\na: {{ {vars.nn: 1} }}\n")]);
+    assert_eq!((finding.code, finding.message.as_str()), (Code::UndefinedValue, "`vars.nn` is undefined"));
+    // Equal for the engine, and now the same key.
+    let equal = "vars: {n: 1, f: 1.0}\na: {{ {vars.n: 'x', vars.f: 'y'} }}\n";
+    (0..5).for_each(|_| assert_eq!(super::json(equal)["a"], json!({"1": "y"})));
 }
