@@ -107,6 +107,7 @@ codes! {
     LargeRemoval = "LB0312", "A commit removes more pipelines at once than it may by itself";
     BadSchedule = "LB0321", "A schedule or a time zone can't be read";
     TriggerCannotStart = "LB0322", "A trigger can't start its pipeline";
+    TriggerCircle = "LB0323", "Pipelines start each other in a circle";
     UnknownNeed = "LB0401", "A stage needs a stage that doesn't exist";
     StageCycle = "LB0402", "Stages need each other in a circle";
     DuplicateStage = "LB0403", "Two stages of a pipeline have the same id";

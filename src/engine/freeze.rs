@@ -48,7 +48,8 @@ impl Freezes {
     /// What keeps an execution from beginning at this moment.
     pub fn hold_of_start(&self, execution: &NewExecution, now: Timestamp) -> Option<Hold> {
         let trigger = &execution.trigger;
-        if trigger.kind == CauseKind::Pipeline || trigger.override_freeze.is_some() {
+        let goes_on = trigger.kind == CauseKind::Pipeline && trigger.parent.is_some();
+        if goes_on || trigger.override_freeze.is_some() {
             return None;
         }
         self.hold_of(&execution.pipeline.application, now)
@@ -79,8 +80,9 @@ impl Freezes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::world::{new_execution, pipeline, stage};
+    use super::super::tests::world::{new_execution, parent, pipeline, stage};
     use super::*;
+    use crate::model::Cause;
 
     fn freeze(application: Option<&str>, reason: &str, until: Option<i64>) -> Freeze {
         Freeze {
@@ -120,7 +122,10 @@ mod tests {
             freezes.hold_of_start(&execution, Timestamp::from_millis(0)).is_some()
         };
         assert!(held(CauseKind::Git, None) && held(CauseKind::Manual, None));
-        assert!(!held(CauseKind::Pipeline, None) && !held(CauseKind::Manual, Some("ann")));
+        assert!(held(CauseKind::Pipeline, None), "by the end of another: nothing waits for it");
+        assert!(!held(CauseKind::Manual, Some("ann")));
+        execution.trigger = Cause { kind: CauseKind::Pipeline, parent: Some(parent()), ..Cause::default() };
+        assert!(freezes.hold_of_start(&execution, Timestamp::from_millis(0)).is_none());
     }
 
     #[test]

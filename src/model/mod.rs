@@ -56,4 +56,6 @@ pub use report::{CommitStatus, DESCRIPTION_LIMIT, Message, ReportTarget, StatusS
 pub use secret::SecretUse;
 pub use status::Status;
 pub use text::{counted, plain_log, shorten};
-pub use trigger::{Cause, CauseKind, CronTrigger, GitTrigger, Parent, Start, Trigger};
+pub use trigger::{
+    Cause, CauseKind, CronTrigger, GitTrigger, Parent, ParentExecution, PipelineTrigger, Start, Trigger,
+};

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::execution::rfc3339_or_null;
 use super::{
-    ApplicationName, CommitSha, ExecutionId, Pipeline, PipelineName, RepositoryName, StageId, StagePath, TimeTable,
+    ApplicationName, CommitSha, ExecutionId, Pipeline, PipelineName, RepositoryName, StageId, StagePath, Status,
+    TimeTable,
 };
 use crate::clock::Timestamp;
 
@@ -17,6 +19,8 @@ pub enum Trigger {
     Git(GitTrigger),
     /// A time table.
     Cron(CronTrigger),
+    /// The end of another pipeline.
+    Pipeline(PipelineTrigger),
     /// A kind of trigger that is part of the format and kept, but not acted on by this version.
     #[serde(untagged)]
     Other(Value),
@@ -64,6 +68,14 @@ impl Trigger {
                 if parts.is_empty() { "any push".to_owned() } else { parts.join(" or ") }
             }
             Self::Cron(cron) => format!("time table {}", cron.words()),
+            Self::Pipeline(of) => {
+                let ends: Vec<&str> = of.statuses.iter().map(|status| status.as_str()).collect();
+                let how = if ends.is_empty() { String::new() } else { format!(" ({})", ends.join(", ")) };
+                match &of.application {
+                    Some(application) => format!("end of {application}/{}{how}", of.pipeline),
+                    None => format!("end of {}{how}", of.pipeline),
+                }
+            }
             Self::Other(value) => {
                 format!("{} (not in this version)", value["type"].as_str().unwrap_or("another kind"))
             }
@@ -98,7 +110,57 @@ impl CronTrigger {
     }
 }
 
+/// Starts the pipeline when an execution of another one ends.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineTrigger {
+    /// The other pipeline's application; if there is none, that of the pipeline that declares this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationName>,
+    /// The other pipeline's name, or its id.
+    pub pipeline: String,
+    /// How it has to end; well, if nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<Status>,
+    /// What a start gets.
+    #[serde(flatten)]
+    pub start: Start,
+}
+
+impl PipelineTrigger {
+    /// The other pipeline's id, if that is how it is named; no application is needed then.
+    pub fn target_id(&self) -> Option<Uuid> {
+        Uuid::parse_str(&self.pipeline).ok()
+    }
+
+    /// The other pipeline's application, where `own` is that of the pipeline that declares this.
+    pub fn application_or<'a>(&'a self, own: &'a ApplicationName) -> &'a ApplicationName {
+        self.application.as_ref().unwrap_or(own)
+    }
+
+    /// Whether it is for the end of `pipeline`, where `own` is the application that declares it.
+    pub fn is_for(&self, own: &ApplicationName, pipeline: &Pipeline) -> bool {
+        match self.target_id() {
+            Some(id) => id == pipeline.id,
+            None => self.application_or(own) == &pipeline.application && self.pipeline == pipeline.name.as_str(),
+        }
+    }
+
+    /// Whether such an end starts it.
+    pub fn takes(&self, status: Status) -> bool {
+        if self.statuses.is_empty() { status == Status::Succeeded } else { self.statuses.contains(&status) }
+    }
+}
+
 impl Pipeline {
+    /// Its triggers by the end of other pipelines.
+    pub fn pipeline_triggers(&self) -> impl Iterator<Item = &PipelineTrigger> {
+        self.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::Pipeline(of) => Some(of),
+            _ => None,
+        })
+    }
+
     /// Its `cron` triggers, each with its time table.
     pub fn time_tables(&self) -> impl Iterator<Item = (&CronTrigger, TimeTable)> {
         self.triggers.iter().filter_map(|trigger| match trigger {
@@ -132,7 +194,7 @@ pub enum CauseKind {
     /// A person or a program asked for it.
     #[default]
     Manual,
-    /// A `pipeline` stage of another execution.
+    /// A `pipeline` stage of another execution ([`Cause::parent`]), or its end ([`Cause::parent_execution`]).
     Pipeline,
     /// A time table was due.
     Cron,
@@ -159,6 +221,36 @@ pub struct Parent {
     /// parent. The nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaited_by: Vec<ExecutionId>,
+}
+
+/// The execution by whose end an execution began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentExecution {
+    /// Which execution.
+    pub id: ExecutionId,
+    /// The application that it ran.
+    pub application: ApplicationName,
+    /// The pipeline that it ran.
+    pub pipeline: PipelineName,
+    /// How it ended.
+    pub status: Status,
+    /// The repository of its commit.
+    pub repository: Option<RepositoryName>,
+    /// Its branch.
+    pub branch: Option<String>,
+    /// Its commit.
+    pub commit: Option<CommitSha>,
+    /// Its parameters.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// What its stages yielded, as `{status, outputs}` by their ids, as far as there is room.
+    #[serde(default)]
+    pub stages: Map<String, Value>,
+    /// How many ends of pipelines led here, this one included.
+    pub depth: u32,
+    /// Why the execution at the beginning of them all ran.
+    pub root: CauseKind,
 }
 
 /// Why an execution runs; expressions see it as `trigger`.
@@ -192,7 +284,22 @@ pub struct Cause {
     /// The execution that waits for this one, or started it.
     #[serde(default)]
     pub parent: Option<Parent>,
+    /// The execution by whose end this one began, or the one that started it by a stage.
+    #[serde(default)]
+    pub parent_execution: Option<Box<ParentExecution>>,
     /// For which moment a time table started it; RFC 3339 in documents.
     #[serde(default, with = "rfc3339_or_null")]
     pub scheduled_time: Option<Timestamp>,
+}
+
+impl Cause {
+    /// Without what only the execution itself needs, for lists.
+    #[must_use]
+    pub fn in_short(&self) -> Self {
+        let mut short = self.clone();
+        if let Some(parent) = &mut short.parent_execution {
+            (parent.parameters, parent.stages) = (Map::new(), Map::new());
+        }
+        short
+    }
 }

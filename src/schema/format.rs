@@ -107,7 +107,7 @@ pub enum TriggerFile {
     PullRequest(PullRequestTriggerFile),
     /// A time table. Starts the definition in force for the commit that it was published from.
     Cron(CronTriggerFile),
-    /// The end of another pipeline. Not acted on by this version.
+    /// The end of another pipeline. Starts the definition in force for the commit that it was published from.
     Pipeline(PipelineTriggerFile),
 }
 
@@ -182,14 +182,25 @@ pub struct CronTriggerFile {
 /// The end of another pipeline.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"type": "pipeline", "application": "base", "pipeline": "build", "statuses": ["SUCCEEDED"]}))]
 pub struct PipelineTriggerFile {
     /// The other pipeline's application; this file's if it is missing.
     application: Option<String>,
-    /// The other pipeline's name.
+    /// The other pipeline's name, or its id, with which no application is needed.
     pipeline: String,
-    /// The statuses that start this one, like `SUCCEEDED`.
-    #[schemars(default)]
+    /// How it has to end; `SUCCEEDED` alone, if nothing is said.
+    #[schemars(default, example = serde_json::json!(["SUCCEEDED"]), example = serde_json::json!(["TERMINAL", "CANCELED"]))]
     statuses: Vec<String>,
+    /// The values of the pipeline's parameters; `${ trigger.parentExecution... }` is evaluated at the start.
+    #[schemars(example = serde_json::json!({"version": "${ trigger.parentExecution.parameters.version }"}))]
+    parameters: Option<BTreeMap<String, Value>>,
+    /// The ids of expected artifacts of the pipeline that a start by this trigger needs; what the other execution was
+    /// started with and yielded is among those that are looked through.
+    #[schemars(default)]
+    expected_artifact_ids: Vec<String>,
+    /// Whether the outcome is reported on the commit; if nothing is said, then if the other execution reports on the
+    /// same commit.
+    report: Option<bool>,
     /// If false, the trigger does nothing.
     #[schemars(extend("default" = true))]
     enabled: Option<bool>,

@@ -142,9 +142,11 @@ impl Secrets {
         self.0.rules.check(name, user).map_err(SecretError::Refused)?;
         // Written as a list of those that may, so that a new kind of cause is refused until somebody has thought of it.
         // What a stage started is what started the execution of that stage.
-        let kind = match (&cause.parent, cause.kind) {
-            (Some(parent), CauseKind::Pipeline) => parent.root,
-            (_, kind) => kind,
+        let kind = match (&cause.parent, &cause.parent_execution, cause.kind) {
+            (Some(parent), _, CauseKind::Pipeline) if parent.root != CauseKind::Pipeline => parent.root,
+            // By the end of another, or below what that started: what began it all counts.
+            (_, Some(parent), CauseKind::Pipeline) => parent.root,
+            (.., kind) => kind,
         };
         if !matches!(kind, CauseKind::Git | CauseKind::Manual | CauseKind::Cron) {
             return Err(SecretError::PullRequest(name.clone()));

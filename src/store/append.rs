@@ -8,7 +8,7 @@ use super::mark::{self, Reported};
 use super::ownership::{Ownership, SHARDS, shard_of};
 use super::rows::check_size;
 use super::writer::{AppendJob, Tx};
-use super::{Store, StoreError, chunk, outbox, postgres};
+use super::{Store, StoreError, chunk, ending, outbox, postgres};
 use crate::clock::Timestamp;
 use crate::model::{CommitStatus, ExecutionKey, Status};
 
@@ -102,6 +102,7 @@ pub(super) async fn insert(tx: &mut Tx, ownership: &Ownership, encoded: &[&Encod
     let mut rows: Vec<&Append> = encoded.iter().map(|encoded| &encoded.row).collect();
     rows.sort_unstable_by_key(|row| (row.key, row.seq));
     revive(tx, &rows).await?;
+    ending::note(tx, &rows).await?;
     if let Connection::Postgres(connection) = &mut tx.connection {
         return postgres::append::write(connection, ownership, &rows).await;
     }

@@ -337,7 +337,7 @@ impl Birth {
             .clone()
             .map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()).into());
         Ok(Self {
-            cause: document(|| format!("the cause of execution {}", new.id), &new.trigger)?,
+            cause: document(|| format!("the cause of execution {}", new.id), &new.trigger.in_short())?,
             document: document(|| format!("execution {}", new.id), &new)?,
             queued,
             new,

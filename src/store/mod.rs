@@ -38,6 +38,7 @@ mod connection;
 #[cfg(test)]
 mod contract;
 mod cron;
+mod ending;
 mod error;
 mod execution;
 mod freeze;
@@ -64,6 +65,7 @@ pub use append::Append;
 pub use backlog::Backlog;
 pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published, published_pins};
 pub use cron::{CronDone, CronKey, CronState, CronStep};
+pub use ending::Ending;
 pub use error::StoreError;
 pub use execution::{Created, ExecutionFilter, ExecutionSummary, JournalRow, LiveExecution, Page, StoredExecution};
 pub use graph::{Dependent, FileDependency, MOST_USES, ReferenceUse};

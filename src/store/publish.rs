@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::StoreError;
 use super::catalog::Publication;
 use super::rows::{Row, document};
 use super::writer::Tx;
+use super::{StoreError, ending};
 use crate::model::{ApplicationName, PipelineName, RepositoryName, RevisionId};
 
 /// A publication whose documents are written out.
@@ -72,6 +72,7 @@ pub(super) async fn publish(
             .execute(&mut tx.connection)
             .await?;
     }
+    ending::keep_listeners(tx, application, &what.publication.pipelines).await?;
     Ok(true)
 }
 
@@ -167,10 +168,13 @@ pub(super) async fn withdraw(
     .bind(repository.as_str())
     .execute(&mut tx.connection)
     .await?;
-    sqlx::query("DELETE FROM application WHERE name = $1 AND repository = $2")
+    let gone = sqlx::query("DELETE FROM application WHERE name = $1 AND repository = $2")
         .bind(application.as_str())
         .bind(repository.as_str())
         .execute(&mut tx.connection)
         .await?;
+    if gone.rows_affected() == 1 {
+        ending::keep_listeners(tx, application, &[]).await?;
+    }
     Ok(())
 }

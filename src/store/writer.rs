@@ -37,8 +37,12 @@ pub(super) struct Tx {
     pub(super) inbox_grew: bool,
     /// To be set by a job that added an outbox row.
     pub(super) outbox_grew: bool,
+    /// To be set by a job that noted the end of an execution that may start others.
+    pub(super) endings_grew: bool,
     /// Whether a pull request was ever merged, as far as that is known: see `mark`.
     pub(super) merges: Option<bool>,
+    /// Whether any pipeline in force listens to the end of another, as far as that is known: see `ending`.
+    pub(super) listeners: Option<bool>,
     stage: Stage,
     /// PostgreSQL's name for the transaction.
     transaction: Option<String>,
@@ -136,6 +140,7 @@ pub(super) struct AppendJob {
 pub(super) struct Bells {
     pub(super) inbox: watch::Sender<u64>,
     pub(super) outbox: watch::Sender<u64>,
+    pub(super) endings: watch::Sender<u64>,
     /// Set once another process has the database.
     pub(super) lost: watch::Sender<Option<StoreError>>,
 }
@@ -188,7 +193,9 @@ impl Writer {
             now: clock.now(),
             inbox_grew: false,
             outbox_grew: false,
+            endings_grew: false,
             merges: None,
+            listeners: None,
             stage: Stage::Beginning,
             transaction: None,
         };
@@ -233,7 +240,7 @@ impl Writer {
 
     /// One transaction and its answers.
     async fn write(&mut self, mut appends: Vec<AppendJob>, mut jobs: Vec<Taken>) {
-        (self.tx.inbox_grew, self.tx.outbox_grew) = (false, false);
+        (self.tx.inbox_grew, self.tx.outbox_grew, self.tx.endings_grew) = (false, false, false);
         self.tx.now = self.clock.now();
         let started = Instant::now();
         let whole = self.commit_all(&mut appends, &mut jobs).await;
@@ -241,8 +248,15 @@ impl Writer {
             Ok(()) => {
                 metrics().committed(appends.len() + jobs.len(), started.elapsed());
                 self.bells.ring(self.tx.inbox_grew, self.tx.outbox_grew);
+                if self.tx.endings_grew {
+                    self.bells.endings.send_modify(|count| *count += 1);
+                }
             }
-            Err(error) => tracing::warn!(%error, "a transaction was taken back"),
+            Err(error) => {
+                // What a publication that was taken back said of it doesn't hold.
+                self.tx.listeners = None;
+                tracing::warn!(%error, "a transaction was taken back");
+            }
         }
         self.tell_loss();
         for job in appends {

@@ -49,9 +49,14 @@ pub fn commit_artifact(repository: &RepositoryName, commit: &CommitSha, place: O
     }
 }
 
+/// Whether an artifact stands for a commit.
+pub(super) fn is_commit(artifact: &Artifact) -> bool {
+    artifact.kind.as_deref() == Some(COMMIT)
+}
+
 /// Adds the commit, unless such an artifact was given.
 fn with_commit(mut artifacts: Vec<Artifact>, commit: Option<Artifact>) -> Vec<Artifact> {
-    let given = artifacts.iter().any(|artifact| artifact.kind.as_deref() == Some(COMMIT));
+    let given = artifacts.iter().any(is_commit);
     artifacts.extend(commit.filter(|_| !given));
     artifacts
 }

@@ -143,6 +143,8 @@ impl Children {
                 // A child needs none: it goes on with its parent.
                 override_freeze: None,
                 parent: Some(by),
+                // A child goes on with the chain of ends that its parent stands in.
+                parent_execution: above.trigger.parent_execution.clone(),
                 ..trigger
             },
             repository,

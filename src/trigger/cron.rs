@@ -13,10 +13,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Map;
+
 use super::artifacts::{self, Unresolved, commit_artifact};
-use super::{Shared, owners};
+use super::{Shared, given, owners};
 use crate::clock::Timestamp;
-use crate::model::{Cause, CauseKind, CronTrigger, ExecutionId, NewExecution, Pipeline, TimeTable, check_parameters};
+use crate::model::{Cause, CauseKind, CronTrigger, ExecutionId, NewExecution, Pipeline, TimeTable};
 use crate::store::{ApplicationSummary, CronDone, CronKey, CronStep, Published, StoreError};
 
 /// How often what is in force is looked at, even if nobody says that it changed.
@@ -193,37 +195,38 @@ async fn execution(
         return Ok(Some(Err(text)));
     }
     let start = &table.trigger.start;
-    let parameters = match check_parameters(pipeline, start.parameters.clone()) {
-        Ok(parameters) => parameters,
-        Err(problems) => return Ok(Some(Err(join(&problems)))),
-    };
     let own = commit_artifact(name, commit, Some(branch));
     let artifacts = match artifacts::of_trigger(&shared.store, pipeline, &start.expected_artifact_ids, vec![own]).await
     {
         Ok(artifacts) => artifacts,
-        Err(Unresolved::Problems(problems)) => return Ok(Some(Err(join(&problems)))),
+        Err(Unresolved::Problems(problems)) => return Ok(Some(Err(given::in_words(&problems)))),
         Err(Unresolved::Store(error)) => return Err(error),
     };
     let wanted = commit.clone();
     let info = repository.read(move |mirror| mirror.commit(&wanted)).await.ok();
     let key = &table.key;
+    let trigger = Cause {
+        kind: CauseKind::Cron,
+        repository: Some(name.clone()),
+        branch: Some(branch.clone()),
+        commit: Some(commit.clone()),
+        event: Some(key.table.clone()),
+        author: info.as_ref().map(|info| info.author.clone()),
+        message: info.map(|info| info.message),
+        scheduled_time: Some(moment),
+        ..Cause::default()
+    };
+    let parameters = match given::parameters(pipeline, start, Map::new(), &trigger) {
+        Ok(parameters) => parameters,
+        Err(why) => return Ok(Some(Err(why))),
+    };
     let report = start.report.unwrap_or(false);
     Ok(Some(Ok(NewExecution {
         id: ExecutionId::generate(),
         pipeline: pipeline.clone(),
         revision: Some(*revision),
         parameters,
-        trigger: Cause {
-            kind: CauseKind::Cron,
-            repository: Some(name.clone()),
-            branch: Some(branch.clone()),
-            commit: Some(commit.clone()),
-            event: Some(key.table.clone()),
-            author: info.as_ref().map(|info| info.author.clone()),
-            message: info.map(|info| info.message),
-            scheduled_time: Some(moment),
-            ..Cause::default()
-        },
+        trigger,
         artifacts,
         repository: Some(name.clone()),
         commit: Some(commit.clone()),
@@ -242,10 +245,6 @@ async fn execution(
 /// Whether an application still is what its pipeline was published with.
 fn is_still(owner: &ApplicationSummary, published: &Published) -> bool {
     owner.repository == published.repository && owner.commit == published.commit
-}
-
-fn join<T: ToString>(problems: &[T]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

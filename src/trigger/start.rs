@@ -191,6 +191,7 @@ fn cause(push: Push<'_>) -> Cause {
         message: Some(push.info.message.clone()),
         override_freeze: None,
         parent: None,
+        parent_execution: None,
         scheduled_time: None,
     }
 }

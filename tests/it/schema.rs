@@ -193,7 +193,9 @@ fn every_example_follows_the_schema() {
     let mut all = rendered(&root.join("examples-repo"));
     assert!(!all.is_empty());
     // The files of the documentation, alone or with the modules before them.
-    for page in ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md", "docs/modules.md", "README.md"] {
+    for page in
+        ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md", "docs/triggers.md", "docs/modules.md", "README.md"]
+    {
         let text = std::fs::read_to_string(root.join(page)).expect("a page");
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(folder.path().join(".longboat/modules")).expect("a folder");
@@ -205,7 +207,9 @@ fn every_example_follows_the_schema() {
                 std::fs::write(folder.path().join(name), body).expect("a file");
             }
         }
-        for block in blocks.iter().filter(|block| block.lines().any(|line| line.starts_with("application: "))) {
+        // An example of a trigger names an application as well.
+        let begins = |block: &&String, key: &str| block.lines().any(|line| line.starts_with(key));
+        for block in blocks.iter().filter(|block| begins(block, "application: ") && begins(block, "pipelines:")) {
             // What is shown as wrong says so by a word that is nearly right.
             if !block.contains("scirpt") && !block.contains("regoin") && !block.contains("platform/") {
                 std::fs::write(folder.path().join(".longboat/a.yaml"), block).expect("a file");

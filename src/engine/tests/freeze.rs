@@ -189,6 +189,7 @@ async fn children_and_whoever_goes_before_freezes_begin_at_once() {
     house.freeze(freeze(None, "audit", None)).await;
     let mut child = new_execution(one());
     child.trigger.kind = CauseKind::Pipeline;
+    child.trigger.parent = Some(parent());
     let mut over = new_execution(one());
     over.trigger.override_freeze = Some("ann".to_owned());
     for new in [child, over] {

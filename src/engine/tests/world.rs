@@ -13,8 +13,9 @@ use crate::engine::registry::Kinds;
 use crate::engine::state::State;
 use crate::engine::{CancelReason, Effect, Outcome, Wake, status_text};
 use crate::model::{
-    Artifacts, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution, OnFailure, Pipeline,
-    ReportTarget, RepositoryName, Retry, Span, Stage, StageId, StagePath, Status,
+    ApplicationName, Artifacts, Cause, CauseKind, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey,
+    NewExecution, OnFailure, Parent, Pipeline, PipelineName, ReportTarget, RepositoryName, Retry, Span, Stage, StageId,
+    StagePath, Status,
 };
 
 pub fn span(text: &str) -> Span {
@@ -84,8 +85,8 @@ impl StageWords for Stage {
 
 pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
     Pipeline {
-        application: crate::model::ApplicationName::parse("shop").expect("a name"),
-        name: crate::model::PipelineName::parse("deploy").expect("a name"),
+        application: ApplicationName::parse("shop").expect("a name"),
+        name: PipelineName::parse("deploy").expect("a name"),
         id: uuid::Uuid::nil(),
         dialect: Dialect::Longboat,
         description: None,
@@ -98,6 +99,19 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         timeout: None,
         stages,
         source: Place::point(".longboat/deploy.yaml", 1, 1),
+    }
+}
+
+/// What stands in an execution that a `pipeline` stage of another started.
+pub fn parent() -> Parent {
+    Parent {
+        execution: ExecutionId::generate(),
+        stage: path("sub"),
+        application: ApplicationName::parse("shop").expect("a name"),
+        pipeline: PipelineName::parse("above").expect("a name"),
+        root: CauseKind::Git,
+        files: Vec::new(),
+        awaited_by: Vec::new(),
     }
 }
 

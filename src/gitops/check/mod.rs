@@ -6,6 +6,7 @@
 
 mod application;
 mod artifact;
+mod chains;
 mod expressions;
 mod files;
 mod graph;
@@ -174,6 +175,7 @@ pub fn check_rendered(rendered: Rendered, catalog: &Catalog, permit: Option<Perm
         application.valid &= twice.is_empty();
         checked.findings.extend(twice);
     }
+    checked.findings.extend(chains::circles(applications.values()));
     checked.applications = applications.into_values().collect();
     checked.findings = in_order(checked.findings);
     checked

@@ -7,6 +7,7 @@ mod accept;
 mod append;
 mod backlog;
 mod cron;
+mod ending;
 mod execution;
 mod freeze;
 mod graph;
@@ -154,6 +155,11 @@ on_every_backend! {
         the_newest_keep_their_details_and_old_or_many_lose_them,
         a_summary_takes_the_place_of_the_details,
         messages_are_forgotten_but_for_the_last_word,
+    }
+    ending {
+        an_end_that_somebody_listens_to_is_noted_with_it,
+        an_end_is_worked_off_once,
+        who_listens_goes_with_what_is_in_force,
     }
     graph {
         what_files_use_is_kept_by_branch_and_replaced_as_a_whole,

@@ -197,7 +197,11 @@ impl ExecutionPage {
             parent: trigger
                 .parent
                 .as_ref()
-                .map(|parent| PageLink { url: parent.execution.page(), name: format!("stage {}", parent.stage) }),
+                .map(|parent| PageLink { url: parent.execution.page(), name: format!("stage {}", parent.stage) })
+                .or_else(|| {
+                    let ended = trigger.parent_execution.as_ref()?;
+                    Some(PageLink { url: ended.id.page(), name: format!("execution {}", ended.id) })
+                }),
             restarted: view.restarts.last().map(|last| RestartedBy {
                 by: last.by.clone(),
                 time: Moment::new(last.time),
@@ -338,7 +342,10 @@ fn cause(view: &ExecutionView) -> String {
         (CauseKind::Git, None) => "started by a push".to_owned(),
         (CauseKind::Pipeline, _) => match &view.trigger.parent {
             Some(parent) => format!("started by {}/{}", parent.application, parent.pipeline),
-            None => "started by another pipeline".to_owned(),
+            None => match &view.trigger.parent_execution {
+                Some(parent) => format!("started by the end of {}/{}", parent.application, parent.pipeline),
+                None => "started by another pipeline".to_owned(),
+            },
         },
         (CauseKind::Cron, _) => match &view.trigger.event {
             Some(table) => format!("started by the time table {table}"),

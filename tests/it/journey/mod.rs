@@ -27,6 +27,7 @@ mod bad;
 mod bitbucket;
 mod commit;
 mod cron;
+mod endings;
 mod freeze;
 mod hostile;
 mod kill;

@@ -167,11 +167,27 @@ fn triggers_are_read_by_their_type() {
     LB0301 /triggers/7/branchs: a `pull_request` trigger has no field `branchs` (did you mean `branches`?)
     LB0321 /triggers/8/schedule: the schedule can't be read: a schedule has 5 fields (or 6 or 7, from seconds on), not 1 field (write minute, hour, day of month, month and day of week, as in `0 9 * * MON-FRI`)
     LB0321 /triggers/8/timezone: `Middle Earth` is not the name of a time zone (write a name like `Europe/Berlin` or `UTC`)
-    warning LB0901 /triggers/10: this version of Longboat doesn't act on a `pipeline` trigger
     LB0305 /triggers/10/statuses/1: `RUNNING` is not a status in which an execution ends
     LB0305 /triggers/10/statuses/2: `FAILED` is not a status in which an execution ends
     LB0303 /triggers/11: a `pipeline` trigger needs `pipeline`
-    warning LB0901 /triggers/11: this version of Longboat doesn't act on a `pipeline` trigger
+    "#);
+}
+
+#[test]
+fn what_the_end_of_another_gives_may_be_an_expression() {
+    let wrong = json!([
+        {"type": "pipeline", "pipeline": "build", "parameters": {"tag": "${ trigger.parentExecution.parameters.tag }"}},
+        {"type": "pipeline", "pipeline": "build", "parameters": {"tag": "${ stages.make.outputs.tag }", "tga": "${ 1 }"}},
+        {"type": "pipeline", "pipeline": "build", "parameters": {"tag": "${ trigger. }"}, "status": ["successful"]},
+    ]);
+    let checked = check_pipeline(json!({
+        "name": "p", "parameters": [{"name": "tag", "required": true}], "triggers": wrong, "stages": [{"type": "wait"}],
+    }));
+    insta::assert_snapshot!(said(&checked), @r#"
+    LB0322 /triggers/1/parameters/tga: a `pipeline` trigger can't start the pipeline: parameter `tga` is not declared by the pipeline; did you mean `tag`?
+    LB0502 /triggers/1/parameters/tag: `stages` is not known where a trigger's parameters are evaluated (only `trigger` is)
+    LB0501 /triggers/2/parameters/tag: the expression ends too early
+    LB0301 /triggers/2/status: a `pipeline` trigger has no field `status` (did you mean `statuses`?)
     "#);
 }
 

@@ -1,6 +1,7 @@
 //! What starts a pipeline.
 
 mod cron;
+mod pipeline;
 mod start;
 
 use std::sync::LazyLock;
@@ -8,11 +9,11 @@ use std::sync::LazyLock;
 use globset::GlobBuilder;
 use schemars::JsonSchema;
 
-use super::reader::{Field, Fields, Sink, cut, hinted, unknown_key};
+use super::reader::{Field, Fields, Sink, cut, unknown_key};
 use super::{artifact, spinnaker};
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::model::{Dialect, ExpectedArtifact, GitTrigger, Parameter, Status, Trigger};
-use crate::schema::format::{GitTriggerFile, PipelineTriggerFile, PullRequestTriggerFile, keys};
+use crate::model::{Dialect, ExpectedArtifact, GitTrigger, Parameter, Trigger};
+use crate::schema::format::{GitTriggerFile, PullRequestTriggerFile, keys};
 
 /// The most triggers of a pipeline, and the most patterns of one list.
 const MAX_TRIGGERS: usize = 100;
@@ -31,7 +32,6 @@ fn with_type<T: JsonSchema>() -> Vec<String> {
 
 static GIT: LazyLock<Vec<String>> = LazyLock::new(with_type::<GitTriggerFile>);
 static PULL_REQUEST: LazyLock<Vec<String>> = LazyLock::new(with_type::<PullRequestTriggerFile>);
-static PIPELINE: LazyLock<Vec<String>> = LazyLock::new(with_type::<PipelineTriggerFile>);
 
 /// What a trigger is read against.
 #[derive(Debug, Clone, Copy)]
@@ -63,10 +63,7 @@ fn read(item: &Field<'_>, around: Around<'_>, sink: &mut Sink) -> Option<Trigger
             kept(&fields, item, &PULL_REQUEST, "a `pull_request` trigger", dialect, sink)
         }
         "cron" => cron::read(&mut fields, around, sink).map(Trigger::Cron),
-        "pipeline" => {
-            after_pipeline(&mut fields, dialect, sink);
-            kept(&fields, item, &PIPELINE, "a `pipeline` trigger", dialect, sink)
-        }
+        "pipeline" => pipeline::read(&mut fields, around, sink).map(Trigger::Pipeline),
         other if dialect == Dialect::Spinnaker => {
             let message = format!("this version of Longboat doesn't act on triggers of the type `{}`", cut(other));
             kind.say(sink, Diagnostic::warning(Code::NotInThisVersion, message));
@@ -127,23 +124,6 @@ fn kept(
     let message = format!("this version of Longboat doesn't act on {what}");
     item.say(sink, Diagnostic::warning(Code::NotInThisVersion, message));
     Some(Trigger::Other(item.json(sink)))
-}
-
-fn after_pipeline(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) {
-    fields.take("application").and_then(|field| field.identifier::<crate::model::ApplicationName>(sink));
-    fields.require("pipeline", "a `pipeline` trigger", sink).and_then(|field| field.string(sink));
-    if dialect == Dialect::Spinnaker {
-        fields.take("status");
-    }
-    for (item, text) in fields.take("statuses").and_then(|field| field.strings(sink, MAX_PATTERNS)).unwrap_or_default()
-    {
-        if Status::parse(text).is_none_or(|status| !status.is_complete()) {
-            let ends = Status::ALL.into_iter().filter(|status| status.is_complete()).map(Status::as_str);
-            let message = format!("`{}` is not a status in which an execution ends", cut(text));
-            let hint = nearest(text, ends).map(|near| format!("did you mean `{near}`?"));
-            item.say(sink, hinted(Diagnostic::error(Code::ValueNotAllowed, message), hint));
-        }
-    }
 }
 
 /// A list of globs, each of which can be read.

@@ -1,0 +1,230 @@
+//! Ends of executions that start others: noted in the transaction in which the execution ends, and worked off later, so
+//! that none is lost and none counts twice.
+//!
+//! The engine's hot path pays nothing for it as long as no pipeline in force listens to another, and one statement per
+//! batch with ends afterwards.
+
+use std::sync::LazyLock;
+
+use tokio::sync::watch;
+
+use super::chunk::{self, Texts};
+use super::connection::Backend;
+use super::execution::{self, Birth, Created};
+use super::rows::Row;
+use super::writer::Tx;
+use super::{Append, Store, StoreError, outbox};
+use crate::clock::Timestamp;
+use crate::model::{
+    ApplicationName, CommitStatus, ExecutionKey, NewExecution, Pipeline, PipelineName, Status, Trigger,
+};
+
+/// What stands in the place of an application's name where a pipeline is named by its id.
+const ANY: &str = "*";
+
+/// An end that is not worked off yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The execution.
+    pub execution: ExecutionKey,
+    /// The journal row that ended it. An execution that is restarted ends again.
+    pub seq: i64,
+    /// How it ended.
+    pub status: Status,
+    /// When.
+    pub ended_at: Timestamp,
+    /// How often it was tried to work it off.
+    pub attempts: u32,
+}
+
+impl Store {
+    /// Ends to work off now, oldest first.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn due_endings(&self, limit: u32) -> Result<Vec<Ending>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM ending WHERE due_at <= $1 ORDER BY ended_at, execution, seq LIMIT $2")
+            .bind(self.now().as_millis())
+            .bind(i64::from(limit))
+            .fetch_all(self.reads())
+            .await?;
+        let ending = |row| {
+            let row = Row::of("ending", row);
+            Ok(Ending {
+                execution: ExecutionKey(row.int("execution")?),
+                seq: row.int("seq")?,
+                status: row.status("status")?,
+                ended_at: row.time("ended_at")?,
+                attempts: row.count("attempts")?,
+            })
+        };
+        rows.iter().map(ending).collect()
+    }
+
+    /// When [`Store::due_endings`] will have something.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn next_ending_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let row = sqlx::query("SELECT MIN(due_at) AS due_at FROM ending").fetch_one(self.reads()).await?;
+        Row::of("ending", &row).time_or_null("due_at")
+    }
+
+    /// The pipelines in force that listen to the end of this one: those that name it, and those that name its id.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn listeners(&self, pipeline: &Pipeline) -> Result<Vec<(ApplicationName, PipelineName)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT application, pipeline FROM listener \
+             WHERE (target_application = $1 AND target = $2) OR (target_application = $3 AND target = $4) \
+             ORDER BY application, pipeline",
+        )
+        .bind(pipeline.application.as_str())
+        .bind(pipeline.name.as_str())
+        .bind(ANY)
+        .bind(pipeline.id.to_string())
+        .fetch_all(self.reads())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let row = Row::of("listener", row);
+                Ok((row.id("application")?, row.id("pipeline")?))
+            })
+            .collect()
+    }
+
+    /// Ends an ending with what it starts and what is said about what it can't start; nothing, if it was worked off.
+    ///
+    /// # Errors
+    /// If it can't be written; then nothing of it holds.
+    pub async fn settle_ending(
+        &self,
+        ending: &Ending,
+        start: Vec<NewExecution>,
+        say: Vec<CommitStatus>,
+    ) -> Result<Vec<ExecutionKey>, StoreError> {
+        let births = start.into_iter().map(Birth::new).collect::<Result<Vec<_>, _>>()?;
+        let said = say.into_iter().map(|status| outbox::NewEntry::new(None, &status.into()));
+        let said = said.collect::<Result<Vec<_>, _>>()?;
+        let (execution, seq) = (ending.execution, ending.seq);
+        self.write(move |tx| {
+            Box::pin(async move {
+                let done = sqlx::query("DELETE FROM ending WHERE execution = $1 AND seq = $2")
+                    .bind(execution.0)
+                    .bind(seq)
+                    .execute(&mut tx.connection)
+                    .await?;
+                let mut keys = Vec::new();
+                if done.rows_affected() == 1 {
+                    for birth in &births {
+                        if let Created::New(key) = execution::create(tx, birth, None).await? {
+                            keys.push(key);
+                        }
+                    }
+                    outbox::insert(tx, &said.iter().collect::<Vec<_>>()).await?;
+                }
+                Ok(keys)
+            })
+        })
+        .await
+    }
+
+    /// Puts an ending off after a failure.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn retry_ending(&self, ending: &Ending, at: Timestamp) -> Result<(), StoreError> {
+        let (execution, seq) = (ending.execution, ending.seq);
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query("UPDATE ending SET attempts = attempts + 1, due_at = $1 WHERE execution = $2 AND seq = $3")
+                    .bind(at.as_millis())
+                    .bind(execution.0)
+                    .bind(seq)
+                    .execute(&mut tx.connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Changes after each commit that noted an end.
+    pub fn endings_changed(&self) -> watch::Receiver<u64> {
+        self.inner.bells.endings.subscribe()
+    }
+}
+
+/// Notes the ends among the rows of a batch that somebody may listen to.
+pub(super) async fn note(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
+    static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
+        let head = "INSERT INTO ending (execution, seq, status, ended_at, attempts, due_at) \
+            SELECT v.column1, v.column2, v.column3, v.column4, 0, v.column5 FROM (VALUES ";
+        let tail = ") AS v JOIN execution_info i ON i.id = v.column1 WHERE EXISTS (SELECT 1 FROM listener l \
+            WHERE (l.target_application = i.application AND l.target = i.pipeline) OR l.target_application = '*')";
+        Texts::new(head, "(?, ?, ?, ?, ?)", tail)
+    });
+    let ended: Vec<&Append> = rows.iter().filter(|row| row.status.is_complete()).copied().collect();
+    if ended.is_empty() || !any_listeners(tx).await? {
+        return Ok(());
+    }
+    for piece in chunk::pieces(&ended) {
+        let mut query = sqlx::query(TEXTS.text(tx.backend(), piece.len()));
+        for row in piece {
+            query = query.bind(row.key.0).bind(row.seq).bind(row.status.as_str()).bind(row.at.as_millis());
+            query = query.bind(tx.now.as_millis());
+        }
+        let noted = query.execute(&mut tx.connection).await?.rows_affected();
+        tx.endings_grew |= noted > 0;
+    }
+    Ok(())
+}
+
+/// Whether any pipeline in force listens to another. A process that has the database for itself asks once after each
+/// publication; where others may publish as well, the look-up itself is the question.
+async fn any_listeners(tx: &mut Tx) -> Result<bool, StoreError> {
+    if tx.backend() == Backend::Postgres {
+        return Ok(true);
+    }
+    if let Some(listeners) = tx.listeners {
+        return Ok(listeners);
+    }
+    let row = sqlx::query("SELECT COUNT(*) AS listeners FROM listener").fetch_one(&mut tx.connection).await?;
+    let listeners = Row::of("listener", &row).int("listeners")? > 0;
+    tx.listeners = Some(listeners);
+    Ok(listeners)
+}
+
+/// Keeps what the pipelines of an application listen to; without pipelines, nothing any more.
+pub(super) async fn keep_listeners(
+    tx: &mut Tx,
+    application: &ApplicationName,
+    pipelines: &[Pipeline],
+) -> Result<(), StoreError> {
+    tx.listeners = None;
+    sqlx::query("DELETE FROM listener WHERE application = $1")
+        .bind(application.as_str())
+        .execute(&mut tx.connection)
+        .await?;
+    for pipeline in pipelines {
+        for trigger in &pipeline.triggers {
+            let Trigger::Pipeline(trigger) = trigger else { continue };
+            let (of, target) = match trigger.target_id() {
+                Some(id) => (ANY.to_owned(), id.to_string()),
+                None => (trigger.application_or(application).to_string(), trigger.pipeline.clone()),
+            };
+            sqlx::query(
+                "INSERT INTO listener (application, pipeline, target_application, target) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (application, pipeline, target_application, target) DO NOTHING",
+            )
+            .bind(application.as_str())
+            .bind(pipeline.name.as_str())
+            .bind(of)
+            .bind(target)
+            .execute(&mut tx.connection)
+            .await?;
+        }
+    }
+    Ok(())
+}

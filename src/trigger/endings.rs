@@ -1,0 +1,259 @@
+//! The ends of executions that start others.
+//!
+//! The store notes an end in the transaction that records it, if a pipeline in force listens to it. Here it is worked off:
+//! what it starts is written together with the end of the note, so that whatever crashes when, it starts once. An execution
+//! that is restarted ends again, and that is another end.
+//!
+//! What is started runs the definition in force for the commit that it was published from, as with a time table: the
+//! other pipeline may be in another repository, or may have run for a branch that was never reviewed. Its execution is told as
+//! `trigger.parentExecution`, with what it was given and what its stages yielded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::artifacts::{self, Unresolved, commit_artifact};
+use super::{Shared, given};
+use crate::clock::Timestamp;
+use crate::engine;
+use crate::model::{
+    Cause, CauseKind, CommitStatus, ExecutionId, ExecutionView, NewExecution, ParentExecution, PipelineTrigger,
+};
+use crate::store::{Ending, Published, StoreError, StoredExecution};
+
+/// How many ends of pipelines may lead to one another.
+const MAX_DEPTH: u32 = 10;
+/// How many bytes, as JSON, are told of what the stages of the other execution yielded, and of its parameters.
+const MAX_TOLD: usize = 32 * 1024;
+/// How many ends are worked off before the stop is looked at again.
+const AT_ONCE: u32 = 50;
+/// How often ends are looked for, even if nobody says that there are any.
+const LOOK: Duration = Duration::from_secs(60);
+/// The pause after the first failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// Works off ends until it is told to stop.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut noted = shared.store.endings_changed();
+    loop {
+        noted.mark_unchanged();
+        let next = match turn(&shared).await {
+            Ok(next) => next,
+            Err(StoreError::Closed | StoreError::Fenced) => return,
+            Err(error) => {
+                tracing::error!(%error, "ends of executions can't be worked off");
+                shared.clock.now().plus(FIRST_PAUSE)
+            }
+        };
+        tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            changed = noted.changed() => if changed.is_err() { return },
+            () = shared.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+/// Works off what is due; yields when to look again.
+async fn turn(shared: &Shared) -> Result<Timestamp, StoreError> {
+    loop {
+        let due = shared.store.due_endings(AT_ONCE).await?;
+        if due.is_empty() || shared.stopping.is_cancelled() {
+            break;
+        }
+        for ending in due {
+            if let Err(error) = work_off(shared, &ending).await {
+                if matches!(error, StoreError::Closed | StoreError::Fenced) {
+                    return Err(error);
+                }
+                tracing::error!(execution = ending.execution.0, %error, "the end of an execution can't be worked off yet");
+                let pause = FIRST_PAUSE.saturating_mul(1 << ending.attempts.min(10)).min(LONGEST_PAUSE);
+                shared.store.retry_ending(&ending, shared.clock.now().plus(pause)).await?;
+            }
+        }
+    }
+    let next = shared.store.next_ending_due().await?;
+    let look = shared.clock.now().plus(LOOK);
+    Ok(next.map_or(look, |due| due.min(look)))
+}
+
+async fn work_off(shared: &Shared, ending: &Ending) -> Result<(), StoreError> {
+    let (mut start, mut say) = (Vec::new(), Vec::new());
+    if let Some(stored) = shared.store.execution_by_key(ending.execution).await? {
+        let listening = listening(shared, ending, &stored).await?;
+        if !listening.is_empty()
+            && let Some(view) = engine::stored_view(&shared.store, stored.execution.info.id).await?
+        {
+            let end = End { ending, stored: &stored, view: &view };
+            for (published, trigger) in &listening {
+                match end.execution(shared, published, trigger).await? {
+                    Ok(new) => start.push(new),
+                    Err(why) => {
+                        tracing::warn!(
+                            application = %published.pipeline.application, pipeline = %published.pipeline.name,
+                            execution = %stored.execution.info.id, why,
+                            "the end of another pipeline starts nothing"
+                        );
+                        say.extend(end.not_started(shared, published, trigger, &why));
+                    }
+                }
+            }
+        }
+    }
+    for key in shared.store.settle_ending(ending, start, say).await? {
+        (shared.submit)(key).await;
+    }
+    Ok(())
+}
+
+/// The pipelines in force that this end starts, each by the first of its triggers that is for it.
+async fn listening(
+    shared: &Shared,
+    ending: &Ending,
+    stored: &StoredExecution,
+) -> Result<Vec<(Published, PipelineTrigger)>, StoreError> {
+    let ended = &stored.execution.info.pipeline;
+    let mut all = Vec::new();
+    for (application, name) in shared.store.listeners(ended).await? {
+        let Some(published) = shared.store.pipeline(&application, &name).await? else { continue };
+        let is_for = |trigger: &&PipelineTrigger| trigger.is_for(&application, ended) && trigger.takes(ending.status);
+        let first = published.pipeline.pipeline_triggers().find(is_for).cloned();
+        if let Some(trigger) = first {
+            all.push((published, trigger));
+        }
+    }
+    Ok(all)
+}
+
+/// The end of an execution.
+struct End<'a> {
+    ending: &'a Ending,
+    stored: &'a StoredExecution,
+    view: &'a ExecutionView,
+}
+
+impl End<'_> {
+    /// What it starts, or why it starts nothing.
+    async fn execution(
+        &self,
+        shared: &Shared,
+        published: &Published,
+        trigger: &PipelineTrigger,
+    ) -> Result<Result<NewExecution, String>, StoreError> {
+        let Published { pipeline, revision, repository: name, branch, commit, .. } = published;
+        let parent = self.parent();
+        if parent.depth > MAX_DEPTH {
+            return Ok(Err(format!("{MAX_DEPTH} ends of pipelines led to this one, which is the most")));
+        }
+        let Some(repository) = shared.repositories.get(name) else {
+            return Ok(Err(format!("the repository {name} is not in the configuration any more")));
+        };
+        let wanted = commit.clone();
+        let info = repository.read(move |mirror| mirror.commit(&wanted)).await.ok();
+        let cause = Cause {
+            kind: CauseKind::Pipeline,
+            repository: Some(name.clone()),
+            branch: Some(branch.clone()),
+            commit: Some(commit.clone()),
+            actor: self.stored.execution.info.trigger.actor.clone(),
+            author: info.as_ref().map(|info| info.author.clone()),
+            message: info.map(|info| info.message),
+            parent_execution: Some(Box::new(parent)),
+            ..Cause::default()
+        };
+        let parameters = match given::parameters(pipeline, &trigger.start, Map::new(), &cause) {
+            Ok(parameters) => parameters,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut brought = engine::produced(self.view);
+        // The commit that runs is its own.
+        brought.retain(|artifact| !artifacts::is_commit(artifact));
+        brought.push(commit_artifact(name, commit, Some(branch)));
+        let ids = &trigger.start.expected_artifact_ids;
+        let artifacts = match artifacts::of_trigger(&shared.store, pipeline, ids, brought).await {
+            Ok(artifacts) => artifacts,
+            Err(Unresolved::Problems(problems)) => return Ok(Err(given::in_words(&problems))),
+            Err(Unresolved::Store(error)) => return Err(error),
+        };
+        let reports = &shared.options.reports;
+        let report = self.reports(published, trigger);
+        Ok(Ok(NewExecution {
+            id: ExecutionId::generate(),
+            pipeline: pipeline.clone(),
+            revision: Some(*revision),
+            parameters,
+            trigger: cause,
+            artifacts,
+            repository: Some(name.clone()),
+            commit: Some(commit.clone()),
+            report: report.then(|| reports.pipeline(name, commit, &pipeline.application, &pipeline.name)),
+            correlation_id: Some(format!(
+                "end {} {} {}/{}",
+                self.stored.execution.info.id, self.ending.seq, pipeline.application, pipeline.name
+            )),
+            created_at: shared.clock.now(),
+        }))
+    }
+
+    /// Whether the outcome is reported: unless the trigger says, where the other execution reports on the same commit.
+    fn reports(&self, published: &Published, trigger: &PipelineTrigger) -> bool {
+        let ended = self.stored.execution.info.report.as_ref();
+        trigger.start.report.unwrap_or_else(|| {
+            ended.is_some_and(|report| report.commit == published.commit && report.repository == published.repository)
+        })
+    }
+
+    fn not_started(
+        &self,
+        shared: &Shared,
+        published: &Published,
+        trigger: &PipelineTrigger,
+        why: &str,
+    ) -> Option<CommitStatus> {
+        let pipeline = (&published.pipeline.application, &published.pipeline.name);
+        self.reports(published, trigger).then(|| {
+            let reports = &shared.options.reports;
+            reports.not_started(&published.repository, &published.commit, pipeline, &why.replace('`', ""))
+        })
+    }
+
+    /// The execution as the one that it starts sees it.
+    fn parent(&self) -> ParentExecution {
+        let info = &self.stored.execution.info;
+        let above = info.trigger.parent_execution.as_ref();
+        let mut room = MAX_TOLD;
+        let mut fits = |value: &Value| {
+            let size = value.to_string().len();
+            let fits = size <= room;
+            room -= if fits { size } else { 0 };
+            fits
+        };
+        let parameters = info.parameters.iter().filter(|(_, value)| fits(value));
+        let parameters = parameters.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut stages = Map::new();
+        for stage in &self.view.stages {
+            let told = json!({"status": stage.status, "outputs": stage.outputs});
+            let told = if fits(&told) { told } else { json!({"status": stage.status, "outputs": null}) };
+            stages.insert(stage.path.to_string(), told);
+        }
+        let root = match (&info.trigger.parent, above) {
+            (_, Some(above)) => above.root,
+            (Some(parent), None) => parent.root,
+            (None, None) => info.trigger.kind,
+        };
+        ParentExecution {
+            id: info.id,
+            application: info.pipeline.application.clone(),
+            pipeline: info.pipeline.name.clone(),
+            status: self.ending.status,
+            repository: info.repository.clone(),
+            branch: info.trigger.branch.clone(),
+            commit: info.commit.clone(),
+            parameters,
+            stages,
+            depth: above.map_or(0, |above| above.depth).saturating_add(1),
+            root,
+        }
+    }
+}
