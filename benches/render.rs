@@ -6,7 +6,8 @@
 //! Prints `name = value unit`, the goal, and two limits of the same run with the ratio to each, on as many threads:
 //! what the template engine and the YAML parser alone do with the same templates and the text that they amount to, and
 //! what it costs to parse that text and to write it as JSON. The limits keep no origins, place no values, and validate
-//! nothing.
+//! nothing. `name.cpu` is the time of processors, of all threads together, which other programs on the machine lengthen
+//! less than the time on the clock; `load` is how many of them wanted to run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -17,13 +18,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use longboat::gitops::{
-    Limits, MemoryCommits, MemorySource, Refs, Request, Shelf, ShelfState, Stock, check, check_rendered, render_all,
-    render_some, to_yaml,
+    Limits, MemoryCommits, MemorySource, Refs, Request, Shelf, ShelfState, Stock, check, check_rendered, check_some,
+    render_all, to_yaml,
 };
 use longboat::model::{CommitSha, RepositoryName};
 use longboat::stage;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error};
+use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Map;
 
 const FILES: usize = 5_000;
@@ -84,6 +86,8 @@ struct World {
     sources: Vec<MemorySource>,
     names: Vec<RepositoryName>,
     modules: Vec<(String, String)>,
+    /// How often modules were edited.
+    edits: u64,
 }
 
 impl World {
@@ -99,12 +103,20 @@ impl World {
         }
         let names = (0..REPOSITORIES).map(|at| RepositoryName::parse(&format!("acme/services-{at}")));
         let modules = (0..MODULES).map(|at| (format!("step-{at}.yaml"), MODULE.to_owned())).collect();
-        Self { sources, names: names.collect::<Result<_, _>>().expect("names"), modules }
+        Self { sources, names: names.collect::<Result<_, _>>().expect("names"), modules, edits: 0 }
+    }
+
+    /// Makes the first modules other ones than they ever were.
+    fn edit(&mut self, count: usize) {
+        self.edits += 1;
+        for (_, text) in &mut self.modules[..count] {
+            *text = MODULE.replace("backoff: 10s", &format!("backoff: {}s", 20 + self.edits));
+        }
     }
 
     /// The module repository, read afresh.
     fn shelf(&self) -> Shelf {
-        let commit = CommitSha::parse(&"1".repeat(40)).expect("a commit");
+        let commit = CommitSha::parse(&format!("{:040x}", 1 + self.edits)).expect("a commit");
         let heads = [("refs/tags/v1".to_owned(), commit.clone())].into();
         let files = MemorySource::new(self.modules.iter().map(|(path, text)| (path.as_str(), text.as_str())));
         Shelf::new([(
@@ -155,7 +167,11 @@ fn module(number: usize, call: usize) -> usize {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut world = World::new();
     let catalog = stage::catalog();
-    let (before, mut texts, mut documents, mut pipelines, mut dependents) = (peak(), BTreeMap::new(), Vec::new(), 0, 0);
+    println!("load.before = {}", load());
+    let before = peak();
+    world.each(|request, _| drop(check(request, &catalog, None)));
+    let after = peak();
+    let (mut texts, mut documents, mut pipelines, mut dependents) = (BTreeMap::new(), Vec::new(), 0, 0);
     let mut used = BTreeSet::new();
     let mut wrong = None;
     world.each(|request, _| {
@@ -185,21 +201,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     let whole = best(|| world.each(|request, _| drop(check(request, &catalog, None))));
-    let after = peak();
     let rendering = best(|| world.each(|request, _| drop(render_all(request))));
     let engine = best(|| plain(&texts));
     let reading = best(|| read_and_write(&texts, &documents));
     figure("render.files", whole, 3.0, &[("engine_and_parser", engine), ("yaml_and_json", reading)]);
     figure("render.only", rendering, 3.0, &[("engine_and_parser", engine), ("yaml_and_json", reading)]);
-    println!("render.files.rate = {:.0} files/s", FILES as f64 / whole.as_secs_f64());
+    println!("render.files.rate = {:.0} files/s", FILES as f64 / whole.wall.as_secs_f64());
 
-    world.modules[0].1 = MODULE.replace("backoff: 10s", "backoff: 20s");
     let of = |at: usize| -> Vec<String> { numbers(at).filter(|number| number.is_multiple_of(10)).map(path).collect() };
     let mut again = 0;
     let changed = best(|| {
         again = 0;
+        world.edit(1);
         world.each(|request, at| {
-            let checked = check_rendered(render_some(request, &of(at)), &catalog, None);
+            let checked = check_some(request, &of(at), &catalog, None);
             again += checked.files;
         });
     });
@@ -213,37 +228,74 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let few_read = best(|| read_and_write(&some, &documents[..some.len()]));
     figure("render.dependents", changed, 0.3, &[("engine_and_parser", few), ("yaml_and_json", few_read)]);
 
-    let single = median(|| {
+    let render_one = |world: &World, number: usize| {
         let (limits, globals, shelf) = (Limits::default(), Map::new(), world.shelf());
         let (source, repository) = (&world.sources[0], &world.names[0]);
         let request =
             Request { source, repository, branch: "main", globals: &globals, limits: &limits, library: Some(&shelf) };
-        let start = Instant::now();
-        let checked = check_rendered(render_some(&request, &[path(1)]), &catalog, None);
-        let time = start.elapsed();
-        assert!(checked.is_valid());
-        time
+        let mut valid = false;
+        let cost = timed(|| valid = check_some(&request, &[path(number)], &catalog, None).is_valid());
+        assert!(valid);
+        cost
+    };
+    let mut number = 0;
+    let single = median(|| {
+        number = (number + 1) % numbers(0).end;
+        render_one(&world, number)
+    });
+    let afresh = median(|| {
+        world.edit(MODULES);
+        render_one(&world, 1)
     });
     let one: BTreeMap<_, _> =
         texts.get_key_value(&path(1)).map(|(path, text)| (path.clone(), text.clone())).into_iter().collect();
     let one_limit = median(|| timed(|| plain(&one)));
     let one_read = median(|| timed(|| read_and_write(&one, &documents[..1])));
     figure("render.one", single, 0.001, &[("engine_and_parser", one_limit), ("yaml_and_json", one_read)]);
+    figure("render.one_afresh", afresh, 0.001, &[("engine_and_parser", one_limit), ("yaml_and_json", one_read)]);
 
     println!("render.memory.before = {before} MB");
     println!("render.memory.peak = {after} MB");
+    println!("load.after = {}", load());
     Ok(())
 }
 
+/// What something took.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Cost {
+    /// On the clock.
+    wall: Duration,
+    /// Of the processors, all threads together.
+    cpu: Duration,
+}
+
 /// Prints a time, its goal in seconds, and how many times a limit it is.
-fn figure(name: &str, time: Duration, goal: f64, limits: &[(&str, Duration)]) {
+fn figure(name: &str, cost: Cost, goal: f64, limits: &[(&str, Cost)]) {
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    println!("{name} = {:.2} ms", milliseconds(time));
+    println!("{name} = {:.2} ms", milliseconds(cost.wall));
     println!("{name}.goal = {:.2} ms", goal * 1000.0);
+    println!("{name}.cpu = {:.2} ms", milliseconds(cost.cpu));
     for (limit, least) in limits {
-        println!("{name}.{limit} = {:.2} ms", milliseconds(*least));
-        println!("{name}.{limit}.ratio = {:.2}", time.as_secs_f64() / least.as_secs_f64());
+        println!("{name}.{limit} = {:.2} ms", milliseconds(least.wall));
+        println!("{name}.{limit}.ratio = {:.2}", cost.wall.as_secs_f64() / least.wall.as_secs_f64());
+        println!("{name}.{limit}.cpu = {:.2} ms", milliseconds(least.cpu));
     }
+}
+
+/// The time of processors that this process has used.
+fn processors() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
+    let of = |seconds: i64, micros: i64| {
+        Duration::new(seconds.unsigned_abs(), 0) + Duration::from_micros(micros.unsigned_abs())
+    };
+    let (user, system) = (usage.user_time(), usage.system_time());
+    of(user.tv_sec(), user.tv_usec()) + of(system.tv_sec(), system.tv_usec())
+}
+
+/// How many threads of the machine wanted to run in the last minute; nothing where the system doesn't say.
+fn load() -> String {
+    let all = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    all.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
 /// The most memory that the process held, in megabytes; 0 where the system doesn't say.
@@ -263,21 +315,28 @@ fn expanded(rendered: &longboat::gitops::Rendered) -> Result<BTreeMap<String, St
     Ok(texts)
 }
 
-fn timed(run: impl FnOnce()) -> Duration {
-    let start = Instant::now();
+fn timed(run: impl FnOnce()) -> Cost {
+    let (start, before) = (Instant::now(), processors());
     run();
-    start.elapsed()
+    Cost { wall: start.elapsed(), cpu: processors().saturating_sub(before) }
 }
 
 /// The median of many short runs.
-fn median(mut run: impl FnMut() -> Duration) -> Duration {
-    let mut times: Vec<Duration> = (0..301).map(|_| run()).collect();
-    times.sort();
-    times[times.len() / 2]
+fn median(mut run: impl FnMut() -> Cost) -> Cost {
+    let costs: Vec<Cost> = (0..301).map(|_| run()).collect();
+    let middle = |of: fn(&Cost) -> Duration| {
+        let mut times: Vec<Duration> = costs.iter().map(of).collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    Cost { wall: middle(|cost| cost.wall), cpu: middle(|cost| cost.cpu) }
 }
 
-fn best(mut run: impl FnMut()) -> Duration {
-    (0..ROUNDS).map(|_| timed(&mut run)).min().unwrap_or_default()
+/// The least of some long runs.
+fn best(mut run: impl FnMut()) -> Cost {
+    let costs: Vec<Cost> = (0..ROUNDS).map(|_| timed(&mut run)).collect();
+    let least = |of: fn(&Cost) -> Duration| costs.iter().map(of).min().unwrap_or_default();
+    Cost { wall: least(|cost| cost.wall), cpu: least(|cost| cost.cpu) }
 }
 
 /// Compiles and renders every template, modules as text, and parses the text that the documents amount to.

@@ -2,6 +2,7 @@
 //!
 //! A code keeps its meaning for ever and has a page in `docs/errors/`; [`Code::page`] is that page.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -338,8 +339,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// A key or index as a step of a JSON pointer (RFC 6901), escaped.
-pub fn pointer_step(step: &str) -> String {
-    step.replace('~', "~0").replace('/', "~1")
+pub fn pointer_step(step: &str) -> Cow<'_, str> {
+    if step.contains(['~', '/']) { step.replace('~', "~0").replace('/', "~1").into() } else { step.into() }
 }
 
 /// The key or index that a step of a JSON pointer stands for.

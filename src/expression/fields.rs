@@ -107,7 +107,17 @@ impl Resolving<'_> {
 
 /// Every text with a `${` in it, and its JSON pointer, except for what `raw` leaves alone (see [`resolve`]).
 pub fn scan_expressions<'a>(value: &'a Value, raw: &[String]) -> Vec<(String, &'a str)> {
-    texts(value, "", raw)
+    // Most values have none, and pointers cost more than looking.
+    if holds_expression(value) { texts(value, "", raw) } else { Vec::new() }
+}
+
+fn holds_expression(value: &Value) -> bool {
+    match value {
+        Value::String(text) => has_expression(text),
+        Value::Array(items) => items.iter().any(holds_expression),
+        Value::Object(map) => map.values().any(holds_expression),
+        _ => false,
+    }
 }
 
 fn texts<'a>(value: &'a Value, pointer: &str, raw: &[String]) -> Vec<(String, &'a str)> {

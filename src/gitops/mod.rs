@@ -22,7 +22,7 @@ mod writer;
 
 pub use check::{
     Checked, CheckedApplication, CheckedModules, FileUses, Permit, SecretMention, check, check_modules, check_rendered,
-    summarize,
+    check_some, check_with_documents, summarize,
 };
 pub use library::{
     Commits, Library, LibraryError, MemoryCommits, ModuleMirror, Pinned, Refs, Resolved, Shelf, ShelfState, Stock,
@@ -31,7 +31,7 @@ pub use library::{
 pub use limits::Limits;
 pub use module_folder::ModuleFolder;
 pub use moved::{moved, summarize_moves};
-pub use node::{Key, Node, NodeValue, Origin, Position};
+pub use node::{Key, Node, NodeValue, Origin, Position, Spot};
 pub use plan::{Documents, KEPT_PLAN, PRINTED_PLAN, Push, apply, document, documents, plan};
 pub use removal::{InForce, Removal, RemovalLimits, RemovalRule};
 pub use render::{

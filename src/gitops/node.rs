@@ -164,10 +164,34 @@ pub(super) fn steps(pointer: &str) -> Option<Vec<String>> {
 /// [`Origin::through`], and so is the line of a variable that was used.
 #[derive(Clone)]
 pub struct Origin {
+    spot: Spot,
+    trail: Option<Arc<Trail>>,
+}
+
+/// A stretch of a file: a [`Place`] that is cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Spot {
     file: Arc<str>,
     start: Position,
     end: Position,
-    trail: Option<Arc<Trail>>,
+}
+
+impl Spot {
+    /// A stretch of a file.
+    pub fn new(file: Arc<str>, start: Position, end: Position) -> Self {
+        Self { file, start, end }
+    }
+
+    /// The same, for those who tell people.
+    pub fn place(&self) -> Place {
+        Place {
+            file: self.file.to_string(),
+            line: self.start.line,
+            column: self.start.column,
+            end_line: self.end.line,
+            end_column: self.end.column,
+        }
+    }
 }
 
 /// A line and a column, both from 1; the column counts characters.
@@ -183,18 +207,18 @@ pub struct Position {
 #[derive(Debug, Default)]
 struct Trail {
     chain: Arc<[ChainLink]>,
-    through: Vec<Place>,
+    through: Vec<Spot>,
 }
 
 impl Origin {
     /// A stretch of a file that no module and no variable had a part in.
     pub fn new(file: Arc<str>, start: Position, end: Position) -> Self {
-        Self { file, start, end, trail: None }
+        Self { spot: Spot { file, start, end }, trail: None }
     }
 
     /// The same place, reached through these calls and other places.
     #[must_use]
-    pub(super) fn with_trail(mut self, chain: &Arc<[ChainLink]>, through: Vec<Place>) -> Self {
+    pub(super) fn with_trail(mut self, chain: &Arc<[ChainLink]>, through: Vec<Spot>) -> Self {
         self.trail =
             (!chain.is_empty() || !through.is_empty()).then(|| Arc::new(Trail { chain: chain.clone(), through }));
         self
@@ -202,31 +226,30 @@ impl Origin {
 
     /// The same file, chain and other places, at another stretch.
     pub(super) fn spanning(&self, start: Position, end: Position) -> Self {
-        Self { file: self.file.clone(), start, end, trail: self.trail.clone() }
+        Self { spot: Spot { file: self.spot.file.clone(), start, end }, trail: self.trail.clone() }
     }
 
     /// The same with these other places instead.
-    pub(super) fn with_through(self, through: Vec<Place>) -> Self {
+    pub(super) fn with_through(self, through: Vec<Spot>) -> Self {
         let chain = self.trail.as_ref().map_or_else(|| Arc::new([]) as Arc<[ChainLink]>, |trail| trail.chain.clone());
         self.with_trail(&chain, through)
     }
 
     /// The place to edit first.
     pub fn place(&self) -> Place {
-        Place {
-            file: self.file.to_string(),
-            line: self.start.line,
-            column: self.start.column,
-            end_line: self.end.line,
-            end_column: self.end.column,
-        }
+        self.spot.place()
+    }
+
+    /// The same, cheap to clone.
+    pub(super) fn spot(&self) -> &Spot {
+        &self.spot
     }
 
     /// The innermost place in a file whose path starts with `prefix`: where the value is written, or the call of
     /// a module that yields it. Without any such, [`Origin::place`].
     pub(super) fn place_in(&self, prefix: &str) -> Place {
         let call = self.chain().iter().rev().find(|link| link.file.starts_with(prefix));
-        match call.filter(|_| !self.file.starts_with(prefix)) {
+        match call.filter(|_| !self.spot.file.starts_with(prefix)) {
             Some(link) => Place::point(&link.file, link.line, link.column),
             None => self.place(),
         }
@@ -234,12 +257,17 @@ impl Origin {
 
     /// The file of [`Origin::place`]: a path inside the repository, or a built-in module's full name.
     pub fn file(&self) -> &Arc<str> {
-        &self.file
+        &self.spot.file
     }
 
     /// The start of [`Origin::place`].
     pub fn start(&self) -> Position {
-        self.start
+        self.spot.start
+    }
+
+    /// The end of [`Origin::place`].
+    pub(super) fn end(&self) -> Position {
+        self.spot.end
     }
 
     /// The calls of modules through which the value came, outermost first.
@@ -248,19 +276,25 @@ impl Origin {
     }
 
     /// The other places that had a part in the value: tags in modules, arguments, lines of variable files.
-    pub fn through(&self) -> &[Place] {
+    pub fn through(&self) -> &[Spot] {
         self.trail.as_ref().map_or(&[], |trail| &trail.through)
     }
 
     /// Puts a finding at this place, with this chain and the other places.
     pub fn locate(&self, finding: Diagnostic) -> Diagnostic {
-        finding.at(self.place()).chain(self.chain().to_vec()).through(self.through().iter().cloned())
+        finding.at(self.place()).chain(self.chain().to_vec()).through(self.through().iter().map(Spot::place))
+    }
+}
+
+impl fmt::Debug for Spot {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}:{}", self.file, self.start.line, self.start.column)
     }
 }
 
 impl fmt::Debug for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}:{}", self.file, self.start.line, self.start.column)?;
+        write!(out, "{:?}", self.spot)?;
         for link in self.chain().iter().rev() {
             write!(out, " < {}:{}:{} {}", link.file, link.line, link.column, link.module)?;
         }

@@ -136,7 +136,8 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
         super::print(&format!("{}\n", markdown::write(&comment, &forge, None, "").trim_end()))?;
         return Ok(if reviewed.errors > 0 { Answer::No } else { Answer::Yes });
     }
-    let (old, new) = (gitops::check(&request(before), &catalog, None), gitops::check(&request(after), &catalog, None));
+    let old = gitops::check_with_documents(&request(before), &catalog, None);
+    let new = gitops::check_with_documents(&request(after), &catalog, None);
     if let Some(format) = args.format.of_findings() {
         let report = Report { findings: &new.findings, summary: "", files: new.files, pipelines: 0 };
         super::print(&report.render(format, false, &|_| None))?;

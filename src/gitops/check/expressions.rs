@@ -62,9 +62,8 @@ impl Variables<'_, '_> {
             }
             // Of an unknown type it isn't known which fields are evaluated.
             let Some(kind) = draft.stage_type else { continue };
-            let own = Value::Object(draft.own.clone());
-            self.own_expressions(spot, kind, &own, sink);
-            for (pointer, text) in scan_expressions(&own, &kind.raw) {
+            self.own_expressions(spot, kind, &draft.own, sink);
+            for (pointer, text) in scan_expressions(&draft.own, &kind.raw) {
                 count += 1;
                 if count > MAX_TEXTS {
                     let message = format!("the pipeline has more than {MAX_TEXTS} texts with expressions");

@@ -1,6 +1,6 @@
 //! Reading a mapping key by key: each value with its place, its pointer, and words for what is wrong with it.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub(super) struct Field<'a> {
     pub(super) node: &'a Arc<Node>,
     pub(super) pointer: String,
     /// How messages name it: `timeout`, `needs[0]`.
-    pub(super) name: String,
+    pub(super) name: Cow<'a, str>,
 }
 
 impl<'a> Field<'a> {
@@ -221,7 +221,7 @@ impl<'a> Field<'a> {
         let item = |(index, node)| Field {
             node,
             pointer: format!("{}/{index}", self.pointer),
-            name: format!("{}[{index}]", self.name),
+            name: format!("{}[{index}]", self.name).into(),
         };
         Some(items.iter().enumerate().map(item).collect())
     }
@@ -235,7 +235,9 @@ impl<'a> Field<'a> {
 
     /// The value as JSON; infinities and not-a-number are refused.
     pub(super) fn json(&self, sink: &mut Sink) -> serde_json::Value {
-        self.refuse_infinities(sink);
+        if holds_infinity(self.node) {
+            self.refuse_infinities(sink);
+        }
         self.node.to_json()
     }
 
@@ -248,17 +250,27 @@ impl<'a> Field<'a> {
             NodeValue::List(items) => {
                 for (index, node) in items.iter().enumerate() {
                     let (pointer, name) = (format!("{}/{index}", self.pointer), format!("{}[{index}]", self.name));
-                    Field { node, pointer, name }.refuse_infinities(sink);
+                    Field { node, pointer, name: name.into() }.refuse_infinities(sink);
                 }
             }
             NodeValue::Map(entries) => {
                 for (key, node) in entries {
                     let pointer = format!("{}/{}", self.pointer, pointer_step(&key.name));
-                    Field { node, pointer, name: format!("{}.{}", self.name, key.name) }.refuse_infinities(sink);
+                    Field { node, pointer, name: format!("{}.{}", self.name, key.name).into() }.refuse_infinities(sink);
                 }
             }
             _ => {}
         }
+    }
+}
+
+/// Whether a value holds a number that JSON hasn't.
+fn holds_infinity(node: &Node) -> bool {
+    match &node.value {
+        NodeValue::Float(number) => !number.is_finite(),
+        NodeValue::List(items) => items.iter().any(|item| holds_infinity(item)),
+        NodeValue::Map(entries) => entries.iter().any(|(_, node)| holds_infinity(node)),
+        _ => false,
     }
 }
 
@@ -268,7 +280,8 @@ pub(super) struct Fields<'a> {
     pub(super) origin: &'a Origin,
     pub(super) pointer: String,
     entries: &'a [(Key, Arc<Node>)],
-    taken: HashSet<&'a str>,
+    /// Of each entry, whether somebody took it.
+    taken: Vec<bool>,
 }
 
 impl<'a> Fields<'a> {
@@ -279,13 +292,14 @@ impl<'a> Fields<'a> {
             sink.add(&node.origin, pointer, Diagnostic::error(Code::WrongShape, message));
             return None;
         };
-        Some(Self { origin: &node.origin, pointer: pointer.to_owned(), entries, taken: HashSet::new() })
+        Some(Self { origin: &node.origin, pointer: pointer.to_owned(), entries, taken: vec![false; entries.len()] })
     }
 
     /// The value of a key. A key without a value counts as missing.
     pub(super) fn take(&mut self, key: &str) -> Option<Field<'a>> {
-        let (name, node) = self.entries.iter().find(|(name, _)| &*name.name == key)?;
-        self.taken.insert(&name.name);
+        let at = self.entries.iter().position(|(name, _)| &*name.name == key)?;
+        self.taken[at] = true;
+        let (name, node) = &self.entries[at];
         (!node.is_null()).then(|| self.field(name, node))
     }
 
@@ -311,10 +325,12 @@ impl<'a> Fields<'a> {
         let found = self.take(key);
         if found.is_none() {
             let finding = Diagnostic::error(Code::MissingKey, format!("{what} needs `{key}`"));
-            let misspelt = self.untaken().find(|(name, _)| nearest(&name.name, [key]).is_some());
-            match misspelt {
-                Some((name, field)) => {
-                    self.taken.insert(&name.name);
+            let near = |at: &usize| !self.taken[*at] && nearest(&self.entries[*at].0.name, [key]).is_some();
+            match (0..self.entries.len()).find(near) {
+                Some(at) => {
+                    self.taken[at] = true;
+                    let (name, node) = &self.entries[at];
+                    let field = self.field(name, node);
                     let hint = format!("there is `{}`: was `{key}` meant?", name.name);
                     sink.add(&name.origin, &field.pointer, finding.hint(hint));
                 }
@@ -326,17 +342,22 @@ impl<'a> Fields<'a> {
 
     fn field(&self, key: &'a Key, node: &'a Arc<Node>) -> Field<'a> {
         let pointer = format!("{}/{}", self.pointer, pointer_step(&key.name));
-        Field { node, pointer, name: key.name.to_string() }
+        Field { node, pointer, name: Cow::Borrowed(&key.name) }
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(name, _)| &*name.name == key)
     }
 
+    /// The value of a key, which stays as untaken as it was; null counts as one.
+    pub(super) fn peek(&self, key: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(name, _)| &*name.name == key).map(|(_, node)| &**node)
+    }
+
     /// The keys that nobody took.
     pub(super) fn untaken(&self) -> impl Iterator<Item = (&'a Key, Field<'a>)> {
-        let entries = self.entries.iter().filter(|(name, _)| !self.taken.contains(&*name.name));
-        entries.map(|(name, node)| (name, self.field(name, node)))
+        let entries = self.entries.iter().zip(&self.taken).filter(|(_, taken)| !**taken);
+        entries.map(|((name, node), _)| (name, self.field(name, node)))
     }
 
     /// Names the keys that nobody took: in Spinnaker's dialect as warnings, as Spinnaker keeps such keys too.

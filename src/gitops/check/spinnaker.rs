@@ -3,6 +3,7 @@
 
 use super::reader::{Field, Fields, Sink};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::gitops::Node;
 use crate::model::{Concurrency, Dialect, OnFailure, OnNew};
 
 /// Keys of a pipeline that only Spinnaker's own bookkeeping uses, and that mean nothing here.
@@ -66,8 +67,7 @@ const STAGE_MARKS: [&str; 2] = ["refId", "requisiteStageRefIds"];
 
 /// The spelling that a pipeline's keys tell.
 pub(super) fn dialect(pipeline: &Fields<'_>) -> Dialect {
-    let stages = pipeline.untaken().find(|(key, _)| &*key.name == "stages");
-    let stages = stages.and_then(|(_, field)| field.node.as_list()).unwrap_or_default();
+    let stages = pipeline.peek("stages").and_then(Node::as_list).unwrap_or_default();
     let marked = PIPELINE_MARKS.iter().any(|mark| pipeline.has(mark))
         || stages.iter().any(|stage| STAGE_MARKS.iter().any(|mark| stage.get(mark).is_some()));
     if marked { Dialect::Spinnaker } else { Dialect::Longboat }
@@ -172,7 +172,7 @@ pub(super) fn stage_enabled<'a>(field: &Field<'a>, sink: &mut Sink) -> Option<Fi
     let mut fields = Fields::of(field.node, &field.pointer, "`stageEnabled`", sink)?;
     let kind = fields.take("type");
     let expression =
-        fields.take("expression").map(|inner| Field { name: "stageEnabled.expression".to_owned(), ..inner });
+        fields.take("expression").map(|inner| Field { name: "stageEnabled.expression".into(), ..inner });
     let known = ["type", "expression"].map(str::to_owned);
     fields.finish(&known, "`stageEnabled`", Dialect::Spinnaker, sink);
     if let Some(kind) = kind.filter(|kind| kind.string(sink).is_some_and(|kind| kind != "expression")) {

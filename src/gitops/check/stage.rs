@@ -44,8 +44,8 @@ pub(super) struct Draft<'a> {
     pub(super) placed: bool,
     /// The condition with its text, without `${ }` around it.
     pub(super) when: Option<(Field<'a>, String)>,
-    /// The fields of its type, those unknown left out.
-    pub(super) own: Map<String, Value>,
+    /// The fields of its type, those unknown left out: a mapping.
+    pub(super) own: Value,
     /// Its type, if there is such a type.
     pub(super) stage_type: Option<&'a StageType>,
     /// Its name, if it is given.
@@ -73,7 +73,7 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &'a Catalog,
         placed: placed || needs.is_some(),
         needs,
         when: when(&mut fields, sink),
-        own: Map::new(),
+        own: Value::Null,
         stage_type: None,
         kind,
         name: fields.take("name").and_then(|field| field.label(sink, MAX_NAME)),
@@ -114,7 +114,10 @@ impl Draft<'_> {
             retry: self.retry,
             expected_artifacts: self.expected_artifacts,
             group: self.group,
-            fields: self.own,
+            fields: match self.own {
+                Value::Object(fields) => fields,
+                _ => Map::new(),
+            },
             raw: self.stage_type?.raw.clone(),
             secret: self.stage_type?.secret.clone(),
             source: self.field.node.origin.place_in(".longboat/"),
@@ -249,15 +252,15 @@ fn retry(field: &Field<'_>, sink: &mut Sink) -> Option<Retry> {
     };
     if let Some(on) = fields.take("on") {
         on.items(sink, MAX_NEEDS);
-        spinnaker::later(&Field { name: "retry.on".to_owned(), ..on }, sink);
+        spinnaker::later(&Field { name: "retry.on".into(), ..on }, sink);
     }
     fields.finish(&RETRY_KEYS, what, Dialect::Longboat, sink);
     Some(Retry { attempts: u32::try_from(attempts?).ok()?, backoff: backoff? })
 }
 
 /// The keys that are left, as JSON.
-fn own_fields(fields: &Fields<'_>, sink: &mut Sink) -> Map<String, Value> {
-    fields.untaken().map(|(key, field)| (key.name.to_string(), field.json(sink))).collect()
+fn own_fields(fields: &Fields<'_>, sink: &mut Sink) -> Value {
+    Value::Object(fields.untaken().map(|(key, field)| (key.name.to_string(), field.json(sink))).collect())
 }
 
 fn unknown_type(field: &Field<'_>, kind: &str, catalog: &Catalog, sink: &mut Sink) {
@@ -274,15 +277,14 @@ fn unknown_type(field: &Field<'_>, kind: &str, catalog: &Catalog, sink: &mut Sin
 
 /// Checks the fields of a stage's type. In Spinnaker's dialect unknown ones are warnings, and are left out.
 fn check_own(
-    own: &mut Map<String, Value>,
+    own: &mut Value,
     kind: &StageType,
     stage: &Field<'_>,
     kind_field: &Field<'_>,
     dialect: Dialect,
     sink: &mut Sink,
 ) {
-    let mut value = Value::Object(std::mem::take(own));
-    for finding in kind.check(&value) {
+    for finding in kind.check(own) {
         let pointer = format!("{}{}", stage.pointer, finding.pointer);
         let origin = match (&finding.kind, stage.node.at(&finding.pointer)) {
             (SchemaFindingKind::UnknownKey { .. }, _) => key_origin(stage.node, &finding.pointer),
@@ -291,12 +293,9 @@ fn check_own(
             (_, node) => node.map(|node| &node.origin),
         };
         if dialect == Dialect::Spinnaker && matches!(finding.kind, SchemaFindingKind::UnknownKey { .. }) {
-            remove(&mut value, &finding.pointer);
+            remove(own, &finding.pointer);
         }
         sink.add(origin.unwrap_or(&stage.node.origin), &pointer, diagnostic(finding, kind, dialect));
-    }
-    if let Value::Object(checked) = value {
-        *own = checked;
     }
 }
 

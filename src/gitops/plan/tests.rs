@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::git::Changed;
-use crate::gitops::{CheckedApplication, Limits, MemorySource, Request, check};
+use crate::gitops::{CheckedApplication, Limits, MemorySource, Request, check_with_documents};
 use crate::model::{RepositoryName, SourceLine};
 use crate::schema::{Catalog, Dynamic, stage_type};
 
@@ -37,7 +37,7 @@ fn rendered(files: &[(&str, &str)]) -> Checked {
         library: None,
     };
     let catalog = Catalog::new(vec![stage_type::<Script>("script", "Runs"), stage_type::<Wait>("wait", "Waits")]);
-    check(&request, &catalog, None)
+    check_with_documents(&request, &catalog, None)
 }
 
 fn good(files: &[(&str, &str)]) -> Checked {

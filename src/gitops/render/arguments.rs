@@ -7,7 +7,7 @@ use super::frame::{Argument, Frame};
 use super::header::{Header, Parameter};
 use super::module::Module;
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::gitops::{Node, NodeValue, Origin};
+use crate::gitops::{Node, NodeValue, Origin, Spot};
 
 /// The arguments with defaults filled in, if they are what the module's header asks for. A value that is null counts
 /// as not given.
@@ -17,7 +17,7 @@ pub(super) fn check_arguments(
     arguments: Vec<Argument>,
     site: &Origin,
 ) -> Option<Vec<Argument>> {
-    let Some(header) = &module.header else { return Some(arguments) };
+    let Some(header) = &module.body.header else { return Some(arguments) };
     let mut findings = unknown(module, header, &arguments);
     let mut good = findings.is_empty();
     let mut checked = Vec::with_capacity(header.parameters.len());
@@ -48,7 +48,7 @@ pub(super) fn check_arguments(
                 let mut finding = Diagnostic::error(Code::ArgumentMisfit, message);
                 finding.hint = misfit.hint;
                 // An item has its own place; the list that holds it has come by others.
-                let list = std::iter::once(argument.origin.place()).chain(argument.origin.through().iter().cloned());
+                let list = std::iter::once(argument.origin.place()).chain(argument.origin.through().iter().map(Spot::place));
                 let own = origin.place();
                 let elsewhere = list.filter(|place| place.file != own.file || place.line != own.line);
                 findings.push(origin.locate(finding).through(elsewhere));

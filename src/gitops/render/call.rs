@@ -10,10 +10,10 @@ use super::fault::{Fault, Stopped};
 use super::frame::{Argument, Frame};
 use super::lookup::Home;
 use super::value::{check_text, to_value};
-use super::yaml::{Input, Places};
+use super::yaml::{Form, Input, Places, Read};
 use super::{engine, fault, origin, reserved, yaml};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
-use crate::gitops::{Node, Origin, Pinned, Position};
+use crate::gitops::{Node, Origin, Pinned, Position, Spot};
 use crate::model::{CommitSha, Pin};
 
 /// What stands in for the result of a module that failed. Everything it is asked for is itself, so that one error
@@ -91,13 +91,14 @@ pub(super) fn invoke(
         frame.report(finding);
         frame.work.failed().map(|()| None)
     };
-    let found = match frame.work.session.find_module(name, &frame.home) {
-        Ok(found) => found,
+    let callee = match frame.work.session.callee(name, &frame.home) {
+        Ok(callee) => callee,
         Err(fault) => return refuse(site.locate(fault.finding())),
     };
+    let found = &callee.found;
     let place = site.place();
     // The application file's own call: that is the line which its author can change.
-    frame.work.uses(&found, &frame.chain, || match frame.chain.first() {
+    frame.work.uses(&callee, &frame.chain, || match frame.chain.first() {
         Some(first) => Place::point(&*first.file, first.line, first.column),
         None => place.clone(),
     });
@@ -120,7 +121,7 @@ pub(super) fn invoke(
                 .hint("let modules call fewer others");
         return Err(frame.exhausted(&fault, site));
     }
-    let module = match frame.work.session.load_module(&found) {
+    let module = match callee.module(&frame.work.session) {
         Ok(module) => module,
         Err(findings) => {
             let chain: Vec<ChainLink> = frame.chain.iter().cloned().chain([link]).collect();
@@ -128,13 +129,13 @@ pub(super) fn invoke(
             return frame.work.failed().map(|()| None);
         }
     };
-    let Some(arguments) = check_arguments(frame, &module, arguments, site) else {
+    let Some(arguments) = check_arguments(frame, module, arguments, site) else {
         return frame.work.failed().map(|()| None);
     };
-    let inner = Arc::new(frame.of_call(&module, link, arguments, position));
+    let inner = Arc::new(frame.of_call(module, link, arguments, position));
     let result = match &inner.template.marked {
         None => run(&inner, None)?,
-        Some(_) => match frame.work.session.template(&module.key) {
+        Some(_) => match frame.work.session.kept.template(&module.body) {
             Ok(compiled) => run(&inner, Some(&compiled))?,
             Err(error) => {
                 inner.work.report(fault::syntax(&inner.template, &error, None).chain(inner.chain.to_vec()));
@@ -143,7 +144,7 @@ pub(super) fn invoke(
         },
     };
     let Some(node) = result else { return frame.work.failed().map(|()| None) };
-    if let Some(yields) = module.header.as_ref().and_then(|header| header.yields) {
+    if let Some(yields) = module.body.header.as_ref().and_then(|header| header.yields) {
         if let Some((at, how)) = yields.mismatch(&node) {
             let message = format!("the module `{}` should yield {}, and {how}", module.name, yields.words());
             let finding = Diagnostic::error(Code::ModuleResult, message);
@@ -182,35 +183,48 @@ pub(super) fn run(
     compiled: Option<&minijinja::Template<'_, '_>>,
 ) -> Result<Option<Arc<Node>>, Stopped> {
     let template = &frame.template;
-    let (text, placed, table);
-    let (text, places) = match compiled {
-        None => (&template.file.text[template.base..], Places::Plain),
-        Some(compiled) => {
-            match engine::render(frame, compiled) {
-                Ok(rendered) => (text, placed) = rendered,
-                Err(error) => return fail(frame, &error),
-            }
-            let stripped = reserved::strip_marks(&text);
-            table = stripped.1;
-            return finish(frame, &stripped.0, Places::Marked { table: &table, placed: &placed });
-        }
+    let Some(compiled) = compiled else {
+        let text = &template.file.text[template.base..];
+        return finish(frame, yaml::read(&input(frame, text, Places::Plain)));
     };
-    finish(frame, text, places)
+    let (text, placed) = match engine::render(frame, compiled) {
+        Ok(rendered) => rendered,
+        Err(error) => return fail(frame, &error),
+    };
+    // An application file yields its text once, a module again and again.
+    let is_module = !frame.chain.is_empty() && frame.work.session.kept.remembers();
+    let known = if is_module { template.forms.find(&text, &placed) } else { None };
+    if known.is_none() && !(is_module && template.forms.has_room(text.len())) {
+        let (text, table) = reserved::strip_marks(&text);
+        let places = Places::Marked { table: &table, placed: &placed };
+        return finish(frame, yaml::read(&input(frame, &text, places)));
+    }
+    let form = known.unwrap_or_else(|| {
+        let form = Form::new(text, &placed);
+        let read = Form::read(&input(frame, &form.text, Places::Marked { table: &form.table, placed: &placed }));
+        let form = Arc::new(form.with(read));
+        template.forms.keep(form.clone());
+        form
+    });
+    let places = Places::Marked { table: &form.table, placed: &placed };
+    finish(frame, yaml::read_form(&input(frame, &form.text, places), &form))
 }
 
-fn finish(frame: &Arc<Frame>, text: &str, places: Places<'_>) -> Result<Option<Arc<Node>>, Stopped> {
-    let origin = frame.template.file.origin(0, 0).with_trail(&frame.chain, Vec::new());
-    let input = Input {
+/// A text that a frame's template has yielded.
+fn input<'a>(frame: &'a Arc<Frame>, text: &'a str, places: Places<'a>) -> Input<'a> {
+    Input {
         text,
         file: &frame.template.file,
         base: frame.template.base,
         places,
         template: &frame.template,
         frame: Some(frame),
-        origin,
+        origin: frame.template.file.origin(0, 0).with_trail(&frame.chain, Vec::new()),
         budget: &frame.work.budget,
-    };
-    let read = yaml::read(&input);
+    }
+}
+
+fn finish(frame: &Frame, read: Read) -> Result<Option<Arc<Node>>, Stopped> {
     read.findings.into_iter().for_each(|finding| frame.report(finding));
     if read.stopped {
         return Err(frame.work.stop());
@@ -234,7 +248,7 @@ fn fail(frame: &Frame, error: &Error) -> Result<Option<Arc<Node>>, Stopped> {
         let file = &frame.template.file;
         let own = finding.place.as_ref().filter(|place| finding.through.is_empty() && *place.file == *file.name);
         let through = own.map_or_else(Vec::new, |place| origin::read_at(frame, place));
-        frame.report(finding.through(through));
+        frame.report(finding.through(through.iter().map(Spot::place)));
     }
     frame.work.check().map(|()| None)
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::Request;
+use super::kept::Kept;
 use super::session::{Session, connect, lock};
 
 /// The stack of a renderer. The engine frees nested values and compiles nested expressions by recursion, modules call
@@ -30,8 +31,19 @@ pub(super) fn work<I: Sync, T: Send>(
     items: &[I],
     job: impl Fn(&Arc<Session>, &I) -> T + Sync,
 ) -> Vec<Result<T, Lost>> {
+    work_on_files(request, &Kept::of(request.limits), items, &[], job)
+}
+
+/// The same, where each item begins with reading a file: `files` are their paths, which are read ahead.
+pub(super) fn work_on_files<I: Sync, T: Send>(
+    request: &Request<'_>,
+    kept: &Arc<Kept>,
+    items: &[I],
+    files: &[&str],
+    job: impl Fn(&Arc<Session>, &I) -> T + Sync,
+) -> Vec<Result<T, Lost>> {
     let (client, server) = connect();
-    let session = Arc::new(Session::new(request, client.clone()));
+    let session = Arc::new(Session::new(request, client.clone(), kept.clone()));
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Result<T, Lost>)>> = Mutex::default();
     let renderers =
@@ -57,7 +69,7 @@ pub(super) fn work<I: Sync, T: Send>(
             let _ =
                 thread::Builder::new().name("render".to_owned()).stack_size(STACK).spawn_scoped(scope, body).is_ok();
         }
-        server.serve(request.source, request.library, started);
+        server.serve(request.source, request.library, started, (files, &next));
     });
     let mut done = std::mem::take(&mut *lock(&done));
     done.sort_by_key(|(at, _)| *at);

@@ -13,8 +13,8 @@ use super::fault::Fault;
 use super::frame::{FRAME, Frame};
 use super::value::{Refusal, to_node};
 use super::{call, origin, reserved, scalar, scan};
-use crate::diagnostic::{Code, Place};
-use crate::gitops::{Node, NodeValue, Origin};
+use crate::diagnostic::Code;
+use crate::gitops::{Node, NodeValue, Origin, Position, Spot};
 
 /// How templates are read: without white-space control other than what tags ask for, which [`scan`] adds to, and with
 /// comments that only [`scan`] can write.
@@ -211,11 +211,17 @@ pub(super) fn located(state: &mut State<'_, '_>, frame: &Frame, here: Origin, ex
     match table(state) {
         Ok(table) if expression.reads_file && !table.files.is_empty() => {
             let mut through = origin.through().to_vec();
-            origin::extend(&mut through, table.files.iter().map(|file| Place::point(&**file, 1, 1)));
+            origin::extend(&mut through, table.files.iter().map(|file| start_of(file)));
             origin.with_through(through)
         }
         _ => origin,
     }
+}
+
+/// Where a file starts.
+fn start_of(file: &str) -> Spot {
+    let start = Position { line: 1, column: 1 };
+    Spot::new(file.into(), start, start)
 }
 
 /// Notes that a file is read, by the name that places give it.
@@ -266,12 +272,12 @@ pub(super) fn defined(state: &mut State<'_, '_>, value: &Value) -> Result<Value,
 fn settle(frame: &Frame, node: Arc<Node>, origin: &Origin) -> Arc<Node> {
     let container = matches!(node.value, NodeValue::List(_) | NodeValue::Map(_));
     let (calls, here) = (node.origin.chain().len(), frame.chain.len());
-    let fresh = calls == here && node.origin.place() == origin.place();
+    let fresh = calls == here && node.origin.spot() == origin.spot();
     if !container || calls > here || fresh {
         return node;
     }
     let mut through = origin.through().to_vec();
-    origin::extend(&mut through, std::iter::once(node.origin.place()).chain(node.origin.through().iter().cloned()));
+    origin::extend(&mut through, std::iter::once(node.origin.spot().clone()).chain(node.origin.through().iter().cloned()));
     Arc::new(Node { value: node.value.clone(), origin: origin.clone().with_trail(&frame.chain, through) })
 }
 

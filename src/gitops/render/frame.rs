@@ -8,11 +8,11 @@ use minijinja::value::{Object, ObjectRepr, Value};
 
 use super::budget::Budget;
 use super::fault::{Fault, Stopped};
-use super::lookup::{Found, Home};
+use super::lookup::Home;
 use super::module::Module;
 use super::placement::Results;
 use super::prepass::VARS;
-use super::session::{Session, lock};
+use super::session::{Callee, Session, lock};
 use super::template::Template;
 use super::value::to_value;
 use super::variables::Variables;
@@ -115,22 +115,18 @@ impl Work {
     }
 
     /// Notes that a module is used, by a call in the application file, or by the modules that `chain` leads through.
-    pub(super) fn uses(&self, found: &Found, chain: &[ChainLink], call: impl FnOnce() -> Place) {
+    pub(super) fn uses(&self, callee: &Callee, chain: &[ChainLink], call: impl FnOnce() -> Place) {
         let mut uses = lock(&self.uses);
-        let key = || match &found.home {
-            // One module may be named by two references that mean the same commit.
-            Home::Library(opened) => format!("{} {}", found.name, opened.pinned.pin.commit),
-            Home::Repository | Home::BuiltIn => found.name.clone(),
-        };
-        if let Home::Library(opened) = &found.home {
+        // A call by the file itself says more than one that some module makes.
+        let known = uses.modules.get(&callee.identity);
+        if known.is_some_and(|known| !chain.is_empty() || known.through.is_empty()) {
+            return;
+        }
+        if let Home::Library(opened) = &callee.found.home {
             uses.pins.add(&opened.pinned.pin);
         }
-        let key = key();
-        // A call by the file itself says more than one that some module makes.
-        if uses.modules.get(&key).is_none_or(|known| chain.is_empty() && !known.through.is_empty()) {
-            let through = chain.iter().map(|link| link.module.clone()).collect();
-            uses.modules.insert(key, found.used_at(call(), through));
-        }
+        let through = chain.iter().map(|link| link.module.clone()).collect();
+        uses.modules.insert(callee.identity.clone(), callee.found.used_at(call(), through));
     }
 
     /// Notes that a file of the repository is read, or one of the module repository that `home` is.
@@ -197,7 +193,7 @@ impl Frame {
     ) -> Self {
         Self {
             work: self.work.clone(),
-            template: module.template.clone(),
+            template: module.body.template.clone(),
             chain: self.chain.iter().cloned().chain([link]).collect(),
             home: module.home.clone(),
             variables: Variables::everywhere(self.variables.at(position).clone()),

@@ -31,6 +31,17 @@ pub(super) enum Home {
     Library(Arc<Opened>),
 }
 
+impl Home {
+    /// What tells it from all others of the render, which keeps each module repository as long as it lasts.
+    pub(super) fn address(&self) -> usize {
+        match self {
+            Self::Repository => 0,
+            Self::BuiltIn => 1,
+            Self::Library(opened) => Arc::as_ptr(opened).addr(),
+        }
+    }
+}
+
 /// A module repository at a commit, with the files that can be modules.
 #[derive(Debug)]
 pub(super) struct Opened {

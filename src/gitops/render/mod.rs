@@ -24,6 +24,7 @@ mod frame;
 mod head;
 mod header;
 mod items;
+mod kept;
 mod lookup;
 mod manual;
 mod module;
@@ -49,6 +50,7 @@ use serde_json::{Map, Value};
 use self::crew::Lost;
 use self::file::File;
 use self::frame::{Frame, Uses, Work};
+use self::kept::Kept;
 use self::lookup::Home;
 pub use self::manual::{
     ExampleManual, Manual, ModuleManual, ParameterManual, Trial, inspect_module, manual, module_manual, try_modules,
@@ -59,7 +61,7 @@ pub use self::variables::{LayerName, LayerOutcome, LayerValue, Variable};
 use self::variables::{Stacks, Trouble, shared_stack};
 use super::node::steps;
 use super::plan::cover_named;
-use super::{Library, Limits, Node, NodeValue, Source};
+use super::{Library, Limits, Node, NodeValue, Source, Spot};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::model::{FileUse, ModuleUse, Pins, RepositoryName};
 
@@ -167,6 +169,16 @@ pub fn built_in(name: &str) -> Option<String> {
 ///
 /// Blocks until all are rendered, and uses several threads for it; async code calls it from a blocking task.
 pub fn render_all(request: &Request<'_>) -> Rendered {
+    let (files, findings) = each(request, |file| file);
+    Rendered { files, findings }
+}
+
+/// Renders every application file of the commit, and does something with each on the thread that has rendered it.
+/// Yields what that comes to, in the order of the paths, and what concerns no single file.
+pub(super) fn each<T: Send>(
+    request: &Request<'_>,
+    then: impl Fn(RenderedFile) -> T + Sync,
+) -> (Vec<T>, Vec<Diagnostic>) {
     let mut findings = Vec::new();
     let paths = match request.source.list(FOLDER) {
         Ok(files) => files.into_iter().map(|file| file.path).filter(|path| is_application(path)).collect(),
@@ -184,10 +196,10 @@ pub fn render_all(request: &Request<'_>) -> Rendered {
     }
     findings.extend(taken_names(request));
     findings.extend(settings::proposals(request));
-    let mut rendered = render_some(request, &paths);
-    findings.retain(|finding| !rendered.findings.contains(finding));
-    rendered.findings.splice(0..0, findings);
-    rendered
+    let (files, shared) = each_of(request, &paths, then);
+    findings.retain(|finding| !shared.contains(finding));
+    findings.extend(shared);
+    (files, findings)
 }
 
 /// Renders these application files of the commit and no others: those that a change concerns. What is wrong with the
@@ -195,17 +207,27 @@ pub fn render_all(request: &Request<'_>) -> Rendered {
 ///
 /// Blocks, as [`render_all`] does.
 pub fn render_some(request: &Request<'_>, paths: &[String]) -> Rendered {
+    let (files, findings) = each_of(request, paths, |file| file);
+    Rendered { files, findings }
+}
+
+/// As [`each`], of these files alone.
+pub(super) fn each_of<T: Send>(
+    request: &Request<'_>,
+    paths: &[String],
+    then: impl Fn(RenderedFile) -> T + Sync,
+) -> (Vec<T>, Vec<Diagnostic>) {
     let mut findings = Vec::new();
     let mut files = Vec::with_capacity(paths.len());
-    for outcome in render(request, paths) {
-        for finding in outcome.shared.iter() {
+    for (file, shared) in render(request, &Kept::of(request.limits), paths, then) {
+        for finding in shared.iter() {
             if !findings.contains(finding) {
                 findings.push(finding.clone());
             }
         }
-        files.push(outcome.file);
+        files.push(file);
     }
-    Rendered { files, findings }
+    (files, findings)
 }
 
 /// Folders of modules whose names are those of module repositories.
@@ -223,9 +245,9 @@ fn taken_names(request: &Request<'_>) -> Vec<Diagnostic> {
 
 /// Renders one application file. What is wrong with variables that files share is among its findings.
 pub fn render_file(request: &Request<'_>, path: &str) -> RenderedFile {
-    let mut outcomes = render(request, &[path.to_owned()]);
+    let mut outcomes = render(request, &Kept::of(request.limits), &[path.to_owned()], |file| file);
     match outcomes.pop() {
-        Some(Outcome { mut file, shared }) => {
+        Some((mut file, shared)) => {
             file.findings.splice(0..0, shared.iter().cloned());
             file
         }
@@ -240,22 +262,28 @@ fn is_application(path: &str) -> bool {
     !name.contains('/') && !name.starts_with('.') && lookup::ENDINGS.contains(&ending) && word != SETTINGS
 }
 
-/// A rendered file, and what is wrong with what it shares with others.
-struct Outcome {
-    file: RenderedFile,
-    shared: Arc<[Diagnostic]>,
-}
+/// What is wrong with what a file shares with others.
+type Shared = Arc<[Diagnostic]>;
 
 /// Renders files on threads of their own, and serves the source meanwhile.
-fn render(request: &Request<'_>, paths: &[String]) -> Vec<Outcome> {
+fn render<T: Send>(
+    request: &Request<'_>,
+    kept: &Arc<Kept>,
+    paths: &[String],
+    then: impl Fn(RenderedFile) -> T + Sync,
+) -> Vec<(T, Shared)> {
     let lost = |path: &str, why| {
         let message = match why {
             Lost::Panicked => "the renderer failed on this file; this is a bug in Longboat",
             Lost::NoThread => "the system could not start a thread to render this file",
         };
-        Outcome { file: broken(path, message), shared: Arc::new([]) }
+        (then(broken(path, message)), Arc::new([]) as Shared)
     };
-    let done = crew::work(request, paths, |session, path| file(session, path));
+    let files: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let done = crew::work_on_files(request, kept, paths, &files, |session, path| {
+        let (file, shared) = file(session, path);
+        (then(file), shared)
+    });
     let paired = paths.iter().zip(done);
     paired.map(|(path, outcome)| outcome.unwrap_or_else(|why| lost(path, why))).collect()
 }
@@ -266,11 +294,8 @@ fn broken(path: &str, message: &str) -> RenderedFile {
 }
 
 /// Renders one file, on a renderer's thread.
-fn file(session: &Arc<Session>, path: &str) -> Outcome {
-    let fail = |findings: Vec<Diagnostic>, shared: Arc<[Diagnostic]>| Outcome {
-        file: RenderedFile::failed(path, findings),
-        shared,
-    };
+fn file(session: &Arc<Session>, path: &str) -> (RenderedFile, Shared) {
+    let fail = |findings: Vec<Diagnostic>, shared: Shared| (RenderedFile::failed(path, findings), shared);
     let unreadable = |message: String| {
         let finding = Diagnostic::error(Code::UnreadablePath, message).at(Place::point(path, 1, 1));
         fail(vec![finding], Arc::new([]))
@@ -294,14 +319,22 @@ fn file(session: &Arc<Session>, path: &str) -> Outcome {
     };
     let stacks = variables.stacks.clone();
     let regions: Vec<_> = variables.regions.iter().map(|region| region.range.clone()).collect();
-    let template = match Template::new(file, 0, &regions) {
+    let template = match Template::to_compile(file, 0, &regions) {
         Ok(template) => Arc::new(template),
         Err(findings) => return fail(findings, Arc::new([])),
     };
+    // An application file is rendered once, so its compiled form isn't kept.
+    let compile = |marked| session.kept.environment.template_from_named_str(path, marked);
+    let compiled = template.marked.as_deref().map(compile);
+    if let Some(Err(_)) = &compiled
+        && let Err(findings) = Template::new(template.file.clone(), 0, &regions)
+    {
+        return fail(findings, Arc::new([]));
+    }
     let work = Arc::new(Work::new(session.clone()));
     variables.files.iter().for_each(|file| work.reads(file, &Home::Repository));
-    let frame = Arc::new(Frame::of_file(work.clone(), template, variables));
-    let root = document(session, &frame, path);
+    let frame = Arc::new(Frame::of_file(work.clone(), template.clone(), variables));
+    let root = document(&frame, compiled);
     if let Some(root) = &root {
         frame.variables.verify(session, root).into_iter().for_each(|finding| work.report(finding));
         work.yielded.misplaced(root).into_iter().for_each(|finding| work.report(finding));
@@ -310,14 +343,15 @@ fn file(session: &Arc<Session>, path: &str) -> Outcome {
     let root = root.filter(|_| !work.has_failed());
     let (modules, files) = (modules.into_values().collect(), files.into_iter().collect());
     let file = RenderedFile { path: path.to_owned(), root, findings, modules, files, pins, stacks };
-    Outcome { file, shared: Arc::new([]) }
+    (file, Arc::new([]))
 }
 
-fn document(session: &Session, frame: &Arc<Frame>, path: &str) -> Option<Arc<Node>> {
-    let Some(marked) = &frame.template.marked else { return call::run(frame, None).ok().flatten() };
-    // An application file is rendered once, so its compiled form isn't kept.
-    match session.environment.template_from_named_str(path, marked) {
-        Ok(compiled) => call::run(frame, Some(&compiled)).ok().flatten(),
+fn document(
+    frame: &Arc<Frame>,
+    compiled: Option<Result<minijinja::Template<'_, '_>, minijinja::Error>>,
+) -> Option<Arc<Node>> {
+    match compiled.transpose() {
+        Ok(compiled) => call::run(frame, compiled.as_ref()).ok().flatten(),
         Err(error) => {
             frame.report(fault::syntax(&frame.template, &error, None));
             None
@@ -370,11 +404,11 @@ fn locate(file: &RenderedFile, pointer: &str) -> Option<Explanation> {
         // A list or mapping that was placed by a tag says so; what is in it has the places where it was written.
         if matches!(node.value, NodeValue::List(_) | NodeValue::Map(_)) && !node.origin.through().is_empty() {
             through.push(node.origin.place());
-            through.extend(node.origin.through().iter().cloned());
+            through.extend(node.origin.through().iter().map(Spot::place));
         }
         node = node.child(&step)?;
     }
-    through.splice(0..0, node.origin.through().iter().cloned());
+    through.splice(0..0, node.origin.through().iter().map(Spot::place));
     let place = node.origin.place();
     let mut seen = vec![place.clone()];
     through.retain(|other| {

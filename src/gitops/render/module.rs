@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::file::File;
 use super::header::{Header, split};
-use super::lookup::{Found, Home};
+use super::lookup::Home;
 use super::template::Template;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::gitops::Limits;
@@ -14,33 +14,42 @@ use crate::gitops::Limits;
 pub(super) struct Module {
     /// Its full name.
     pub(super) name: String,
-    /// What tells it from all others of the render; the name of its compiled template.
-    pub(super) key: String,
     /// Where the modules that it calls are looked up.
     pub(super) home: Home,
+    /// What its text comes to.
+    pub(super) body: Arc<Body>,
+}
+
+/// What the text of a module comes to, whoever calls it by whatever name.
+#[derive(Debug)]
+pub(super) struct Body {
     /// What it says about itself; without one, it takes any parameter.
     pub(super) header: Option<Header>,
     /// Its body.
     pub(super) template: Arc<Template>,
+    /// The name of its compiled template.
+    pub(super) compiled: String,
 }
 
-/// Reads a module's file.
-pub(super) fn load(found: &Found, bytes: Vec<u8>, limits: &Limits) -> Result<Module, Vec<Diagnostic>> {
-    let file = Arc::new(File::new(&found.file, bytes, limits)?);
-    let (header, body) = match split(&file.text) {
-        None => (None, 0),
-        Some(parts) => {
-            let body = parts.body.ok_or_else(|| {
-                let message = "the module's header is not followed by a body";
-                vec![
-                    Diagnostic::error(Code::ModuleHeader, message)
-                        .at(file.place(parts.header.start, parts.header.start))
-                        .hint("put a line `---` behind the header, and the body behind that"),
-                ]
-            })?;
-            (Some(Header::read(&file, parts.header, limits)?), body)
-        }
-    };
-    let template = Arc::new(Template::new(file, body, &[])?);
-    Ok(Module { name: found.name.clone(), key: found.key.clone(), home: found.home.clone(), header, template })
+impl Body {
+    /// Reads a module's file, which places call `file`.
+    pub(super) fn read(file: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
+        let file = Arc::new(File::new(file, bytes, limits)?);
+        let (header, body) = match split(&file.text) {
+            None => (None, 0),
+            Some(parts) => {
+                let body = parts.body.ok_or_else(|| {
+                    let message = "the module's header is not followed by a body";
+                    vec![
+                        Diagnostic::error(Code::ModuleHeader, message)
+                            .at(file.place(parts.header.start, parts.header.start))
+                            .hint("put a line `---` behind the header, and the body behind that"),
+                    ]
+                })?;
+                (Some(Header::read(&file, parts.header, limits)?), body)
+            }
+        };
+        let template = Arc::new(Template::new(file, body, &[])?);
+        Ok(Self { header, template, compiled: String::new() })
+    }
 }

@@ -10,7 +10,7 @@ use super::file::File;
 use super::frame::Frame;
 use super::template::Tag;
 use crate::diagnostic::{MAX_THROUGH, Place};
-use crate::gitops::{Node, Origin, Position};
+use crate::gitops::{Node, Origin, Position, Spot};
 
 /// The origin of what an expression yields that stands at `here`, a tag or an argument.
 ///
@@ -29,7 +29,7 @@ pub(super) fn of_expression(
         && !frame.template.assigned.contains(&path[0])
         && let Some(given) = parameter(frame, path)
     {
-        let mut through = vec![here.place()];
+        let mut through = vec![here.spot().clone()];
         extend(&mut through, given.through().iter().cloned());
         return given.with_trail(&frame.chain, through);
     }
@@ -38,8 +38,7 @@ pub(super) fn of_expression(
     for path in &expression.reads {
         extend(&mut through, seen.places(path, MAX_STEPS));
     }
-    let own = here.place();
-    through.retain(|place| *place != own);
+    through.retain(|spot| spot != here.spot());
     here.with_trail(&frame.chain, through)
 }
 
@@ -58,7 +57,7 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     /// The places that had a part in what a name holds.
-    fn places(&mut self, path: &[Box<str>], steps: usize) -> Vec<Place> {
+    fn places(&mut self, path: &[Box<str>], steps: usize) -> Vec<Spot> {
         if self.left == 0 {
             return Vec::new();
         }
@@ -86,7 +85,7 @@ impl Seen<'_> {
     }
 
     /// The places in what a loop goes through that hold the value which it has given a name.
-    fn held(&self, path: &[Box<str>], value: Option<&Value>) -> Vec<Place> {
+    fn held(&self, path: &[Box<str>], value: Option<&Value>) -> Vec<Spot> {
         let (Some(value), [name]) = (value, path) else { return Vec::new() };
         let turn = || (self.locals)("loop")?.get_attr("index0").ok()?.as_usize();
         let loops = self.frame.template.items.get(name).into_iter().flatten();
@@ -118,7 +117,7 @@ impl Seen<'_> {
 }
 
 /// The places that had a part in what the tag at a place of the template's file reads, for an error in it.
-pub(super) fn read_at(frame: &Frame, place: &Place) -> Vec<Place> {
+pub(super) fn read_at(frame: &Frame, place: &Place) -> Vec<Spot> {
     let file = &frame.template.file;
     let at = Position { line: place.line, column: place.column };
     let around = |tags: &'_ [Tag]| {
@@ -137,7 +136,7 @@ pub(super) fn read_at(frame: &Frame, place: &Place) -> Vec<Place> {
 }
 
 /// The places of a name that is a parameter's or a variable's.
-fn read(frame: &Frame, path: &[Box<str>], position: Position) -> Vec<Place> {
+fn read(frame: &Frame, path: &[Box<str>], position: Position) -> Vec<Spot> {
     match (parameter(frame, path), variable(frame, path, position)) {
         (Some(given), _) => whole(&given).collect(),
         (None, Some(variable)) => whole(&variable).collect(),
@@ -145,12 +144,12 @@ fn read(frame: &Frame, path: &[Box<str>], position: Position) -> Vec<Place> {
     }
 }
 
-fn whole(origin: &Origin) -> impl Iterator<Item = Place> {
-    std::iter::once(origin.place()).chain(origin.through().iter().cloned())
+fn whole(origin: &Origin) -> impl Iterator<Item = Spot> {
+    std::iter::once(origin.spot().clone()).chain(origin.through().iter().cloned())
 }
 
 /// Adds places that are not there yet.
-pub(super) fn extend(through: &mut Vec<Place>, places: impl IntoIterator<Item = Place>) {
+pub(super) fn extend(through: &mut Vec<Spot>, places: impl IntoIterator<Item = Spot>) {
     for place in places {
         if through.len() < MAX_THROUGH && !through.contains(&place) {
             through.push(place);

@@ -49,6 +49,8 @@ pub(super) struct Pass<'a> {
     /// All blocks that are open, and where they start.
     pub(super) open: Vec<(Box<str>, Range<usize>)>,
     pub(super) findings: Vec<Diagnostic>,
+    /// Whether the engine can only take the rewritten template if it would take the original.
+    pub(super) faithful: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -77,6 +79,7 @@ impl<'a> Pass<'a> {
             captured: Vec::new(),
             open: Vec::new(),
             findings: Vec::new(),
+            faithful: true,
         }
     }
 
@@ -93,7 +96,10 @@ impl<'a> Pass<'a> {
                 Token::VariableStart => |token| matches!(token, Token::VariableEnd),
                 _ => |token| matches!(token, Token::BlockEnd),
             };
-            let Some(end) = tokens[at..].iter().position(|(token, _)| closes(token)) else { return };
+            let Some(end) = tokens[at..].iter().position(|(token, _)| closes(token)) else {
+                self.faithful = false;
+                return;
+            };
             let (inner, close) = (&tokens[at + 1..at + end], &tokens[at + end].1);
             let body = open.end_offset as usize..close.start_offset as usize;
             self.check_names(inner);
@@ -155,6 +161,7 @@ impl<'a> Pass<'a> {
     /// A `{{ }}` tag: its tokens, and where its inside and the whole of it stand.
     fn value(&mut self, tokens: &[Spanned<'_>], body: Range<usize>, whole: Range<usize>) {
         self.out.push_str("{{ ");
+        self.faithful &= is_one(tokens);
         let close = if is_recursion(tokens) {
             // It writes its turns directly, so there is no value to wrap; the tags inside have their own.
             ""
@@ -183,6 +190,8 @@ impl<'a> Pass<'a> {
         // Stretches, and what takes their place; what only adds something has no length.
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         for key in keys(tokens) {
+            // What stands in a call may mean more there than by itself.
+            self.faithful = false;
             edits.push((key.start..key.start, "__k(".to_owned()));
             edits.push((key.end..key.end, ")".to_owned()));
         }
@@ -217,7 +226,10 @@ impl<'a> Pass<'a> {
 
     /// A `{% %}` tag: its tokens, and where its inside stands.
     fn statement(&mut self, tokens: &[Spanned<'_>], body: Range<usize>) {
-        let Some((Token::Ident(word), span)) = tokens.first() else { return };
+        let Some((Token::Ident(word), span)) = tokens.first() else {
+            self.faithful = false;
+            return;
+        };
         let at = (self.base + span.start_offset as usize, self.base + span.end_offset as usize);
         if let Some(hint) = refused(word) {
             self.refuse(at, format!("`{{% {word} %}}` is not part of the template language here"), hint);
@@ -416,6 +428,23 @@ fn closing(tokens: &[Spanned<'_>], open: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// Whether tokens stay what they are when they are put into parentheses: something, brackets that match, and no comma
+/// outside of them, which would make a list.
+fn is_one(tokens: &[Spanned<'_>]) -> bool {
+    let mut open = Vec::new();
+    for (token, _) in tokens {
+        match token {
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => open.push(token),
+            Token::ParenClose if !matches!(open.pop(), Some(Token::ParenOpen)) => return false,
+            Token::BracketClose if !matches!(open.pop(), Some(Token::BracketOpen)) => return false,
+            Token::BraceClose if !matches!(open.pop(), Some(Token::BraceOpen)) => return false,
+            Token::Comma if open.is_empty() => return false,
+            _ => {}
+        }
+    }
+    open.is_empty() && !tokens.is_empty()
 }
 
 fn nesting(token: &Token<'_>) -> i32 {

@@ -6,6 +6,13 @@ use crate::gitops::NodeValue;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
+/// Whether a plain scalar is plainly text: it starts with a letter, and is none of the words that mean something else.
+/// Not all texts are that plain.
+pub(super) fn is_text(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && !matches!(text, "null" | "Null" | "NULL" | "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
+}
+
 /// The value that a plain scalar stands for.
 pub(super) fn resolve(text: &str) -> Result<NodeValue, TooLarge> {
     Ok(match text {

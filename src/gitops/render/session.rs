@@ -6,15 +6,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use minijinja::Environment;
-
-use super::engine;
 use super::fault::Fault;
+use super::kept::Kept;
 use super::lookup::{self, FOLDER, Found, Home, Name, Opened};
-use super::module::{self, Module};
+use super::module::Module;
 use super::variables::Layers;
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::gitops::{Library, LibraryError, Limits, Pinned, Request, Source, SourceError, SourceFile};
@@ -24,7 +23,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Loaded<T> = Result<Arc<T>, Arc<[Diagnostic]>>;
+pub(super) type Loaded<T> = Result<Arc<T>, Arc<[Diagnostic]>>;
 /// A module repository and what stood behind the `@`.
 type Asked = (String, Option<String>);
 /// The path of a file, and the module repository and its commit if it isn't the repository that is rendered.
@@ -38,19 +37,43 @@ pub(super) struct Session {
     pub(super) branch: String,
     /// What each file may use.
     pub(super) limits: Limits,
-    /// Compiles templates, and keeps those of modules.
-    pub(super) environment: Environment<'static>,
+    /// The engine, and the modules that it has compiled.
+    pub(super) kept: Arc<Kept>,
     /// The layers of variables.
     pub(super) layers: Layers,
     /// The names of the module repositories, sorted.
     pub(super) libraries: Vec<String>,
     client: Client,
-    /// The rewritten texts of modules, for the environment to compile.
-    texts: Arc<Mutex<HashMap<String, String>>>,
     module_files: OnceLock<Result<Vec<String>, Fault>>,
+    callees: Mutex<HashMap<usize, HashMap<String, Arc<Callee>>>>,
     modules: Mutex<HashMap<String, Loaded<Module>>>,
     opened: Mutex<HashMap<Asked, Result<Arc<Opened>, Fault>>>,
     files: Mutex<HashMap<TextKey, Result<Arc<str>, Fault>>>,
+}
+
+/// A module that files call, by one name.
+pub(super) struct Callee {
+    /// What the name means.
+    pub(super) found: Found,
+    /// What tells it apart among the modules that a file uses.
+    pub(super) identity: String,
+    module: OnceLock<Loaded<Module>>,
+}
+
+impl Callee {
+    fn new(found: Found) -> Self {
+        let identity = match &found.home {
+            // One module may be named by two references that mean the same commit.
+            Home::Library(opened) => format!("{} {}", found.name, opened.pinned.pin.commit),
+            Home::Repository | Home::BuiltIn => found.name.clone(),
+        };
+        Self { found, identity, module: OnceLock::new() }
+    }
+
+    /// The module itself, read once.
+    pub(super) fn module(&self, session: &Session) -> &Loaded<Module> {
+        self.module.get_or_init(|| session.load_module(&self.found))
+    }
 }
 
 impl fmt::Debug for Session {
@@ -60,22 +83,18 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Nothing loaded yet.
-    pub(super) fn new(request: &Request<'_>, client: Client) -> Self {
-        let texts: Arc<Mutex<HashMap<String, String>>> = Arc::default();
-        let mut environment = engine::environment(request.limits.fuel);
-        let waiting = texts.clone();
-        environment.set_loader(move |name| Ok(lock(&waiting).get(name).cloned()));
+    /// Nothing loaded yet but what was kept.
+    pub(super) fn new(request: &Request<'_>, client: Client, kept: Arc<Kept>) -> Self {
         Self {
             repository: request.repository.to_string(),
             branch: request.branch.to_owned(),
             limits: request.limits.clone(),
-            environment,
+            kept,
             layers: Layers::new(request.globals),
             libraries: request.library.map(Library::names).unwrap_or_default(),
             client,
-            texts,
             module_files: OnceLock::new(),
+            callees: Mutex::default(),
             modules: Mutex::default(),
             opened: Mutex::default(),
             files: Mutex::default(),
@@ -85,6 +104,17 @@ impl Session {
     /// The bytes of a file of the commit.
     pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         self.client.read(path)
+    }
+
+    /// The module that a file at `home` calls by a name, looked up once.
+    pub(super) fn callee(&self, name: &str, home: &Home) -> Result<Arc<Callee>, Fault> {
+        let at = home.address();
+        if let Some(callee) = lock(&self.callees).get(&at).and_then(|callees| callees.get(name)) {
+            return Ok(callee.clone());
+        }
+        let callee = Arc::new(Callee::new(self.find_module(name, home)?));
+        let mut callees = lock(&self.callees);
+        Ok(callees.entry(at).or_default().entry(name.to_owned()).or_insert(callee).clone())
     }
 
     /// Looks a module's name up, as a file at `home` writes it.
@@ -151,14 +181,7 @@ impl Session {
             return loaded.clone();
         }
         let loaded = self.read_module(found).map(Arc::new).map_err(Arc::from);
-        let mut modules = lock(&self.modules);
-        if let Ok(module) = &loaded
-            && !modules.contains_key(&found.key)
-            && let Some(marked) = &module.template.marked
-        {
-            lock(&self.texts).insert(module.key.clone(), marked.clone());
-        }
-        modules.entry(found.key.clone()).or_insert(loaded).clone()
+        lock(&self.modules).entry(found.key.clone()).or_insert(loaded).clone()
     }
 
     fn read_module(&self, found: &Found) -> Result<Module, Vec<Diagnostic>> {
@@ -173,12 +196,8 @@ impl Session {
             }
         };
         let bytes = bytes.ok_or_else(|| unreadable(format!("`{}` is not there any more", found.file)))?;
-        module::load(found, bytes, &self.limits)
-    }
-
-    /// A module's compiled template.
-    pub(super) fn template(&self, name: &str) -> Result<minijinja::Template<'_, '_>, minijinja::Error> {
-        self.environment.get_template(name)
+        let body = self.kept.body(&found.file, bytes)?;
+        Ok(Module { name: found.name.clone(), home: found.home.clone(), body })
     }
 
     /// The text of any file of the commit; of the module repository's commit, if a module of one asks for it.
@@ -239,21 +258,71 @@ fn list(pinned: Arc<Pinned>) -> Result<Arc<Opened>, Fault> {
     Ok(Arc::new(Opened { pinned, files }))
 }
 
+/// The bytes of a file, if there is one.
+type Bytes = Result<Option<Vec<u8>>, SourceError>;
+
 /// What a renderer asks the thread that has the source.
 enum Question {
-    Read(String, SyncSender<Result<Option<Vec<u8>>, SourceError>>),
+    Read(String, SyncSender<Bytes>),
     List(String, SyncSender<Result<Vec<SourceFile>, SourceError>>),
     Open(Asked, SyncSender<Result<Arc<Pinned>, LibraryError>>),
+    /// There is room for files that will be asked for.
+    ReadAhead,
     /// A renderer is done; it says so even if it panics.
     Done,
 }
 
+/// The most files that are read before they are asked for, and the most bytes, short of the last file's.
+const AHEAD: usize = 32;
+const AHEAD_BYTES: usize = 4 * 1024 * 1024;
+
+/// Files that were read and not asked for yet.
+#[derive(Default)]
+struct Ahead {
+    files: HashMap<String, Bytes>,
+    bytes: usize,
+}
+
+impl Ahead {
+    fn take(&mut self, path: &str) -> Option<Bytes> {
+        let read = self.files.remove(path)?;
+        self.bytes -= size(&read);
+        Some(read)
+    }
+
+    fn put(&mut self, path: &str, read: Bytes) {
+        self.bytes += size(&read);
+        if let Some(before) = self.files.insert(path.to_owned(), read) {
+            self.bytes -= size(&before);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.files.len() < AHEAD && self.bytes < AHEAD_BYTES
+    }
+}
+
+fn size(read: &Bytes) -> usize {
+    read.as_ref().ok().and_then(Option::as_ref).map_or(0, Vec::len)
+}
+
 /// Asks for files.
 #[derive(Clone)]
-pub(super) struct Client(Sender<Question>);
+pub(super) struct Client(Sender<Question>, Arc<Mutex<Ahead>>);
 
 impl Client {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+    fn read(&self, path: &str) -> Bytes {
+        let taken = {
+            let mut ahead = lock(&self.1);
+            ahead.take(path).map(|read| (read, ahead.files.len() == AHEAD / 2))
+        };
+        if let Some((read, is_low)) = taken {
+            if is_low {
+                // Whoever doesn't listen any more reads nothing ahead.
+                let _ = self.0.send(Question::ReadAhead).is_ok();
+            }
+            return read;
+        }
         let (reply, answer) = sync_channel(1);
         let sent = self.0.send(Question::Read(path.to_owned(), reply));
         sent.ok().and_then(|()| answer.recv().ok()).unwrap_or_else(|| Err(gone(path)))
@@ -294,31 +363,57 @@ impl Drop for Working {
 }
 
 /// Answers the renderers of one render.
-pub(super) struct Server(Receiver<Question>);
+pub(super) struct Server(Receiver<Question>, Arc<Mutex<Ahead>>);
 
 /// Both ends of the way to a source.
 pub(super) fn connect() -> (Client, Server) {
     let (sender, receiver) = channel();
-    (Client(sender), Server(receiver))
+    let ahead: Arc<Mutex<Ahead>> = Arc::default();
+    (Client(sender, ahead.clone()), Server(receiver, ahead))
 }
 
 impl Server {
-    /// Answers until that many renderers are done.
-    pub(super) fn serve(&self, source: &dyn Source, library: Option<&dyn Library>, mut renderers: usize) {
+    /// Answers until that many renderers are done. While nobody asks, the files of `order` are read in that order,
+    /// from `next` on, which says how many of them were begun: a renderer that finds its file there needn't wait.
+    pub(super) fn serve(
+        &self,
+        source: &dyn Source,
+        library: Option<&dyn Library>,
+        mut renderers: usize,
+        (order, next): (&[&str], &AtomicUsize),
+    ) {
+        let mut read = 0;
         while renderers > 0 {
-            match self.0.recv() {
-                // A renderer that doesn't wait for its answer is gone.
-                Ok(Question::Read(path, reply)) => drop(reply.send(source.read(&path))),
-                Ok(Question::List(dir, reply)) => drop(reply.send(source.list(&dir))),
-                Ok(Question::Open((repository, reference), reply)) => {
+            read = next.load(Ordering::Relaxed).max(read);
+            let wanted = order.get(read).filter(|_| lock(&self.1).has_room());
+            let question = match (self.0.try_recv(), wanted) {
+                (Err(TryRecvError::Empty), Some(path)) => {
+                    let bytes = source.read(path);
+                    lock(&self.1).put(path, bytes);
+                    read += 1;
+                    continue;
+                }
+                (Err(TryRecvError::Empty), None) => self.0.recv().ok(),
+                (question, _) => question.ok(),
+            };
+            let Some(question) = question else { return };
+            match question {
+                Question::Read(path, reply) => {
+                    // It may have been read after the renderer looked.
+                    let ahead = lock(&self.1).take(&path);
+                    // A renderer that doesn't wait for its answer is gone.
+                    drop(reply.send(ahead.unwrap_or_else(|| source.read(&path))));
+                }
+                Question::ReadAhead => {}
+                Question::List(dir, reply) => drop(reply.send(source.list(&dir))),
+                Question::Open((repository, reference), reply) => {
                     let opened = match library {
                         Some(library) => library.open(&repository, reference.as_deref()),
                         None => Err(LibraryError::Unknown(repository)),
                     };
                     drop(reply.send(opened));
                 }
-                Ok(Question::Done) => renderers -= 1,
-                Err(_) => return,
+                Question::Done => renderers -= 1,
             }
         }
     }

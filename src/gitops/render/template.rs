@@ -11,6 +11,7 @@ use super::file::File;
 use super::items::ItemOf;
 use super::prepass::Pass;
 use super::scan::Scan;
+use super::yaml::Forms;
 use super::{engine, fault, reserved};
 use crate::diagnostic::{Code, Diagnostic};
 
@@ -39,6 +40,8 @@ pub(super) struct Template {
     pub(super) sources: BTreeMap<Box<str>, Vec<Path>>,
     /// Of these names those that loops give the parts of something.
     pub(super) items: BTreeMap<Box<str>, Vec<ItemOf>>,
+    /// What was read of the texts that it has yielded.
+    pub(super) forms: Forms,
 }
 
 /// A `{{ }}` or `{% %}` tag.
@@ -83,12 +86,28 @@ impl Template {
             assigned: BTreeSet::new(),
             sources: BTreeMap::new(),
             items: BTreeMap::new(),
+            forms: Forms::default(),
         }
     }
 
     /// Reads the template that stands in the file from `base` on. `regions` are the parts of the file that see other
     /// variables than the rest.
     pub(super) fn new(file: Arc<File>, base: usize, regions: &[Range<usize>]) -> Result<Self, Vec<Diagnostic>> {
+        Self::read(file, base, regions, true)
+    }
+
+    /// The same, for a template that is compiled at once: its syntax may be left unjudged. If compiling it fails, that
+    /// may be for a fault of the author's, which [`Template::new`] finds.
+    pub(super) fn to_compile(file: Arc<File>, base: usize, regions: &[Range<usize>]) -> Result<Self, Vec<Diagnostic>> {
+        Self::read(file, base, regions, false)
+    }
+
+    fn read(
+        file: Arc<File>,
+        base: usize,
+        regions: &[Range<usize>],
+        judged: bool,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let Scan { body, left_out } = Scan::new(&file, base)?;
         let mut template = Self::plain(file, base);
         let (tokens, complete) = template.tokens(&body)?;
@@ -98,13 +117,15 @@ impl Template {
         }
         let mut pass = Pass::new(&template, &body, &left_out, regions);
         pass.run(&tokens);
+        let faithful = pass.faithful;
         let Pass { out, findings, copies, marks, tags, statements, calls, assigned, sources, items, open, .. } = pass;
         if !findings.is_empty() {
             return Err(findings);
         }
         // The engine judges the original text: its errors then speak of true places and of the author's words.
-        let syntax = engine::syntax();
-        if let Err(error) = minijinja::machinery::parse(&body, &template.file.name, syntax) {
+        if (judged || !faithful || !complete)
+            && let Err(error) = minijinja::machinery::parse(&body, &template.file.name, engine::syntax())
+        {
             return Err(vec![fault::syntax(&template, &error, open.last())]);
         }
         template =

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub use impact::impact;
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, KEPT_PLAN, Permit, Push, RemovalRule, Request, Source, built_in, check, plan};
+use super::{Checked, KEPT_PLAN, Permit, Push, RemovalRule, Request, Source, built_in, check, check_with_documents, plan};
 use crate::config::{Applications, SecretRules};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::git::Changed;
@@ -47,7 +47,7 @@ impl Ownership {
     pub fn check(&self, request: &Request<'_>, catalog: &Catalog) -> Checked {
         let branch = self.tracked.then_some(request.branch);
         let permit = self.allowed.as_ref().map(|rules| Permit { rules, branch });
-        let mut checked = check(request, catalog, permit);
+        let mut checked = check_with_documents(request, catalog, permit);
         if let Some(rules) = &self.secrets {
             checked.judge_secrets(rules, request.repository, branch);
         }

@@ -1,13 +1,11 @@
 //! Headers, good and wrong.
 
-use super::super::lookup::Found;
-use super::super::module::{Module, load};
+use super::super::module::Body;
 use super::*;
 use crate::diagnostic::Code;
 
-fn loaded(text: &str) -> Result<Module, Vec<Diagnostic>> {
-    let found = Found::in_repository("m", "m.yaml");
-    load(&found, text.as_bytes().to_vec(), &Limits::default())
+fn loaded(text: &str) -> Result<Body, Vec<Diagnostic>> {
+    Body::read("m.yaml", text.as_bytes().to_vec(), &Limits::default())
 }
 
 #[test]

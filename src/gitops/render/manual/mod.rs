@@ -252,7 +252,7 @@ fn read(session: &Arc<Session>, found: &Found) -> (ModuleManual, Vec<Diagnostic>
     };
     match session.load_module(found) {
         Ok(module) => {
-            if let Some(header) = &module.header {
+            if let Some(header) = &module.body.header {
                 fill(&mut manual, header);
             }
             (manual, Vec::new())

@@ -24,23 +24,23 @@ const KNOWN: [&str; 7] = ["vars", "repository", "branch", "module", "file", "ran
 
 /// Looks a module over.
 pub(super) fn check(session: &Session, module: &Module) -> Vec<Diagnostic> {
-    let mut findings = match &module.header {
+    let mut findings = match &module.body.header {
         // Without a header any name may be a parameter.
         None => Vec::new(),
         Some(header) => unknown_names(session, module, header),
     };
-    findings.extend(module.template.calls.iter().flat_map(|call| check_call(session, module, call)));
+    findings.extend(module.body.template.calls.iter().flat_map(|call| check_call(session, module, call)));
     findings
 }
 
 /// Names in the body that are neither parameters nor known nor given a value there.
 fn unknown_names(session: &Session, module: &Module, header: &Header) -> Vec<Diagnostic> {
-    let template = &module.template;
+    let template = &module.body.template;
     if template.marked.is_none() {
         return Vec::new();
     }
     let Ok(scan) = Scan::new(&template.file, template.base) else { return Vec::new() };
-    let Ok(parsed) = session.environment.template_from_named_str("module", &scan.body) else { return Vec::new() };
+    let Ok(parsed) = session.kept.environment.template_from_named_str("module", &scan.body) else { return Vec::new() };
     let known = || header.names().chain(KNOWN);
     let mut unknown: BTreeSet<String> = parsed.undeclared_variables(false).into_iter().collect();
     unknown.retain(|name| !known().any(|known| known == name));
@@ -73,7 +73,7 @@ fn place_of(body: &str, name: &str) -> Option<std::ops::Range<usize>> {
 
 /// What can be said about a call of another module: whether it exists, has such parameters, and gets those it needs.
 fn check_call(session: &Session, module: &Module, call: &Call) -> Vec<Diagnostic> {
-    let file = &module.template.file;
+    let file = &module.body.template.file;
     let Some((name, complete)) = callee(&file.text[call.start..call.end]) else { return Vec::new() };
     let site = stretch(file, &(call.start..call.end));
     let found = match session.find_module(&name, &module.home) {
@@ -82,7 +82,7 @@ fn check_call(session: &Session, module: &Module, call: &Call) -> Vec<Diagnostic
     };
     // What is wrong with the other module is said about the other module.
     let Ok(other) = session.load_module(&found) else { return Vec::new() };
-    let Some(header) = &other.header else { return Vec::new() };
+    let Some(header) = &other.body.header else { return Vec::new() };
     let argument = |(name, expression): &(Box<str>, super::super::expression::Expression)| {
         let origin = stretch(file, &expression.range);
         let node = Arc::new(Node { value: NodeValue::Null, origin: origin.clone() });

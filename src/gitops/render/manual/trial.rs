@@ -56,7 +56,7 @@ fn try_one(session: &Arc<Session>, found: &Found) -> Trial {
         Err(findings) => return Trial { findings: findings.to_vec(), ..trial },
     };
     trial.findings = statics::check(session, &module);
-    let Some(header) = &module.header else { return trial };
+    let Some(header) = &module.body.header else { return trial };
     let needed: Vec<&str> =
         header.parameters.iter().filter(|parameter| parameter.required).map(|parameter| &*parameter.name).collect();
     if !header.examples.is_empty() {
@@ -75,7 +75,7 @@ fn try_one(session: &Arc<Session>, found: &Found) -> Trial {
 
 /// Renders an example. Its findings say that they are about an example by where they are: in the header, or below it.
 fn render(session: &Arc<Session>, module: &Module, header: &Header, example: &Example) -> RenderedFile {
-    let path = &*module.template.file.name;
+    let path = &*module.body.template.file.name;
     let variables =
         match File::new(path, Vec::new(), &session.limits).map(|file| Variables::new(session, &Arc::new(file))) {
             Ok(Ok(variables)) => variables,
@@ -86,7 +86,7 @@ fn render(session: &Arc<Session>, module: &Module, header: &Header, example: &Ex
         };
     let work = Arc::new(Work::new(session.clone()));
     let stacks = variables.stacks.clone();
-    let around = Arc::new(Template::plain(module.template.file.clone(), 0));
+    let around = Arc::new(Template::plain(module.body.template.file.clone(), 0));
     let frame = Arc::new(Frame::of_file(work.clone(), around, variables));
     let arguments = example
         .with

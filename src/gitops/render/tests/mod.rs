@@ -1,6 +1,7 @@
 //! The renderer from outside: files in, trees and findings out.
 
 mod commit;
+mod kept;
 mod library;
 mod limits;
 mod modules;

@@ -8,6 +8,7 @@ use crate::diagnostic::Place;
 use crate::gitops::render::engine;
 use crate::gitops::render::file::File;
 use crate::gitops::render::frame::{Frame, Work};
+use crate::gitops::render::kept::Kept;
 use crate::gitops::render::reserved::{self, Piece};
 use crate::gitops::render::scan::Scan;
 use crate::gitops::render::session::{Session, connect};
@@ -207,11 +208,11 @@ fn full_name<'a>(files: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
 }
 
 /// Every place that any part of a document names: its own, the calls' and the others.
-fn all_places(node: &Node, places: &mut Vec<Place>) {
+pub(super) fn all_places(node: &Node, places: &mut Vec<Place>) {
     let mut add = |origin: &crate::gitops::Origin| {
         places.push(origin.place());
         places.extend(origin.chain().iter().map(|link| Place::point(&*link.file, link.line, link.column)));
-        places.extend(origin.through().iter().cloned());
+        places.extend(origin.through().iter().map(crate::gitops::Spot::place));
     };
     add(&node.origin);
     if let NodeValue::Map(entries) = &node.value {
@@ -291,7 +292,7 @@ fn value() -> impl Strategy<Value = Arc<Node>> {
 }
 
 /// Template and YAML syntax without order.
-fn soup() -> impl Strategy<Value = String> {
+pub(super) fn soup() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "{{ ",
         " }}",
@@ -465,14 +466,14 @@ fn both(text: &str) -> Result<(String, String), TestCaseError> {
     let (client, _server) = connect();
     let repository = RepositoryName::parse("x").expect("a name");
     let (files, limits, globals) = (MemorySource::default(), Limits::default(), Map::new());
-    let session = Arc::new(Session::new(&request(&files, &repository, &limits, &globals), client));
+    let session = Arc::new(Session::new(&request(&files, &repository, &limits, &globals), client, Kept::of(&limits)));
     let template = Template::new(file.clone(), 0, &[]).map_err(|findings| fail(format!("{findings:?}")))?;
     let nothing = data::read_data(&file, 0..0, &limits).expect("nothing");
     let frame =
         Frame::of_file(Arc::new(Work::new(session.clone())), Arc::new(template), Variables::everywhere(nothing));
     let frame = Arc::new(frame);
     let marked = frame.template.marked.as_deref().unwrap_or_default();
-    let compiled = session.environment.template_from_named_str("a", marked).map_err(|error| fail(error.to_string()))?;
+    let compiled = session.kept.environment.template_from_named_str("a", marked).map_err(|error| fail(error.to_string()))?;
     let (text, placed) = engine::render(&frame, &compiled).map_err(|error| fail(error.to_string()))?;
     let (clean, _) = reserved::strip_marks(&text);
     let pieces = reserved::pieces(&clean).ok_or_else(|| fail("broken marks".to_owned()))?;
@@ -487,7 +488,7 @@ fn both(text: &str) -> Result<(String, String), TestCaseError> {
 
 /// YAML with tags, in which every written leaf is a word of its own: `w` and a number. With `more`, modules hand values
 /// on, files are read, and module repositories are asked.
-fn document(more: bool) -> impl Strategy<Value = String> {
+pub(super) fn document(more: bool) -> impl Strategy<Value = String> {
     let more = if more {
         vec![
             "{{ module('outer', p=vars.l) }}",

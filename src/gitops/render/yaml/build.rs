@@ -10,7 +10,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::gitops::render::fault::{Fault, Stopped};
 use crate::gitops::render::value::measure;
 use crate::gitops::render::{reserved, scalar};
-use crate::gitops::{Key, Node, NodeValue, Origin};
+use crate::gitops::{Key, Node, NodeValue, Origin, Position};
 
 /// A value that is complete.
 pub(super) struct Built {
@@ -27,6 +27,32 @@ pub(super) enum Yielded {
     Tag,
     /// By a module: nothing is nothing, not null.
     Module,
+}
+
+/// The text of a scalar.
+#[derive(Clone, Copy)]
+pub(super) enum Text<'t> {
+    /// As the parser hands it out.
+    Read(&'t str),
+    /// As earlier nodes have it.
+    Shared(&'t Arc<str>),
+}
+
+impl<'t> Text<'t> {
+    pub(super) fn as_str(self) -> &'t str {
+        match self {
+            Self::Read(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+
+    /// The text for a node or a key to hold.
+    pub(super) fn to_shared(self) -> Arc<str> {
+        match self {
+            Self::Read(text) => text.into(),
+            Self::Shared(text) => text.clone(),
+        }
+    }
 }
 
 /// A list or mapping that is not complete.
@@ -75,17 +101,32 @@ pub(super) struct Builder<'a> {
     /// The document.
     pub(super) root: Option<Arc<Node>>,
     documents: usize,
+    /// Where the event stands in the file, if that is known already.
+    pub(super) at: Option<(Position, Position)>,
     pub(super) read: Read,
 }
 
 impl<'a> Builder<'a> {
     /// Nothing read yet.
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        Self { input, stack: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, read: Read::default() }
+        Self { input, stack: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, at: None, read: Read::default() }
     }
 
-    /// Takes one event.
-    pub(super) fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stopped> {
+    /// Where an event stands.
+    fn origin(&self, span: &Span) -> Origin {
+        match self.at {
+            Some((start, end)) => self.input.origin.spanning(start, end),
+            None => self.input.origin(span),
+        }
+    }
+
+    /// Takes one event; `shared` is the text of a scalar, if it is at hand.
+    pub(super) fn event(
+        &mut self,
+        event: &Event<'_>,
+        span: &Span,
+        shared: Option<&Arc<str>>,
+    ) -> Result<(), Stopped> {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -95,21 +136,28 @@ impl<'a> Builder<'a> {
                     self.report(finding, &self.input.origin(span));
                 }
             }
-            Event::Anchor(_, name) if reserved::find(&name).is_some() => {
+            Event::Anchor(_, name) if reserved::find(name).is_some() => {
                 let finding = Diagnostic::error(Code::YamlSyntax, "the name of an anchor can't come from a template")
                     .hint("write the value where it is needed: templates need no anchors");
                 self.report(finding, &self.input.origin(span));
             }
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), span)?,
+            Event::Scalar(text, style, anchor, tag) => {
+                let text = match shared {
+                    Some(shared) => Text::Shared(shared),
+                    None => Text::Read(text),
+                };
+                let origin = self.origin(span);
+                self.scalar(text, *style, *anchor, tag.as_deref(), span, origin)?;
+            }
             Event::SequenceStart(style, anchor, tag) => {
-                self.open(OpenKind::List(Vec::new()), style, anchor, tag.as_deref(), span)?;
+                self.open(OpenKind::List(Vec::new()), *style, *anchor, tag.as_deref(), span)?;
             }
             Event::MappingStart(style, anchor, tag) => {
                 let kind = OpenKind::Map { entries: Vec::new(), key: None };
-                self.open(kind, style, anchor, tag.as_deref(), span)?;
+                self.open(kind, *style, *anchor, tag.as_deref(), span)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
-            Event::Alias(id) => self.alias(id, span)?,
+            Event::Alias(id) => self.alias(*id, span)?,
             _ => {}
         }
         Ok(())
@@ -172,7 +220,7 @@ impl<'a> Builder<'a> {
         tag: Option<&Tag>,
         span: &Span,
     ) -> Result<(), Stopped> {
-        let origin = self.input.origin(span);
+        let origin = self.origin(span);
         self.check_tag(tag, span, if matches!(kind, OpenKind::List(_)) { &["seq"] } else { &["map"] });
         self.charge(1, &origin)?;
         if anchor != 0 {
@@ -185,7 +233,10 @@ impl<'a> Builder<'a> {
     fn close(&mut self, span: &Span) -> Result<(), Stopped> {
         let Some(Open { kind, mut origin, style, anchor }) = self.stack.pop() else { return Ok(()) };
         if style == StructureStyle::Flow {
-            let end = self.input.end(span.byte_range().map_or(0, |range| range.end));
+            let end = match self.at {
+                Some((_, end)) => end,
+                None => self.input.end(span.byte_range().map_or(0, |range| range.end)),
+            };
             origin = origin.spanning(origin.start(), end.max(origin.start()));
         }
         let (value, entries) = match kind {
@@ -231,7 +282,7 @@ impl<'a> Builder<'a> {
     }
 
     fn alias(&mut self, id: usize, span: &Span) -> Result<(), Stopped> {
-        let origin = self.input.origin(span);
+        let origin = self.origin(span);
         let node = match self.anchors.get(&id) {
             Some(Some(node)) => node.clone(),
             _ => {

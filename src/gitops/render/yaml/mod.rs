@@ -2,14 +2,16 @@
 //! so that lists are flattened, keys compared and mappings merged with the values and not with their placeholders.
 
 mod build;
+mod form;
 mod mapping;
 mod scalars;
 
 use std::sync::Arc;
 
-use granit_parser::{Parser, Span};
+use granit_parser::{Event, Parser, ScanError, Span};
 
 use self::build::Builder;
+pub(in crate::gitops::render) use self::form::{Form, Forms};
 use super::budget::Budget;
 use super::engine::Placed;
 use super::fault::Stopped;
@@ -118,17 +120,22 @@ impl Input<'_> {
     }
 }
 
-/// Reads a text of one document.
-pub(in crate::gitops::render) fn read(input: &Input<'_>) -> Read {
-    let mut builder = Builder::new(input);
+/// What the parser finds in a text.
+fn events(text: &str) -> impl Iterator<Item = Result<(Event<'_>, Span), ScanError>> {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_anchor_events: true,
         disallow_directives: true,
     };
-    for event in Parser::new_from_str_with_options(input.text, options) {
+    Parser::new_from_str_with_options(text, options)
+}
+
+/// Reads a text of one document.
+pub(in crate::gitops::render) fn read(input: &Input<'_>) -> Read {
+    let mut builder = Builder::new(input);
+    for event in events(input.text) {
         let step = match event {
-            Ok((event, span)) => builder.event(event, &span),
+            Ok((event, span)) => builder.event(&event, &span, None),
             Err(error) => {
                 builder.syntax(&error);
                 return builder.read;
@@ -139,7 +146,28 @@ pub(in crate::gitops::render) fn read(input: &Input<'_>) -> Read {
             return builder.read;
         }
     }
-    let empty = || Arc::new(Node { value: NodeValue::Null, origin: input.origin(&Span::default()) });
+    end(builder)
+}
+
+/// Reads a text of which it is known what the parser finds in it: the form's own.
+pub(in crate::gitops::render) fn read_form(input: &Input<'_>, form: &Form) -> Read {
+    let mut builder = Builder::new(input);
+    for step in &form.steps {
+        builder.at = Some(step.at);
+        if let Err(Stopped) = builder.event(&step.event, &step.span, step.shared.as_ref()) {
+            builder.read.stopped = true;
+            return builder.read;
+        }
+    }
+    if let Some(error) = &form.error {
+        builder.syntax(error);
+        return builder.read;
+    }
+    end(builder)
+}
+
+fn end(builder: Builder<'_>) -> Read {
+    let empty = || Arc::new(Node { value: NodeValue::Null, origin: builder.input.origin(&Span::default()) });
     Read { root: Some(builder.root.unwrap_or_else(empty)), ..builder.read }
 }
 

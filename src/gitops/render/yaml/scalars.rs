@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use granit_parser::{ScalarStyle, Span, Tag};
 
-use super::build::{Builder, Built, PendingKey, Role, Yielded};
+use super::build::{Builder, Built, PendingKey, Role, Text, Yielded};
 use super::clip;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::gitops::render::fault::Stopped;
@@ -14,18 +14,29 @@ use crate::gitops::render::value::measure;
 use crate::gitops::render::{origin, reserved, scalar};
 use crate::gitops::{Key, Node, NodeValue, Origin};
 
+/// Whether a scalar, as a key, is the text that is written, and nothing else: most keys are.
+fn is_word(text: &str, style: ScalarStyle) -> bool {
+    style == ScalarStyle::Plain && scalar::is_text(text) && reserved::find(text).is_none()
+}
+
 impl Builder<'_> {
     /// A scalar, as a key or as a value.
     pub(super) fn scalar(
         &mut self,
-        text: &str,
+        text: Text<'_>,
         style: ScalarStyle,
         anchor: usize,
         tag: Option<&Tag>,
         span: &Span,
+        origin: Origin,
     ) -> Result<(), Stopped> {
-        let origin = self.input.origin(span);
         let at_key = self.at_key();
+        if at_key && anchor == 0 && tag.is_none() && is_word(text.as_str(), style) {
+            self.charge(1, &origin)?;
+            let role = if text.as_str() == "use" { Role::Call } else { Role::Name };
+            self.key(PendingKey::Key { key: Key { name: text.to_shared(), origin }, role });
+            return Ok(());
+        }
         let built = self.built(text, style, tag, span, origin)?;
         if !at_key {
             return self.complete(built, anchor);
@@ -33,11 +44,13 @@ impl Builder<'_> {
         if anchor != 0 {
             self.anchors.insert(anchor, Some(built.node.clone()));
         }
+        let whole = text;
+        let text = text.as_str();
         let plain = style == ScalarStyle::Plain && reserved::find(text).is_none();
         let name = match &built.node.value {
             // A plain key is the text that is written: `010: x` has the key `010`.
             NodeValue::Null => None,
-            _ if plain => Some(text.into()),
+            _ if plain => Some(whole.to_shared()),
             value => scalar::text(value).map(Arc::from),
         };
         match name {
@@ -64,7 +77,7 @@ impl Builder<'_> {
     /// A scalar's value, placeholders replaced.
     fn built(
         &mut self,
-        text: &str,
+        text: Text<'_>,
         style: ScalarStyle,
         tag: Option<&Tag>,
         span: &Span,
@@ -72,10 +85,11 @@ impl Builder<'_> {
     ) -> Result<Built, Stopped> {
         self.charge(1, &origin)?;
         let node = |value, origin| Built { node: Arc::new(Node { value, origin }), yielded: Yielded::No };
-        if reserved::find(text).is_none() {
+        if reserved::find(text.as_str()).is_none() {
             let value = self.literal(text, style, tag, span, &origin);
             return Ok(node(value, origin));
         }
+        let text = text.as_str();
         if tag.is_some() {
             let finding = Diagnostic::error(Code::TagOnTemplateValue, "a YAML tag stands on a value of a template")
                 .hint("leave the tag out: the value keeps its type; in quotes it is text");
@@ -109,15 +123,16 @@ impl Builder<'_> {
 
     fn literal(
         &mut self,
-        text: &str,
+        text: Text<'_>,
         style: ScalarStyle,
         tag: Option<&Tag>,
         span: &Span,
         origin: &Origin,
     ) -> NodeValue {
-        if tag.is_none() && style != ScalarStyle::Plain {
-            return NodeValue::String(text.into());
+        if tag.is_none() && (style != ScalarStyle::Plain || scalar::is_text(text.as_str())) {
+            return NodeValue::String(text.to_shared());
         }
+        let text = text.as_str();
         let resolved = scalar::resolve(text);
         let kind = match (&resolved, style) {
             _ if tag.is_none() => "",
@@ -187,7 +202,7 @@ impl Builder<'_> {
             let Some(placed) = self.input.placed(number) else { continue };
             let node = placed.node.clone();
             if placed.tag.is_some() {
-                origin::extend(&mut through, std::iter::once(node.origin.place()));
+                origin::extend(&mut through, std::iter::once(node.origin.spot().clone()));
                 origin::extend(&mut through, node.origin.through().iter().cloned());
             }
             match scalar::text(&node.value) {
@@ -206,7 +221,7 @@ impl Builder<'_> {
                 }
             }
         }
-        let through: Vec<_> = through.into_iter().filter(|place| *place != origin.place()).collect();
+        through.retain(|spot| spot != origin.spot());
         (NodeValue::String(text.into()), origin.with_through(through))
     }
 }
