@@ -150,12 +150,7 @@ pub fn check_with_documents(request: &Request<'_>, catalog: &Catalog, permit: Op
 
 /// Renders and checks these application files of a commit and no others, as
 /// [`render_some`](super::render_some) renders them.
-pub fn check_some(
-    request: &Request<'_>,
-    paths: &[String],
-    catalog: &Catalog,
-    permit: Option<Permit<'_>>,
-) -> Checked {
+pub fn check_some(request: &Request<'_>, paths: &[String], catalog: &Catalog, permit: Option<Permit<'_>>) -> Checked {
     let (files, findings) = each_of(request, paths, |file| CheckedFile::new(file, catalog, permit).without_document());
     gather(files, findings)
 }

@@ -171,8 +171,7 @@ impl<'a> FailureFlags<'a> {
 pub(super) fn stage_enabled<'a>(field: &Field<'a>, sink: &mut Sink) -> Option<Field<'a>> {
     let mut fields = Fields::of(field.node, &field.pointer, "`stageEnabled`", sink)?;
     let kind = fields.take("type");
-    let expression =
-        fields.take("expression").map(|inner| Field { name: "stageEnabled.expression".into(), ..inner });
+    let expression = fields.take("expression").map(|inner| Field { name: "stageEnabled.expression".into(), ..inner });
     let known = ["type", "expression"].map(str::to_owned);
     fields.finish(&known, "`stageEnabled`", Dialect::Spinnaker, sink);
     if let Some(kind) = kind.filter(|kind| kind.string(sink).is_some_and(|kind| kind != "expression")) {

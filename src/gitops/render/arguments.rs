@@ -48,7 +48,8 @@ pub(super) fn check_arguments(
                 let mut finding = Diagnostic::error(Code::ArgumentMisfit, message);
                 finding.hint = misfit.hint;
                 // An item has its own place; the list that holds it has come by others.
-                let list = std::iter::once(argument.origin.place()).chain(argument.origin.through().iter().map(Spot::place));
+                let list =
+                    std::iter::once(argument.origin.place()).chain(argument.origin.through().iter().map(Spot::place));
                 let own = origin.place();
                 let elsewhere = list.filter(|place| place.file != own.file || place.line != own.line);
                 findings.push(origin.locate(finding).through(elsewhere));

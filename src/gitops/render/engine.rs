@@ -277,7 +277,10 @@ fn settle(frame: &Frame, node: Arc<Node>, origin: &Origin) -> Arc<Node> {
         return node;
     }
     let mut through = origin.through().to_vec();
-    origin::extend(&mut through, std::iter::once(node.origin.spot().clone()).chain(node.origin.through().iter().cloned()));
+    origin::extend(
+        &mut through,
+        std::iter::once(node.origin.spot().clone()).chain(node.origin.through().iter().cloned()),
+    );
     Arc::new(Node { value: node.value.clone(), origin: origin.clone().with_trail(&frame.chain, through) })
 }
 

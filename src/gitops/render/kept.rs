@@ -61,8 +61,7 @@ impl Kept {
         let templates: Arc<Mutex<HashMap<String, Arc<Template>>>> = Arc::default();
         let mut environment = engine::environment(limits.fuel);
         let waiting = templates.clone();
-        environment
-            .set_loader(move |name| Ok(lock(&waiting).get(name).and_then(|template| template.marked.clone())));
+        environment.set_loader(move |name| Ok(lock(&waiting).get(name).and_then(|template| template.marked.clone())));
         Self { limits: limits.clone(), environment, templates, bodies: Mutex::default(), remembers: true }
     }
 

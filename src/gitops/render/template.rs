@@ -102,12 +102,7 @@ impl Template {
         Self::read(file, base, regions, false)
     }
 
-    fn read(
-        file: Arc<File>,
-        base: usize,
-        regions: &[Range<usize>],
-        judged: bool,
-    ) -> Result<Self, Vec<Diagnostic>> {
+    fn read(file: Arc<File>, base: usize, regions: &[Range<usize>], judged: bool) -> Result<Self, Vec<Diagnostic>> {
         let Scan { body, left_out } = Scan::new(&file, base)?;
         let mut template = Self::plain(file, base);
         let (tokens, complete) = template.tokens(&body)?;

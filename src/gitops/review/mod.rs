@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 pub use impact::impact;
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, KEPT_PLAN, Permit, Push, RemovalRule, Request, Source, built_in, check, check_with_documents, plan};
+use super::{
+    Checked, KEPT_PLAN, Permit, Push, RemovalRule, Request, Source, built_in, check, check_with_documents, plan,
+};
 use crate::config::{Applications, SecretRules};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::git::Changed;

@@ -103,8 +103,14 @@ fn each_file_is_read_once_though_some_are_read_ahead() {
     let files = Counting(MemorySource::new(files.clone()), Mutex::default());
     let repository = RepositoryName::parse("acme/shop").expect("a name");
     let (limits, globals) = (Limits::default(), Map::new());
-    let request =
-        Request { source: &files, repository: &repository, branch: "main", globals: &globals, limits: &limits, library: None };
+    let request = Request {
+        source: &files,
+        repository: &repository,
+        branch: "main",
+        globals: &globals,
+        limits: &limits,
+        library: None,
+    };
     let rendered = crate::gitops::render_all(&request).files;
     let numbers: Vec<_> = rendered.iter().filter_map(|file| file.root.as_ref()?.to_json()["number"].as_u64()).collect();
     assert_eq!(numbers, (0..300).collect::<Vec<_>>());

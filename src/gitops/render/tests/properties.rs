@@ -473,7 +473,8 @@ fn both(text: &str) -> Result<(String, String), TestCaseError> {
         Frame::of_file(Arc::new(Work::new(session.clone())), Arc::new(template), Variables::everywhere(nothing));
     let frame = Arc::new(frame);
     let marked = frame.template.marked.as_deref().unwrap_or_default();
-    let compiled = session.kept.environment.template_from_named_str("a", marked).map_err(|error| fail(error.to_string()))?;
+    let compiled =
+        session.kept.environment.template_from_named_str("a", marked).map_err(|error| fail(error.to_string()))?;
     let (text, placed) = engine::render(&frame, &compiled).map_err(|error| fail(error.to_string()))?;
     let (clean, _) = reserved::strip_marks(&text);
     let pieces = reserved::pieces(&clean).ok_or_else(|| fail("broken marks".to_owned()))?;

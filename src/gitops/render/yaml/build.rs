@@ -109,7 +109,15 @@ pub(super) struct Builder<'a> {
 impl<'a> Builder<'a> {
     /// Nothing read yet.
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        Self { input, stack: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, at: None, read: Read::default() }
+        Self {
+            input,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            documents: 0,
+            at: None,
+            read: Read::default(),
+        }
     }
 
     /// Where an event stands.
@@ -121,12 +129,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Takes one event; `shared` is the text of a scalar, if it is at hand.
-    pub(super) fn event(
-        &mut self,
-        event: &Event<'_>,
-        span: &Span,
-        shared: Option<&Arc<str>>,
-    ) -> Result<(), Stopped> {
+    pub(super) fn event(&mut self, event: &Event<'_>, span: &Span, shared: Option<&Arc<str>>) -> Result<(), Stopped> {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
