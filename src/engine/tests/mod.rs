@@ -9,6 +9,7 @@ mod random;
 mod restart;
 mod rules;
 mod shell;
+mod simulation;
 mod texts;
 mod trouble;
 mod values;

@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::world::*;
 use crate::engine::Outcome;
-use crate::engine::decide::{Action, Ask, Event};
+use crate::engine::decide::{Action, Ask, Decision, Event};
 use crate::engine::entry::Entry;
 use crate::engine::state::{Phase, State};
 use crate::model::{OnFailure, Pipeline, Stage, Status};
 
 /// What the world does next.
 #[derive(Debug, Clone)]
-enum Move {
+pub(super) enum Move {
     /// One of the calls that are out is answered.
     Answer(usize, Answer),
     /// Time passes, in seconds.
@@ -35,7 +35,7 @@ enum Move {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Answer {
+pub(super) enum Answer {
     Done,
     Fail,
     Retryable,
@@ -57,7 +57,7 @@ fn answers() -> impl Strategy<Value = Answer> {
     ]
 }
 
-fn moves() -> impl Strategy<Value = Move> {
+pub(super) fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
         12 => (any::<prop::sample::Index>(), answers()).prop_map(|(at, answer)| Move::Answer(at.index(1000), answer)),
         3 => (1_u64..200).prop_map(Move::Pass),
@@ -106,7 +106,7 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
     })
 }
 
-fn pipelines() -> impl Strategy<Value = Pipeline> {
+pub(super) fn pipelines() -> impl Strategy<Value = Pipeline> {
     let times = (proptest::option::weighted(0.2, 100_u64..2000), proptest::option::weighted(0.2, 900_u64..2000));
     (stages(), times).prop_map(|(stages, (timeout, expiry))| {
         let mut pipeline = pipeline(stages);
@@ -117,28 +117,90 @@ fn pipelines() -> impl Strategy<Value = Pipeline> {
 }
 
 /// A run, and what must never happen in it.
-struct Watched {
-    run: Run,
+pub(super) struct Watched {
+    pub(super) run: Run,
     /// How often each attempt's start was asked for.
     started: HashMap<(u32, u32), u32>,
+    /// Calls of this process that were answered.
+    answered: Vec<(u32, u64)>,
 }
 
 impl Watched {
+    pub(super) fn of(pipeline: Pipeline) -> Self {
+        Self { run: Run::stored(pipeline), started: HashMap::new(), answered: Vec::new() }
+    }
+
     fn step(&mut self, step: &Move) {
+        self.apply(step);
+        self.check();
+    }
+
+    /// What follows from a move is decided, and the process dies before it is written. Another one goes on.
+    pub(super) fn lose(&mut self, step: &Move) {
+        let (rows, frozen) = (self.run.journal.len(), self.run.frozen.clone());
+        self.apply(step);
+        self.run.journal.truncate(rows);
+        self.run.frozen = frozen;
+        self.apply(&Move::Crash);
+    }
+
+    /// An answer that was given comes again, and changes nothing.
+    pub(super) fn again(&mut self, at: usize, answer: Answer) {
+        if self.answered.is_empty() {
+            return;
+        }
+        let (stage, call) = self.answered[at % self.answered.len()];
+        self.run.event(Event::Answered { stage, call, outcome: outcome(answer, self.run.now) });
+        assert!(self.run.last.entries.is_empty() && self.run.last.actions.is_empty(), "{:?}", self.run.last);
+    }
+
+    /// The clock is set back; nothing that was due before is forgotten.
+    pub(super) fn set_back(&mut self, seconds: u64) {
+        self.run.now = self.run.now.minus(std::time::Duration::from_secs(seconds));
+        self.run.event(Event::Due);
+    }
+
+    /// Whatever happened before, a world that answers brings every execution to its end. Yields how many steps it took.
+    pub(super) fn lead_to_the_end(&mut self) -> u64 {
+        self.step(&Move::Freeze(None));
+        for steps in 1..2000 {
+            if self.run.status().is_complete() {
+                return steps;
+            }
+            if self.run.calls.is_empty() {
+                for at in 0..self.run.state.stages.len() {
+                    self.step(&Move::Judge(at));
+                    self.step(&Move::Signal(at));
+                }
+                self.step(&Move::Pass(60));
+            } else {
+                self.step(&Move::Answer(0, Answer::Done));
+            }
+        }
+        2000
+    }
+
+    /// Does a move, and looks at nothing.
+    pub(super) fn apply(&mut self, step: &Move) {
         let run = &mut self.run;
+        run.last = Decision::default();
         match step {
             Move::Answer(at, answer) => {
                 if run.calls.is_empty() {
                     return;
                 }
                 let Action { stage, call, ask } = run.calls.remove(at % run.calls.len());
+                self.answered.push((stage, call));
                 run.event(match ask {
                     Ask::Cancel(_) => Event::Cancelled { stage, call, overdue: matches!(answer, Answer::Fail) },
                     Ask::Start | Ask::Resume(_) => Event::Answered { stage, call, outcome: outcome(*answer, run.now) },
                 });
             }
             Move::Pass(seconds) => drop(run.pass(&seconds.to_string())),
-            Move::Crash => drop(run.crash()),
+            Move::Crash => {
+                self.answered.clear();
+                run.crash();
+            }
             Move::Cancel => drop(run.cancel("ann")),
             Move::Judge(at) => {
                 let at = at % run.state.stages.len();
@@ -157,10 +219,24 @@ impl Watched {
             }
             Move::Freeze(freeze) => drop(run.freeze(freeze.map(|other| if other { "audit" } else { "holidays" }))),
         }
-        self.check();
     }
 
-    fn check(&mut self) {
+    /// What must be so after each step, and that the journal tells all of it.
+    pub(super) fn check(&mut self) {
+        self.glance();
+        let run = &self.run;
+        // What the journal says is what is known, whenever it is read.
+        let folded = run.refold();
+        assert_eq!(durable(&folded), durable(&run.state));
+        assert_eq!(
+            (folded.status, &folded.stop, folded.has_active(), &folded.restarts, folded.ended_at),
+            (run.state.status, &run.state.stop, run.state.has_active(), &run.state.restarts, run.state.ended_at)
+        );
+        assert_eq!((&folded.held, folded.released_at), (&run.state.held, run.state.released_at));
+    }
+
+    /// What must be so after each step.
+    pub(super) fn glance(&mut self) {
         let run = &self.run;
         for entry in &run.last.entries {
             if let Entry::Start { stage, attempt, .. } = entry {
@@ -177,14 +253,6 @@ impl Watched {
             assert!(!stage.status().is_complete(), "nothing is asked of a stage that ended");
             assert_eq!(stage.call.as_ref().map(|call| call.number), Some(action.call), "one call at a time");
         }
-        // What the journal says is what is known, whenever it is read.
-        let folded = run.refold();
-        assert_eq!(durable(&folded), durable(&run.state));
-        assert_eq!(
-            (folded.status, &folded.stop, folded.has_active(), &folded.restarts, folded.ended_at),
-            (run.state.status, &run.state.stop, run.state.has_active(), &run.state.restarts, run.state.ended_at)
-        );
-        assert_eq!((&folded.held, folded.released_at), (&run.state.held, run.state.released_at));
         self.waits_for_something();
     }
 
@@ -277,36 +345,21 @@ proptest! {
         frozen in proptest::option::weighted(0.2, Just("release week")),
         moves in prop::collection::vec(moves(), 0..60),
     ) {
-        let mut watched = Watched { run: Run::stored(pipeline), started: HashMap::new() };
+        let mut watched = Watched::of(pipeline);
         watched.run.frozen = frozen.map(hold);
         watched.run.load();
         watched.check();
         for step in &moves {
             watched.step(step);
         }
-        // Whatever happened before, a world that answers brings every execution to its end.
-        watched.step(&Move::Freeze(None));
-        for _ in 0..2000 {
-            if watched.run.status().is_complete() {
-                break;
-            }
-            if watched.run.calls.is_empty() {
-                for at in 0..watched.run.state.stages.len() {
-                    watched.step(&Move::Judge(at));
-                    watched.step(&Move::Signal(at));
-                }
-                watched.step(&Move::Pass(60));
-            } else {
-                watched.step(&Move::Answer(0, Answer::Done));
-            }
-        }
+        watched.lead_to_the_end();
         prop_assert!(watched.run.status().is_complete(), "{}", watched.run.stages());
         ended_by_the_rules(&watched.run);
     }
 
     #[test]
     fn any_prefix_of_a_journal_folds(pipeline in pipelines(), moves in prop::collection::vec(moves(), 0..40)) {
-        let mut watched = Watched { run: Run::stored(pipeline), started: HashMap::new() };
+        let mut watched = Watched::of(pipeline);
         watched.run.event(Event::Loaded);
         for step in &moves {
             watched.step(step);
@@ -362,7 +415,7 @@ proptest! {
 }
 
 /// The end agrees with Spinnaker's table, worked out anew from what the stages became.
-fn ended_by_the_rules(run: &Run) {
+pub(super) fn ended_by_the_rules(run: &Run) {
     let state = &run.state;
     let any = |wanted: Status| state.stages.iter().any(|stage| stage.status() == wanted);
     let entries = run.entries();

@@ -1,0 +1,125 @@
+//! The pure core in worlds made from a number: a million steps each time, and any of them again by its number.
+//!
+//! A world is a random pipeline and a random schedule, as in `random`, with what a real process meets beside: a row
+//! that was decided and never written, because the process died or lost its executions to another one; answers that
+//! come twice; and a clock that is set back. The same number gives the same world.
+//!
+//! ```sh
+//! LONGBOAT_SEED=1234 cargo nextest run engine::tests::simulation        # that world alone, each step printed
+//! LONGBOAT_STEPS=50000000 cargo nextest run engine::tests::simulation   # more of them
+//! ```
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::random::{Answer, Move, Watched, ended_by_the_rules, moves, pipelines};
+use super::world::hold;
+
+/// How many steps there are if nobody says.
+const STEPS: u64 = 1_000_000;
+/// Steps of one world, before it is led to its end.
+const SCHEDULE: std::ops::Range<usize> = 20..120;
+/// The journal is folded anew after so many steps, and after each crash.
+const FOLD: usize = 8;
+
+/// What a world does next.
+#[derive(Debug, Clone)]
+enum Step {
+    /// What can happen to a process that lives.
+    Plain(Move),
+    /// What follows from it is decided and never written: the process dies, or has lost the execution to another one.
+    Lost(Move),
+    /// An answer that was given comes again.
+    Again(usize, Answer),
+    /// The clock is set back, in seconds.
+    Back(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let one = prop_oneof![
+        12 => moves().prop_map(Step::Plain),
+        2 => moves().prop_map(Step::Lost),
+        1 => (any::<prop::sample::Index>()).prop_map(|at| Step::Again(at.index(1000), Answer::Done)),
+        1 => (1_u64..100).prop_map(Step::Back),
+    ];
+    prop::collection::vec(one, SCHEDULE)
+}
+
+/// The world of a number: runs it, and yields how many steps it took.
+fn world(seed: u64, show: bool) -> u64 {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config { failure_persistence: None, ..Config::default() }, rng);
+    let world = (pipelines(), proptest::option::weighted(0.2, Just("release week")), steps());
+    let (pipeline, frozen, steps) = world.new_tree(&mut runner).expect("nothing is rejected").current();
+    let mut watched = Watched::of(pipeline);
+    watched.run.frozen = frozen.map(hold);
+    watched.run.load();
+    watched.check();
+    for (number, step) in steps.iter().enumerate() {
+        if show {
+            eprintln!("{number}: {step:?}\n    {}", watched.run.stages());
+        }
+        match step {
+            Step::Plain(what) => watched.apply(what),
+            Step::Lost(what) => watched.lose(what),
+            Step::Again(at, answer) => watched.again(*at, *answer),
+            Step::Back(seconds) => watched.set_back(*seconds),
+        }
+        if number % FOLD == 0 || matches!(step, Step::Lost(_) | Step::Plain(Move::Crash)) {
+            watched.check();
+        } else {
+            watched.glance();
+        }
+    }
+    let led = watched.lead_to_the_end();
+    assert!(watched.run.status().is_complete(), "it never ends: {}", watched.run.stages());
+    ended_by_the_rules(&watched.run);
+    steps.len() as u64 + led
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, which is no number")))
+}
+
+#[test]
+fn a_million_steps_keep_the_promises() {
+    if let Some(seed) = number("LONGBOAT_SEED") {
+        let steps = world(seed, true);
+        eprintln!("world {seed}: {steps} steps, nothing wrong");
+        return;
+    }
+    let wanted = number("LONGBOAT_STEPS").unwrap_or(STEPS);
+    let (next, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+    let wrong = std::thread::scope(|scope| {
+        let work = || {
+            while taken.load(Ordering::Relaxed) < wanted {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                match catch_unwind(AssertUnwindSafe(|| world(seed, false))) {
+                    Ok(steps) => _ = taken.fetch_add(steps, Ordering::Relaxed),
+                    Err(_) => return Some(seed),
+                }
+            }
+            None
+        };
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().filter_map(|thread| thread.join().expect("panics are caught")).min()
+    });
+    if let Some(seed) = wrong {
+        panic!("world {seed} breaks a promise; see it again with LONGBOAT_SEED={seed}");
+    }
+    assert!(taken.load(Ordering::Relaxed) >= wanted);
+}
+
+#[test]
+fn a_number_gives_the_same_world_each_time() {
+    let steps: Vec<u64> = (0..20).map(|seed| world(seed, false)).collect();
+    assert_eq!(steps, (0..20).map(|seed| world(seed, false)).collect::<Vec<_>>());
+    assert!(steps.iter().any(|count| *count != steps[0]), "worlds differ");
+}
