@@ -146,6 +146,7 @@ impl Watched {
 
     /// An answer that was given comes again, and changes nothing.
     pub(super) fn again(&mut self, at: usize, answer: Answer) {
+        self.run.last = Decision::default();
         if self.answered.is_empty() {
             return;
         }
@@ -162,22 +163,29 @@ impl Watched {
 
     /// Whatever happened before, a world that answers brings every execution to its end. Yields how many steps it took.
     pub(super) fn lead_to_the_end(&mut self) -> u64 {
-        self.step(&Move::Freeze(None));
-        for steps in 1..2000 {
+        let mut moves = 0;
+        let mut go = |watched: &mut Self, step: &Move| {
+            moves += 1;
+            watched.apply(step);
+            watched.glance();
+        };
+        go(self, &Move::Freeze(None));
+        for _ in 0..2000 {
             if self.run.status().is_complete() {
-                return steps;
+                break;
             }
             if self.run.calls.is_empty() {
                 for at in 0..self.run.state.stages.len() {
-                    self.step(&Move::Judge(at));
-                    self.step(&Move::Signal(at));
+                    go(self, &Move::Judge(at));
+                    go(self, &Move::Signal(at));
                 }
-                self.step(&Move::Pass(60));
+                go(self, &Move::Pass(60));
             } else {
-                self.step(&Move::Answer(0, Answer::Done));
+                go(self, &Move::Answer(0, Answer::Done));
             }
         }
-        2000
+        self.check_journal();
+        moves
     }
 
     /// Does a move, and looks at nothing.
@@ -224,6 +232,10 @@ impl Watched {
     /// What must be so after each step, and that the journal tells all of it.
     pub(super) fn check(&mut self) {
         self.glance();
+        self.check_journal();
+    }
+
+    fn check_journal(&self) {
         let run = &self.run;
         // What the journal says is what is known, whenever it is read.
         let folded = run.refold();

@@ -24,7 +24,7 @@ const STEPS: u64 = 1_000_000;
 /// Steps of one world, before it is led to its end.
 const SCHEDULE: std::ops::Range<usize> = 20..120;
 /// The journal is folded anew after so many steps, and after each crash.
-const FOLD: usize = 8;
+const FOLD: usize = 16;
 
 /// What a world does next.
 #[derive(Debug, Clone)]
