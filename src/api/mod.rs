@@ -139,6 +139,7 @@ impl From<EngineError> for Problem {
             EngineError::Complete(_) => Self::conflict("complete", text),
             EngineError::Running => Self::conflict("running", text),
             EngineError::NeverBegan => Self::conflict("never-began", text),
+            EngineError::Removed(..) => Self::conflict("removed", text),
             EngineError::NotRun(_) => Self::conflict("not-run", text),
             EngineError::NothingFailed => Self::conflict("nothing-failed", text),
             EngineError::Compacted => Self::conflict("compacted", text),

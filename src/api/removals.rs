@@ -21,9 +21,13 @@ const FEWEST_DIGITS: usize = 7;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct View {
+    /// What takes the pipelines away.
+    cause: Cause,
+    /// The commit that does, or the one by which that of the configuration is approved.
     commit: CommitSha,
+    /// The branch of the commit that does.
     #[serde(rename = "ref")]
-    git_ref: String,
+    git_ref: Option<String>,
     pipelines: Vec<String>,
     of: u32,
     refused_time: String,
@@ -31,12 +35,21 @@ pub(super) struct View {
     approved_time: Option<String>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Cause {
+    Commit,
+    Configuration,
+}
+
 impl From<StoredRemoval> for View {
     fn from(removal: StoredRemoval) -> Self {
+        let by_configuration = removal.is_by_configuration();
         let (by, at) = removal.approved.unzip();
         Self {
+            cause: if by_configuration { Cause::Configuration } else { Cause::Commit },
             commit: removal.commit,
-            git_ref: removal.git_ref,
+            git_ref: (!by_configuration).then_some(removal.git_ref),
             pipelines: removal.pipelines,
             of: removal.of,
             refused_time: removal.refused_at.to_rfc3339(),
@@ -63,15 +76,17 @@ pub(super) async fn act(
     Extension(Actor(by)): Extension<Actor>,
     Payload(Nothing {}): Payload<Nothing>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let (repository, rest) = repository_at(&shared, &path)?;
+    let (name, rest) = match waiting_at(&shared, &path).await? {
+        Some(found) => found,
+        None => repository_at(&shared, &path).map(|(repository, rest)| (repository.name.clone(), rest))?,
+    };
     let commit = rest.strip_prefix("removals/").and_then(|rest| rest.strip_suffix("/approve"));
     let Some(commit) = commit.filter(|commit| !commit.contains('/')) else {
         return Err(match rest {
             "" | "pull-requests" | "removals" => Problem::method_not_allowed(),
-            _ => Problem::not_found(format!("of `{}`, the API has no `{rest}` to be changed", repository.name)),
+            _ => Problem::not_found(format!("of `{name}`, the API has no `{rest}` to be changed")),
         });
     };
-    let name = repository.name.clone();
     let commit = named(&shared, &name, commit).await?;
     let (store, wanted, actor) = (shared.api.store.clone(), commit.clone(), by.clone());
     let of = name.clone();
@@ -94,6 +109,16 @@ pub(super) async fn act(
             Err(Problem::conflict("moved-on", detail))
         }
     }
+}
+
+/// The repository that a path begins with and that isn't in the configuration any more, but has something that waits or
+/// was approved, and what follows.
+async fn waiting_at<'a>(shared: &Shared, path: &'a str) -> Result<Option<(RepositoryName, &'a str)>, Problem> {
+    let Some((name, _)) = path.split_once("/removals/") else { return Ok(None) };
+    let Ok(name) = RepositoryName::parse(name) else { return Ok(None) };
+    let known = shared.api.store.removals(Some(&name)).await?;
+    let rest = path.get(name.as_str().len() + 1..).unwrap_or_default();
+    Ok((!known.is_empty()).then_some((name, rest)))
 }
 
 /// The refused commit that a text names, in full or by its first digits.

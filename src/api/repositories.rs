@@ -15,13 +15,14 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{CommitSha, RepositoryName};
 use crate::store::{RepositoryState, StoredRemoval};
 
-/// A repository of the configuration, and how it stands. Credentials have no field here.
+/// A repository of the configuration, or one that was in it and has pipelines, and how it stands. Credentials have no
+/// field here.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct View {
     name: RepositoryName,
     forge: Option<String>,
-    location: String,
+    location: Option<String>,
     branches: Vec<String>,
     /// Why it can't be worked with, if so.
     error: Option<String>,
@@ -34,7 +35,7 @@ struct View {
     git_ref: Option<String>,
     commit: Option<CommitSha>,
     settled_time: Option<String>,
-    /// Commits that take away too many pipelines, and wait for an approval.
+    /// What takes away too many pipelines, commits or the configuration, and waits for an approval.
     removals: Vec<removals::View>,
 }
 
@@ -44,10 +45,10 @@ impl View {
         Self {
             name: repository.name.clone(),
             forge: repository.forge.clone(),
-            location: match &repository.location {
+            location: Some(match &repository.location {
                 Location::Local(path) => path.display().to_string(),
                 Location::Remote(url) => url.clone(),
-            },
+            }),
             branches: repository.branches.clone(),
             error: state.and_then(|state| state.error.clone()),
             reached_time: time(state.and_then(|state| state.reached_at)),
@@ -56,6 +57,24 @@ impl View {
             commit: state.and_then(|state| state.settled_commit.clone()),
             settled_time: time(state.and_then(|state| state.settled_at)),
             removals: removals::waiting(removals, &repository.name),
+        }
+    }
+
+    /// One that isn't in the configuration any more, and whose pipelines wait for the word that they may go.
+    fn left_over(name: &RepositoryName, state: Option<&RepositoryState>, removals: &[StoredRemoval]) -> Self {
+        let time = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
+        Self {
+            name: name.clone(),
+            forge: None,
+            location: None,
+            branches: Vec::new(),
+            error: Some("it is not in the configuration any more".to_owned()),
+            reached_time: time(state.and_then(|state| state.reached_at)),
+            has_files: state.and_then(|state| state.has_files),
+            git_ref: state.and_then(|state| state.settled_ref.clone()),
+            commit: state.and_then(|state| state.settled_commit.clone()),
+            settled_time: time(state.and_then(|state| state.settled_at)),
+            removals: removals::waiting(removals, name),
         }
     }
 }
@@ -67,7 +86,11 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Pr
     let removals = shared.api.store.removals(None).await?;
     let repositories = shared.api.config.repositories.iter();
     let view = |repository: &Repository| View::new(repository, state(&repository.name), &removals);
-    let items: Vec<View> = repositories.map(view).collect();
+    let mut items: Vec<View> = repositories.map(view).collect();
+    let waits = |one: &&StoredRemoval| one.is_by_configuration() && one.approved.is_none();
+    let names = removals.iter().filter(waits).map(|one| &one.repository);
+    let left_over = names.filter(|name| shared.api.config.repository(name).is_none());
+    items.extend(left_over.map(|name| View::left_over(name, state(name), &removals)));
     Ok(Json(json!({"items": items, "nextCursor": null})))
 }
 

@@ -28,7 +28,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
-    /// Let a commit remove the pipelines that it was refused for; it is published as if it had just been pushed
+    /// Let a commit remove the pipelines that it was refused for; it is published as if it had just been pushed. What the
+    /// server's configuration takes away is approved likewise, by the commit that the list names
     ApproveRemoval {
         /// The repository's name, as in the server's configuration
         #[arg(value_name = "REPOSITORY")]
@@ -83,10 +84,11 @@ fn entry(repository: &Value) -> String {
     };
     let waiting = repository["removals"].as_array().into_iter().flatten().map(|removal| {
         let commit = short(removal["commit"].as_str().unwrap_or_default());
-        let what = removed(removal);
-        format!(
-            "  {commit} would remove {what}; if that is meant: longboat repositories approve-removal {name} {commit}\n"
-        )
+        let what = match is_by_configuration(removal) {
+            true => format!("the configuration would take away {}", removed(removal)),
+            false => format!("{commit} would remove {}", removed(removal)),
+        };
+        format!("  {what}; if that is meant: longboat repositories approve-removal {name} {commit}\n")
     });
     format!("{name}: {state}\n{}", waiting.collect::<String>())
 }
@@ -95,6 +97,10 @@ fn entry(repository: &Value) -> String {
 fn removed(removal: &Value) -> String {
     let all = u32::try_from(removal["of"].as_u64().unwrap_or_default()).unwrap_or(u32::MAX);
     format!("{} of {}", removal["pipelines"].as_array().map_or(0, Vec::len), counted(all, "pipeline"))
+}
+
+fn is_by_configuration(removal: &Value) -> bool {
+    removal["cause"] == "configuration"
 }
 
 fn short(commit: &str) -> &str {
@@ -106,10 +112,15 @@ async fn approve(api: &Api, repository: &str, commit: &str) -> anyhow::Result<An
         format!("/repositories/{}/removals/{}/approve", percent_encode_part(repository), percent_encode_part(commit));
     let answer: Value = api.post(&path, &json!({})).await?;
     for removal in answer["removals"].as_array().into_iter().flatten() {
-        let branch = removal["ref"].as_str().unwrap_or_default().trim_start_matches("refs/heads/");
-        let commit = short(removal["commit"].as_str().unwrap_or_default());
+        let what = match removal["ref"].as_str() {
+            Some(branch) => {
+                let commit = short(removal["commit"].as_str().unwrap_or_default());
+                format!("{commit} on {} may remove", branch.trim_start_matches("refs/heads/"))
+            }
+            None => "the configuration may take away".to_owned(),
+        };
         eprintln!(
-            "{repository}: {commit} on {branch} may remove {} (approved by {}):",
+            "{repository}: {what} {} (approved by {}):",
             removed(removal),
             removal["approvedBy"].as_str().unwrap_or_default()
         );
@@ -136,6 +147,12 @@ mod tests {
         assert_eq!(
             entry(&well),
             "acme/shop: main at 1a2b3c4\n  1a2b3c4 would remove 2 of 3 pipelines; if that is meant: longboat repositories approve-removal acme/shop 1a2b3c4\n"
+        );
+        let taken = json!({"name": "old", "error": "it is not in the configuration any more",
+            "removals": [{"cause": "configuration", "commit": "1a2b3c4d5e", "pipelines": ["a/b"], "of": 1}]});
+        assert_eq!(
+            entry(&taken),
+            "old: can't be worked with: it is not in the configuration any more\n  the configuration would take away 1 of 1 pipeline; if that is meant: longboat repositories approve-removal old 1a2b3c4\n"
         );
         let empty =
             json!({"name": "a", "commit": "1a2b3c4d5e", "ref": "refs/tags/v1", "hasFiles": false, "removals": []});

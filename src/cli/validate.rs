@@ -29,13 +29,22 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
-    let (text, answer) = check(args, &WorkTree::find(&args.path)?)?;
-    super::print(&text)?;
-    Ok(answer)
+    let looked = check(args, &WorkTree::find(&args.path)?)?;
+    super::print(&looked.text)?;
+    Ok(looked.answer)
 }
 
-/// Checks once: what is to be printed, and the answer.
-pub(super) fn check(args: &Args, tree: &WorkTree) -> anyhow::Result<(String, Answer)> {
+/// What came of a check.
+pub(super) struct Looked {
+    /// What is to be printed.
+    pub(super) text: String,
+    pub(super) answer: Answer,
+    /// The files of the work tree that were read, or looked for, beside those of pipelines.
+    pub(super) read: Vec<String>,
+}
+
+/// Checks once.
+pub(super) fn check(args: &Args, tree: &WorkTree) -> anyhow::Result<Looked> {
     let mut files = Files::new(tree, args.branch.as_deref(), &args.modules);
     let checked = files.with_modules(|files| gitops::check(&files.request(), &crate::stage::catalog(), None));
     let (_, summary) = gitops::summarize(&checked);
@@ -48,5 +57,9 @@ pub(super) fn check(args: &Args, tree: &WorkTree) -> anyhow::Result<(String, Ans
     };
     let text = report.render(args.format, super::color(), &|path| files.read(path));
     let failed = checked.findings.iter().any(Diagnostic::is_error);
-    Ok((text, if failed { Answer::No } else { Answer::Yes }))
+    let files = checked.uses.iter().flat_map(|uses| &uses.files).filter(|used| used.repository.is_none());
+    let mut read: Vec<String> = files.map(|used| used.path.clone()).collect();
+    read.sort_unstable();
+    read.dedup();
+    Ok(Looked { text, answer: if failed { Answer::No } else { Answer::Yes }, read })
 }

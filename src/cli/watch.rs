@@ -1,19 +1,24 @@
 //! `longboat validate --watch`: the answer anew, whenever files change.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use super::serve::Stop;
-use super::validate::{Args, check};
+use super::validate::{Args, Looked, check};
 use super::work_tree::WorkTree;
 use super::{Answer, print};
 use crate::git;
 
 /// Clears a terminal, with what was scrolled away, and goes to its top.
 const CLEAR: &str = "\x1b[2J\x1b[3J\x1b[H";
+
+/// How often files outside of the watched folder are looked at.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Validates until somebody stops it; the answer is the last one.
 pub async fn run(args: Args) -> anyhow::Result<Answer> {
@@ -28,7 +33,9 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
             let (args, tree) = (args.clone(), tree.clone());
             move || check(&args, &tree)
         });
-        let (text, answer) = looked.await??;
+        let Looked { text, answer, read } = looked.await??;
+        // Before anybody is told that it watches.
+        let outside = Outside::of(&tree, &read).await;
         print(&if terminal { format!("{CLEAR}{text}") } else { text })?;
         eprintln!("watching {}/.longboat; Ctrl-C ends", tree.root.display());
         tokio::select! {
@@ -37,9 +44,48 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
             change = changes.next() => if change.is_none() {
                 bail!("{} is gone", tree.root.display());
             },
+            () = outside.change() => {}
         }
         tree.see_branch();
     }
+}
+
+/// The files that `file(...)` reads outside of the watched folder. There are few of them, anywhere in the tree, and they
+/// may not be there yet: they are looked at from time to time.
+struct Outside {
+    files: Vec<PathBuf>,
+    stamps: Vec<Option<(SystemTime, u64)>>,
+}
+
+impl Outside {
+    /// As they are now.
+    async fn of(tree: &WorkTree, read: &[String]) -> Self {
+        let outside = read.iter().filter(|path| !path.starts_with(".longboat/"));
+        let files: Vec<PathBuf> = outside.map(|path| tree.root.join(path)).collect();
+        Self { stamps: stamps(&files).await, files }
+    }
+
+    /// Returns when one of them is not what it was.
+    async fn change(&self) {
+        if self.files.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            if stamps(&self.files).await != self.stamps {
+                return;
+            }
+        }
+    }
+}
+
+/// When each file was changed last, and its size; nothing of one that isn't there.
+async fn stamps(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+    let stamp = async |file| {
+        let facts = tokio::fs::metadata(file).await.ok()?;
+        Some((facts.modified().ok()?, facts.len()))
+    };
+    futures::future::join_all(files.iter().map(stamp)).await
 }
 
 /// Hints that pipeline files changed, or, in a Git repository, that another branch was checked out.

@@ -10,7 +10,8 @@ use super::registry::Kinds;
 use super::view;
 use super::{Judgment, SignalError};
 use crate::model::{
-    ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, StagePath, Status,
+    ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, NewExecution, PipelineName,
+    StagePath, Status,
 };
 use crate::store::{ExecutionSummary, LaneMember, Store, StoreError, StoredExecution};
 
@@ -57,6 +58,9 @@ pub enum EngineError {
     /// The execution ended before any stage could begin.
     #[error("the execution was ended before it began; start its pipeline anew")]
     NeverBegan,
+    /// The pipeline is not published any more.
+    #[error("the pipeline `{0}/{1}` is not there any more, so that its executions can't be restarted")]
+    Removed(ApplicationName, PipelineName),
     /// The stage has not run, so it can't run again.
     #[error("stage `{0}` has not run yet; restart the stage before it that failed")]
     NotRun(StagePath),
@@ -158,9 +162,12 @@ impl Handle {
     /// execution has ended, and so on upwards; it goes on waiting for this very execution. The answer names all
     /// executions that were restarted, this one first.
     ///
+    /// It goes on with the definition that it began with, whatever is published by now. Of a pipeline that isn't published
+    /// at all any more, nothing is restarted: it was removed, or the operator took it from its repository.
+    ///
     /// # Errors
-    /// If there is no such execution or stage, the execution has not ended, never began or has lost its details, the
-    /// stage has not run, or none failed and none was named.
+    /// If there is no such execution or stage, the execution has not ended, never began or has lost its details, its
+    /// pipeline is not published any more, the stage has not run, or none failed and none was named.
     pub async fn restart(
         &self,
         id: ExecutionId,
@@ -193,6 +200,11 @@ impl Handle {
     ) -> Result<(), EngineError> {
         if !stored.status.is_complete() {
             return Err(EngineError::Running);
+        }
+        let NewExecution { pipeline, revision, .. } = &stored.execution.info;
+        // What was never published, like a file on a laptop, can't be removed.
+        if revision.is_some() && self.store.pipeline(&pipeline.application, &pipeline.name).await?.is_none() {
+            return Err(EngineError::Removed(pipeline.application.clone(), pipeline.name.clone()));
         }
         // From here on retention leaves it alone.
         if !self.store.keep_details(stored.execution.key).await? {
@@ -327,6 +339,7 @@ impl Reply {
                 | EngineError::NothingFailed
                 | EngineError::Compacted
                 | EngineError::NotWaiting(_)
+                | EngineError::Removed(..)
                 | EngineError::Unreadable(_) => SignalError::NotWaiting,
             }))),
         }

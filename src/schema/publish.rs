@@ -87,8 +87,16 @@ fn flatten(map: &mut Map<String, Value>) {
     }
 }
 
+/// The header. An editor holds each document of a file against its schema, so that the body, which can be anything, must
+/// be let through.
 fn module() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ModuleFile>().to_value()
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ModuleFile>();
+    for keyword in ["type", "required", "additionalProperties"] {
+        schema.remove(keyword);
+    }
+    schema.insert("if".to_owned(), json!({"type": "object", "required": ["module"]}));
+    schema.insert("then".to_owned(), json!({"properties": {"module": true}, "additionalProperties": false}));
+    schema.to_value()
 }
 
 fn settings() -> Value {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::model::ApplicationName;
+
 /// Why the store could not do something.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -120,6 +122,12 @@ pub enum StoreError {
         /// The most bytes allowed.
         limit: usize,
     },
+    /// What was to be published belongs to another repository: somebody was a moment faster.
+    #[error("{} to another repository", owned(.applications))]
+    Owned {
+        /// The applications.
+        applications: Vec<ApplicationName>,
+    },
     /// A list was continued with a cursor that no list gave out.
     #[error("`{cursor}` is not a cursor; leave it out to start from the newest")]
     BadCursor {
@@ -145,6 +153,12 @@ impl StoreError {
     pub(super) fn corrupt(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Corrupt { what: what.into(), reason: reason.to_string() }
     }
+}
+
+fn owned(applications: &[ApplicationName]) -> String {
+    let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
+    let (noun, verb) = if names.len() == 1 { ("application", "belongs") } else { ("applications", "belong") };
+    format!("the {noun} {} {verb}", names.join(", "))
 }
 
 impl From<sqlx::Error> for StoreError {

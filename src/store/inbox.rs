@@ -22,7 +22,7 @@ pub enum Source {
     Watch,
     /// The look at start-up.
     Start,
-    /// Nothing moved here: a module repository did, and the branch depends on it.
+    /// Nothing moved here, but something that the branch depends on: a module repository, or whose an application is.
     Modules,
     /// Somebody approved what was refused before: it is published, and starts nothing.
     Approval,

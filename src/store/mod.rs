@@ -74,7 +74,7 @@ pub use lane::LaneMember;
 pub use notice::{NoticedPullRequest, PullRequestNotice};
 pub use outbox::{OutboxEntry, OutboxId};
 pub use pull_request::{KeptComment, StoredPullRequest};
-pub use removal::{Approval, RemovalVerdict, StoredRemoval};
+pub use removal::{Approval, BY_CONFIGURATION, RemovalVerdict, StoredRemoval, Taking};
 pub use repository::{RepositoryNote, RepositoryState};
 pub use retention::{Compaction, Retention};
 pub use settle::{Settled, Settlement};

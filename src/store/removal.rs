@@ -2,6 +2,9 @@
 //!
 //! What is refused waits until somebody approves it, or until the branch goes on to a commit that isn't refused. An
 //! approval is for one commit and for the pipelines that were listed; it stays, and says who gave it.
+//!
+//! The operator's configuration can take pipelines away as well, from a repository as a whole. That stands here under
+//! [`BY_CONFIGURATION`] in the place of a ref, and goes by the newest commit that what is taken was published from.
 
 use std::collections::HashSet;
 
@@ -11,9 +14,12 @@ use super::accept::{Arrival, record};
 use super::inbox::Source;
 use super::rows::{Row, document};
 use super::writer::Tx;
-use super::{InboxId, Store, StoreError};
+use super::{InboxId, Store, StoreError, notice, publish};
 use crate::clock::Timestamp;
-use crate::model::{CommitSha, RepositoryName};
+use crate::model::{ApplicationName, CommitSha, RepositoryName};
+
+/// What stands in the place of a ref where it is no commit that takes pipelines away, but the operator's configuration.
+pub const BY_CONFIGURATION: &str = "configuration";
 
 /// What was decided about the pipelines that a commit takes away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +55,31 @@ pub struct StoredRemoval {
 }
 
 impl StoredRemoval {
+    /// Whether it is the operator's configuration that takes them away, and no commit.
+    pub fn is_by_configuration(&self) -> bool {
+        self.git_ref == BY_CONFIGURATION
+    }
+
     /// Who approved that these pipelines go with this commit, if somebody did.
     pub fn approves(&self, pipelines: &[String]) -> Option<&str> {
         let (by, _) = self.approved.as_ref()?;
         let listed: HashSet<&String> = self.pipelines.iter().collect();
         pipelines.iter().all(|one| listed.contains(one)).then_some(by.as_str())
     }
+}
+
+/// What the operator's configuration takes from a repository.
+#[derive(Debug, Clone)]
+pub struct Taking {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The applications that go now.
+    pub withdraw: Vec<ApplicationName>,
+    /// The newest commit that they were published from, and what was decided; none: nothing is taken, so that nothing
+    /// waits any more.
+    pub verdict: Option<(CommitSha, RemovalVerdict)>,
+    /// The entry that is done with this.
+    pub inbox: Option<InboxId>,
 }
 
 /// What became of an approval.
@@ -123,6 +148,31 @@ impl Store {
         let (repository, commit, by) = (repository.clone(), commit.clone(), by.to_owned());
         self.write(move |tx| Box::pin(async move { approve(tx, &repository, &commit, &by).await })).await
     }
+
+    /// Withdraws what the operator's configuration takes from a repository, or keeps that it waits for an approval, in
+    /// one transaction.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn take(&self, taking: Taking) -> Result<(), StoreError> {
+        let Taking { repository, withdraw, verdict, inbox } = taking;
+        let verdict = match verdict {
+            Some((commit, verdict)) => Some((commit, Encoded::new(verdict)?)),
+            None => None,
+        };
+        self.write(move |tx| {
+            Box::pin(async move {
+                notice::end_entries(tx, inbox.as_slice()).await?;
+                for application in &withdraw {
+                    publish::withdraw(tx, application, &repository).await?;
+                }
+                let (commit, verdict) =
+                    verdict.as_ref().map_or((None, &Encoded::Allowed), |(commit, verdict)| (Some(commit), verdict));
+                keep(tx, (&repository, BY_CONFIGURATION, commit), None, verdict).await
+            })
+        })
+        .await
+    }
 }
 
 async fn approve(
@@ -147,7 +197,7 @@ async fn approve(
         if found.approved.is_none() {
             let row = Row::of("removal", row);
             let head: Option<CommitSha> = row.id_or_null("head")?;
-            if head.as_ref() != Some(commit) {
+            if head.as_ref() != Some(commit) && !found.is_by_configuration() {
                 moved_on = Some(Approval::MovedOn { git_ref: found.git_ref, head });
                 continue;
             }
@@ -179,8 +229,8 @@ async fn write_approval(tx: &mut Tx, what: &StoredRemoval, by: &str) -> Result<(
     Ok(())
 }
 
-/// Has the push worked off once more, as it was; what was refused without one (at a start of the server) gets an entry
-/// that publishes and starts nothing.
+/// Has the push worked off once more, as it was; what was refused without one (at a start of the server, or by the
+/// configuration) gets an entry that publishes and starts nothing.
 async fn begin_again(
     tx: &mut Tx,
     what: &StoredRemoval,
@@ -236,13 +286,13 @@ impl Encoded {
 /// Keeps what was decided about a commit. What the branch had waiting before is forgotten: it stands elsewhere now.
 pub(super) async fn keep(
     tx: &mut Tx,
-    (repository, git_ref, commit): (&RepositoryName, &str, &CommitSha),
+    (repository, git_ref, commit): (&RepositoryName, &str, Option<&CommitSha>),
     inbox: Option<InboxId>,
     verdict: &Encoded,
 ) -> Result<(), StoreError> {
     let kept = match verdict {
         Encoded::Allowed => None,
-        Encoded::Refused { .. } => Some(commit.as_str()),
+        Encoded::Refused { .. } => commit.map(CommitSha::as_str),
     };
     sqlx::query(
         "DELETE FROM removal WHERE repository = $1 AND git_ref = $2 AND approved_at IS NULL \
@@ -253,7 +303,7 @@ pub(super) async fn keep(
     .bind(kept)
     .execute(&mut tx.connection)
     .await?;
-    let Encoded::Refused { of, document } = verdict else { return Ok(()) };
+    let (Encoded::Refused { of, document }, Some(commit)) = (verdict, commit) else { return Ok(()) };
     // Refused although it was approved: it takes away something that was not on the list.
     sqlx::query(
         "INSERT INTO removal (repository, git_ref, commit_sha, inbox, in_force, refused_at, document) \

@@ -53,8 +53,6 @@ pub struct Settlement {
 pub struct Settled {
     /// The new executions, in the settlement's order; those that existed already are left out.
     pub executions: Vec<ExecutionKey>,
-    /// Applications that another repository owns: they were left as they are, and nothing of theirs was started.
-    pub refused: Vec<ApplicationName>,
     /// The entry had been settled before, so nothing was done.
     pub repeated: bool,
 }
@@ -63,7 +61,8 @@ impl Store {
     /// Writes all that came out of an inbox entry, and the entry's end, in one transaction.
     ///
     /// # Errors
-    /// If it can't be written, or a document is above 16 MiB; then nothing of it holds.
+    /// If it can't be written, a document is above 16 MiB, or an application that is to be published belongs to another
+    /// repository ([`StoreError::Owned`]); then nothing of it holds.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
         let encoded = Encoded::new(settlement)?;
         self.write(move |tx| Box::pin(async move { settle(tx, &encoded).await })).await
@@ -130,16 +129,18 @@ async fn settle(tx: &mut Tx, what: &Encoded) -> Result<Settled, StoreError> {
     for application in &what.withdraw {
         publish::withdraw(tx, application, &what.repository).await?;
     }
-    let mut settled = Settled::default();
-    let mut revisions = HashMap::new();
+    let (mut revisions, mut owned) = (HashMap::new(), Vec::new());
     for publication in &what.publish {
         if !publish::publish(tx, publication, &mut revisions).await? {
-            settled.refused.push(publication.application().clone());
+            owned.push(publication.application().clone());
         }
     }
-    settled.executions = start(tx, &what.births, &settled.refused, &revisions).await?;
+    if !owned.is_empty() {
+        return Err(StoreError::Owned { applications: owned });
+    }
+    let settled = Settled { executions: start(tx, &what.births, &revisions).await?, repeated: false };
     if let (Some(verdict), Some(commit)) = (&what.removal, &what.commit) {
-        removal::keep(tx, (&what.repository, &what.git_ref, commit), what.inbox, verdict).await?;
+        removal::keep(tx, (&what.repository, &what.git_ref, Some(commit)), what.inbox, verdict).await?;
     }
     outbox::insert(tx, &what.reports.iter().collect::<Vec<_>>()).await?;
     if let Some((findings, text)) = &what.findings {
@@ -177,15 +178,11 @@ async fn end_entry(tx: &mut Tx, id: InboxId) -> Result<bool, StoreError> {
 async fn start(
     tx: &mut Tx,
     births: &[Birth],
-    refused: &[ApplicationName],
     revisions: &HashMap<(ApplicationName, PipelineName), RevisionId>,
 ) -> Result<Vec<ExecutionKey>, StoreError> {
     let mut keys = Vec::new();
     for birth in births {
         let pipeline = &birth.new.pipeline;
-        if refused.contains(&pipeline.application) {
-            continue;
-        }
         let revision = revisions.get(&(pipeline.application.clone(), pipeline.name.clone())).copied();
         if let Created::New(key) = execution::create(tx, birth, revision).await? {
             keys.push(key);

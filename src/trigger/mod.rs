@@ -39,6 +39,7 @@ mod repositories;
 pub(crate) mod sample;
 mod settle;
 mod start;
+mod taken;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -179,6 +180,8 @@ struct Shared {
     notices: broadcast::Sender<Notice>,
     /// Changes whenever something was published or withdrawn.
     catalog_changed: watch::Sender<u64>,
+    /// Who was refused applications of others.
+    refused: owners::Refused,
     /// Bounds looks at remotes.
     looks: Semaphore,
     /// Bounds renders.
@@ -189,10 +192,11 @@ struct Shared {
 }
 
 impl Triggers {
-    /// Begins to work off what is in the inbox, and to look at every repository. Returns at once.
+    /// Takes away what the configuration takes, then begins to work off what is in the inbox, and to look at every
+    /// repository. Waits for the store alone.
     ///
     /// # Errors
-    /// If the store can't be read.
+    /// If the store can't be read or written.
     pub async fn start(deps: TriggerDeps, options: TriggerOptions) -> Result<Self, StoreError> {
         for state in deps.store.repository_states().await? {
             if let Some(repository) = deps.repositories.get(&state.name) {
@@ -212,12 +216,14 @@ impl Triggers {
             submit,
             notices: broadcast::channel(256).0,
             catalog_changed: watch::Sender::default(),
+            refused: owners::Refused::default(),
             looks: Semaphore::new(options.repositories_at_once.max(1)),
             checks: Arc::new(Semaphore::new(options.checks_at_once.max(1))),
             reviews: Semaphore::new(options.reviews.at_once.max(1)),
             stopping: CancellationToken::new(),
             options,
         });
+        taken::enforce(&shared).await?;
         let mut tasks = vec![tokio::spawn(worker::run(shared.clone()))];
         for repository in shared.repositories.iter() {
             tasks.push(tokio::spawn(follow::follow(shared.clone(), repository.clone())));

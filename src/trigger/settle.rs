@@ -10,14 +10,17 @@ use super::pulls::worse_of_pull_requests;
 use super::removal::Removed;
 use super::start::{self, Push};
 use super::{Notice, Repository, Shared, catalogue, owners};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::git::CommitInfo;
 use crate::gitops::matching::RefName;
 use crate::gitops::{Checked, moved, summarize, summarize_moves};
 use crate::model::{ApplicationName, CommitSha, CommitStatus, Message, PinMove, RepositoryName, StatusState};
 use crate::store::{
-    CommitFindings, InboxEntry, InboxId, Published, RemovalVerdict, Settled, Settlement, StoredPullRequest,
+    CommitFindings, InboxEntry, InboxId, Published, RemovalVerdict, Settled, Settlement, StoreError, StoredPullRequest,
 };
+
+/// How often a commit is looked at once more because another repository was faster.
+const MAX_RACES: u32 = 5;
 
 /// Why a commit is looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +59,28 @@ impl Occasion<'_> {
     }
 }
 
-/// Works off a branch at a commit.
+/// Works off a branch at a commit. If another repository publishes one of its applications a moment before, it is looked
+/// at once more, as what it is by then: refused.
 pub(super) async fn branch(
+    shared: &Arc<Shared>,
+    repository: &Arc<Repository>,
+    branch: &str,
+    commit: &CommitSha,
+    occasion: Occasion<'_>,
+) -> Result<(), WorkError> {
+    let mut races = 0;
+    loop {
+        match branch_once(shared, repository, branch, commit, occasion).await {
+            Err(WorkError::Store(error @ StoreError::Owned { .. })) if races < MAX_RACES => {
+                races += 1;
+                tracing::info!(repository = %repository.name(), branch, %commit, %error, "another repository was faster");
+            }
+            settled => return settled,
+        }
+    }
+}
+
+async fn branch_once(
     shared: &Arc<Shared>,
     repository: &Arc<Repository>,
     branch: &str,
@@ -91,9 +114,9 @@ pub(super) async fn branch(
     {
         validate = worse;
     }
-    // Whoever was told that a module repository is missing is told that it is there; and what moved while nobody
-    // looked is news as well.
-    let quiet = occasion.is_silent() && moves.is_empty() && !waited(shared, repository, commit).await?;
+    // Whoever was told that a module repository is missing is told that it is there, and whoever was refused what
+    // others had that they have it; and what moved while nobody looked is news as well.
+    let quiet = occasion.is_silent() && moves.is_empty() && !waited(shared, repository, commit, &checked).await?;
     let silent = quiet || left_to_review;
     let mut statuses = if silent { Vec::new() } else { vec![validate.clone()] };
     let mut executions = Vec::new();
@@ -101,12 +124,13 @@ pub(super) async fn branch(
     if let Occasion::Change(entry) = occasion
         && !refused
     {
-        let Catalogued { publish, withdraw } = &catalogued;
+        let Catalogued { publish, withdraw, .. } = &catalogued;
         let definitions = start::of_branch(&checked.applications, publish, withdraw, in_force, tracked);
         let push = Push { repository, name: RefName::Branch(branch), commit, entry, info: &info };
         executions = start::executions(shared, push, definitions, &mut statuses).await?;
     }
     let publishes = !(catalogued.publish.is_empty() && catalogued.withdraw.is_empty());
+    let (refused, given_up) = (catalogued.refused, catalogued.withdraw.clone());
     let settlement = Settlement {
         git_ref: format!("refs/heads/{branch}"),
         commit: Some(commit.clone()),
@@ -130,11 +154,10 @@ pub(super) async fn branch(
     if publishes {
         shared.catalog_changed.send_modify(|count| *count += 1);
     }
-    if !settled.refused.is_empty() {
-        validate = correct(shared, repository, (branch, commit), &mut checked, silent).await?;
-    }
     if tracked {
         repository.note_published(branch);
+        owners::note_refused(shared, repository, branch, &refused).await?;
+        owners::offer(shared, &given_up).await?;
         // Whoever looked for dependents meanwhile has not seen these uses yet.
         shared.modules.tell_since(version, &checked.pins);
     }
@@ -197,10 +220,18 @@ pub(super) async fn end(shared: &Shared, entry: &InboxEntry, status: Option<Comm
     Ok(())
 }
 
-/// Whether the last that was found in a commit is that it lacked something of a module repository.
-async fn waited(shared: &Shared, repository: &Repository, commit: &CommitSha) -> Result<bool, WorkError> {
-    let found = shared.store.findings(repository.name(), commit).await?;
-    Ok(found.is_some_and(|found| found.findings.iter().any(waits)))
+/// Whether the last that was found in a commit is that it lacked something of a module repository, or defined what it
+/// may define by now.
+async fn waited(
+    shared: &Shared,
+    repository: &Repository,
+    commit: &CommitSha,
+    checked: &Checked,
+) -> Result<bool, WorkError> {
+    let Some(found) = shared.store.findings(repository.name(), commit).await? else { return Ok(false) };
+    let is_refused = |findings: &[Diagnostic]| findings.iter().any(|one| one.code == Code::ForeignApplication);
+    let permitted = is_refused(&found.findings) && !is_refused(&checked.findings);
+    Ok(permitted || found.findings.iter().any(waits))
 }
 
 /// Adds findings about references to module repositories that mean another commit than when the pull request of this
@@ -332,26 +363,4 @@ fn validate_status(
         }
         _ => reports.checked(repository.name(), commit, summary()),
     }
-}
-
-/// Says that an application could not be had after all: another repository published it a moment before.
-async fn correct(
-    shared: &Shared,
-    repository: &Repository,
-    (branch, commit): (&str, &CommitSha),
-    checked: &mut Checked,
-    silent: bool,
-) -> Result<CommitStatus, WorkError> {
-    let owners = shared.store.applications().await?;
-    checked.refuse_foreign(&owners::of_others(shared, repository, &owners));
-    let validate = validate_status(shared, repository, commit, checked, None, &[]);
-    let settlement = Settlement {
-        git_ref: format!("refs/heads/{branch}"),
-        commit: Some(commit.clone()),
-        messages: if silent { Vec::new() } else { vec![validate.clone().into()] },
-        findings: Some(findings(repository, branch, commit, checked)),
-        ..empty(repository.name(), None)
-    };
-    shared.store.settle(settlement).await?;
-    Ok(validate)
 }

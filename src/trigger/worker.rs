@@ -13,12 +13,12 @@ use super::failure::{Verdict, WorkError, verdict};
 use super::modules;
 use super::pulls;
 use super::settle::{self, Occasion};
-use super::{Repository, Shared};
+use super::{Repository, Shared, taken};
 use crate::clock::Timestamp;
 use crate::git::GitError;
 use crate::gitops::matching::RefName;
 use crate::model::{CommitSha, RepositoryName};
-use crate::store::{InboxEntry, RepositoryNote, Source, StoreError};
+use crate::store::{BY_CONFIGURATION, InboxEntry, RepositoryNote, Source, StoreError};
 
 /// How soon the inbox is asked again while an entry that is due is being worked on and hides what is due next.
 const RECHECK: Duration = Duration::from_millis(250);
@@ -102,6 +102,9 @@ async fn handle(shared: Arc<Shared>, entry: InboxEntry) {
 }
 
 async fn work_off(shared: &Arc<Shared>, entry: &InboxEntry) -> Result<(), WorkError> {
+    if entry.git_ref == BY_CONFIGURATION {
+        return taken::approved(shared, entry).await;
+    }
     let Some(repository) = shared.repositories.get(&entry.repository) else {
         tracing::info!(repository = %entry.repository, "a push to a repository that is not in the configuration any more");
         return settle::end(shared, entry, None).await;

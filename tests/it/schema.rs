@@ -82,6 +82,7 @@ fn the_schema_of_module_headers_agrees_with_what_is_read() {
         (json!({"examples": [{"wiht": {}}]}), false),
     ] {
         let header = json!({"module": header});
+        assert!(schema.is_valid(&json!([{"type": "noop"}])), "the body, which can be anything");
         let errors: Vec<String> = schema.iter_errors(&header).map(|error| error.to_string()).collect();
         assert_eq!(errors.is_empty(), good, "{header}: {errors:?}");
         let source = MemorySource::new([(".longboat/modules/m.json", format!("{header}\n---\n{{}}\n").into_bytes())]);
@@ -225,6 +226,75 @@ fn every_example_follows_the_schema() {
     }
 }
 
+/// A block of a page as the whole that it is a part of, and the schema of that.
+fn whole(block: Value) -> (Value, &'static str) {
+    let pipeline = |rest: Value| {
+        let mut pipeline = rest;
+        pipeline["name"] = json!("p");
+        json!({"application": "shop", "pipelines": [pipeline]})
+    };
+    let is = |key: &str| block.get(key).is_some();
+    if is("module") {
+        (block, "schema/module.json")
+    } else if is("application") && is("pipelines") {
+        (block, "schema/application.json")
+    } else if is("pipelines") {
+        (json!({"application": "shop", "pipelines": block["pipelines"]}), "schema/application.json")
+    } else if is("schedule") || block["type"] == "git" || block["type"] == "pull_request" || is("statuses") {
+        (pipeline(json!({"triggers": [block], "stages": [{"type": "noop"}]})), "schema/application.json")
+    } else if is("type") {
+        (pipeline(json!({"stages": [block]})), "schema/application.json")
+    } else {
+        (block, "schema/config.json")
+    }
+}
+
+#[test]
+fn every_other_example_is_a_part_of_something_that_follows_its_schema() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schemas = generated();
+    let schema = |name: &str| {
+        let schema = serde_json::from_str(&schemas[name]).expect("JSON");
+        jsonschema::validator_for(&schema).expect("a schema")
+    };
+    let mut seen = 0;
+    for page in ["README.md", "docs/security.md", "docs/stages.md", "docs/artifacts.md", "docs/modules.md"] {
+        let text = std::fs::read_to_string(root.join(page)).expect("a page");
+        for (_, block) in blocks(&text).into_iter().filter(|(language, _)| language == "yaml") {
+            // Whole files are run, and there is no such repository of modules here.
+            if named(&block).is_some() || block.contains("platform/") {
+                continue;
+            }
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::create_dir_all(folder.path().join(".longboat")).expect("a folder");
+            let file = folder.path().join(".longboat/a.yaml");
+            let part = |holder: &str, by: usize| {
+                let lines: String = block.lines().map(|line| format!("{:by$}{line}\n", "")).collect();
+                format!("application: shop\npipelines:\n  - name: p\n{holder}{lines}")
+            };
+            let text = match block.as_str() {
+                block if block.starts_with("- use: std/nightly") => {
+                    part("    triggers:\n", 6) + "    stages: [{type: noop}]\n"
+                }
+                block if block.starts_with("- ") => part("    stages:\n", 6),
+                block if block.starts_with("stages:") => part("", 4),
+                block => block.to_owned(),
+            };
+            std::fs::write(&file, text).expect("a file");
+            let output = longboat(folder.path(), &["render", &file.to_string_lossy(), "--format", "json"]);
+            let document = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|error| panic!("{page}: {error}\n{}\n{block}", stderr(&output)));
+            let (document, name) = whole(document);
+            let faults = faults(&schema(name), &document);
+            // What a laptop's settings and a server's configuration say of modules is nearly the same.
+            let settings = || self::faults(&schema("schema/settings.json"), &document);
+            assert!(faults.is_empty() || settings().is_empty(), "{page}\n{block}\n{faults:#?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 25, "{seen}");
+}
+
 #[test]
 fn known_mistakes_do_not_follow_the_schema_and_template_tags_do() {
     let schema = application();
@@ -267,18 +337,34 @@ fn known_mistakes_do_not_follow_the_schema_and_template_tags_do() {
 #[test]
 fn examples_name_their_schema_where_editors_find_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = std::fs::read_to_string(root.join("examples-repo/.longboat/shop.yaml")).expect("a file");
-    let schema = file.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
-    let schema = root.join("examples-repo/.longboat").join(schema.expect("a modeline"));
-    assert!(schema.is_file(), "{}", schema.display());
-    for page in ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md"] {
+    for (folder, number) in [("examples-repo/.longboat", 1), ("examples-repo/.longboat/modules", 1), ("modules", 9)] {
+        let entries = std::fs::read_dir(root.join(folder)).expect("a folder").map(|entry| entry.expect("one").path());
+        let files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "yaml")).collect();
+        assert!(files.len() >= number, "{files:?}");
+        for path in files {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            let schema = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+            let schema = schema.unwrap_or_else(|| panic!("{} has no modeline", path.display()));
+            let is = if folder.ends_with("modules") { "module.json" } else { "application.json" };
+            let schema = path.parent().expect("a folder").join(schema);
+            assert!(schema.is_file() && schema.ends_with(is), "{}: {}", path.display(), schema.display());
+        }
+    }
+    // Where `longboat init` puts them.
+    for page in ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md", "docs/modules.md"] {
         let text = std::fs::read_to_string(root.join(page)).expect("a page");
         for (_, block) in blocks(&text) {
-            let whole = named(&block).is_some_and(|name| name.ends_with(".yaml") && !name.contains("/modules/"));
-            assert!(
-                !whole || block.lines().nth(1).is_some_and(|line| line.contains("$schema=schema/")),
-                "{page}\n{block}"
-            );
+            let Some(name) = named(&block).filter(|name| name.ends_with(".yaml") && !name.contains("/vars/")) else {
+                continue;
+            };
+            let kind = match name.strip_prefix(".longboat/").expect("below it") {
+                "settings.yaml" => "settings",
+                name if name.starts_with("modules/") => "module",
+                _ => "application",
+            };
+            let up = "../".repeat(name.matches('/').count() - 1);
+            let line = format!("# yaml-language-server: $schema={up}schema/{kind}.json");
+            assert_eq!(block.lines().nth(1), Some(line.as_str()), "{page}\n{block}");
         }
     }
 }

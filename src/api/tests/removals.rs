@@ -51,7 +51,7 @@ async fn a_removal_is_listed_and_approved() {
     let world = World::new().await;
     refuse(&world, COMMIT, &["shop/a", "shop/b"]).await;
     let waiting = json!([{
-        "commit": COMMIT, "ref": "refs/heads/main", "pipelines": ["shop/a", "shop/b"], "of": 3,
+        "cause": "commit", "commit": COMMIT, "ref": "refs/heads/main", "pipelines": ["shop/a", "shop/b"], "of": 3,
         "refusedTime": "2026-05-28T20:26:40.000Z", "approvedBy": null, "approvedTime": null,
     }]);
     let list = world.get("/api/v1/repositories").await.json(200);

@@ -1,6 +1,6 @@
 //! An application file as a whole.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::Permit;
 use super::pipeline;
@@ -8,7 +8,7 @@ use super::reader::{Field, Fields, Sink};
 use super::secrets::SecretMention;
 use crate::config::ApplicationRefusal;
 use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::gitops::RenderedFile;
+use crate::gitops::Node;
 use crate::model::{ApplicationName, Dialect, Pipeline};
 use crate::schema::Catalog;
 use crate::schema::format::{ApplicationFile, keys};
@@ -33,9 +33,9 @@ pub(super) struct Outcome {
     pub(super) secrets: Vec<SecretMention>,
 }
 
-/// Reads a rendered file.
-pub(super) fn read(file: &RenderedFile, catalog: &Catalog, permit: Option<Permit<'_>>) -> Outcome {
-    let Some(root) = &file.root else { return Outcome::default() };
+/// Reads the document of a rendered file.
+pub(super) fn read(path: &str, root: Option<&Arc<Node>>, catalog: &Catalog, permit: Option<Permit<'_>>) -> Outcome {
+    let Some(root) = root else { return Outcome::default() };
     let what = "an application file";
     let mut sink = Sink::new();
     let Some(mut fields) = Fields::of(root, "", what, &mut sink) else {
@@ -64,7 +64,7 @@ pub(super) fn read(file: &RenderedFile, catalog: &Catalog, permit: Option<Permit
     let mut pipelines = Vec::new();
     for item in items {
         let errors = sink.errors();
-        let read = pipeline::read(&item, &file.path, application.as_ref(), environment.as_deref(), catalog, &mut sink);
+        let read = pipeline::read(&item, path, application.as_ref(), environment.as_deref(), catalog, &mut sink);
         pipelines.extend(read.filter(|_| sink.errors() == errors));
     }
     let of_application = |mention| SecretMention { application: application.clone(), ..mention };

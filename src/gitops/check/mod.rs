@@ -12,6 +12,7 @@ mod files;
 mod graph;
 mod modules;
 mod parameter;
+mod partial;
 mod pipeline;
 mod reader;
 mod secrets;
@@ -170,7 +171,8 @@ struct CheckedFile {
 
 impl CheckedFile {
     fn new(file: RenderedFile, catalog: &Catalog, permit: Option<Permit<'_>>) -> Self {
-        let mut outcome = application::read(&file, catalog, permit);
+        let mut outcome = application::read(&file.path, file.root.as_ref(), catalog, permit);
+        outcome.findings.extend(partial::findings(&file, catalog, permit));
         let valid = !file.findings.iter().chain(&outcome.findings).any(Diagnostic::is_error);
         outcome.findings = with_ways(&file, outcome.findings);
         Self { file, valid, outcome }
@@ -179,6 +181,7 @@ impl CheckedFile {
     /// The same; the document is freed where it was made, which costs a fraction of what it costs elsewhere.
     fn without_document(mut self) -> Self {
         self.file.root = None;
+        self.file.partial = None;
         self
     }
 }

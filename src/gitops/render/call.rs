@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use minijinja::value::{Kwargs, Object, Value, from_args};
+use minijinja::value::{Enumerator, Kwargs, Object, Value, from_args};
 use minijinja::{Error, ErrorKind, State};
 
 use super::arguments::check_arguments;
@@ -16,6 +16,9 @@ use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::gitops::{Node, Origin, Pinned, Position, Spot};
 use crate::model::{CommitSha, Pin};
 
+/// The longest path that is noted although there is no such file, in bytes.
+const LONGEST_PATH: usize = 1024;
+
 /// What stands in for the result of a module that failed. Everything it is asked for is itself, so that one error
 /// doesn't lead to others; the document is not used.
 #[derive(Debug)]
@@ -24,6 +27,10 @@ pub(super) struct Hole;
 impl Object for Hole {
     fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
         Some(Value::from_dyn_object(self.clone()))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Empty
     }
 
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, _: &[Value]) -> Result<Value, Error> {
@@ -253,6 +260,14 @@ fn fail(frame: &Frame, error: &Error) -> Result<Option<Arc<Node>>, Stopped> {
     frame.work.check().map(|()| None)
 }
 
+/// Whether a path can be one of a repository.
+fn may_be_there(path: &str) -> bool {
+    let names = std::path::Path::new(path).components();
+    !path.is_empty()
+        && path.len() <= LONGEST_PATH
+        && names.into_iter().all(|name| matches!(name, std::path::Component::Normal(_)))
+}
+
 /// `file("path")`: the text of a file of the same commit.
 pub(super) fn file(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let frame = engine::frame(state)?;
@@ -262,8 +277,12 @@ pub(super) fn file(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, E
     let Some(path) = engine::defined(state, path)?.to_str() else {
         return Err(Fault::new(Code::UnreadablePath, "the path of `file` has to be text").into());
     };
-    let text = frame.work.session.file_text(&path, &frame.home)?;
-    frame.work.reads(&path, &frame.home);
+    let text = frame.work.session.file_text(&path, &frame.home);
+    // One that isn't there is used as well: whoever watches waits for it.
+    if text.is_ok() || may_be_there(&path) {
+        frame.work.reads(&path, &frame.home);
+    }
+    let text = text?;
     check_text(&text)?;
     if let Some(place) = place_of(&path, &frame.home) {
         engine::reads(state, place)?;

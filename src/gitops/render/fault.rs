@@ -182,6 +182,29 @@ fn authors_words(detail: &str) -> String {
     out
 }
 
+/// Whether a finding about a template is true whatever its variables are.
+pub(super) fn is_certain_without_variables(finding: &Diagnostic) -> bool {
+    // What a module doesn't find may be in what it should have been given.
+    if matches!(finding.code, Code::UndefinedValue) {
+        return finding.chain.is_empty();
+    }
+    matches!(
+        finding.code,
+        Code::YamlSyntax
+            | Code::DuplicateKey
+            | Code::TemplateSyntax
+            | Code::RefusedStatement
+            | Code::ModuleNotFound
+            | Code::ModuleRecursion
+            | Code::ModuleRepository
+            | Code::ModuleHeader
+            | Code::ModuleRepositoryUnread
+            | Code::ModuleReference
+            | Code::AmbiguousReference
+            | Code::MovedTag
+    )
+}
+
 /// The nearest of the known names, or where a name lives that was looked for in the wrong place.
 fn undefined_hint(detail: &str, names: &[String]) -> Option<String> {
     let name = detail.split('`').nth(1)?;

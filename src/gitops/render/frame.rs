@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use minijinja::value::{Object, ObjectRepr, Value};
 
 use super::budget::Budget;
+use super::call::Hole;
 use super::fault::{Fault, Stopped};
 use super::lookup::Home;
 use super::module::Module;
@@ -63,6 +64,8 @@ pub(super) struct Work {
     findings: Mutex<Vec<Diagnostic>>,
     uses: Mutex<Uses>,
     failures: AtomicUsize,
+    lost_variables: AtomicBool,
+    missed_variables: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -77,6 +80,8 @@ impl Work {
             findings: Mutex::default(),
             uses: Mutex::default(),
             failures: AtomicUsize::new(0),
+            lost_variables: AtomicBool::new(false),
+            missed_variables: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         }
     }
@@ -101,6 +106,21 @@ impl Work {
     /// Whether the render of the file is over.
     pub(super) fn check(&self) -> Result<(), Stopped> {
         if self.stopped.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Notes that the file's variables can't be read: each is as unknown as what a module yields that failed.
+    pub(super) fn lose_variables(&self) {
+        self.lost_variables.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the file's variables can't be read.
+    pub(super) fn has_lost_variables(&self) -> bool {
+        self.lost_variables.load(Ordering::Relaxed)
+    }
+
+    /// Whether something would have used them.
+    pub(super) fn has_missed_variables(&self) -> bool {
+        self.missed_variables.load(Ordering::Relaxed)
     }
 
     /// Notes that a module couldn't be rendered.
@@ -264,6 +284,10 @@ impl Object for Frame {
             return Some(to_value(&argument.node));
         }
         match key {
+            "vars" if self.work.has_lost_variables() => {
+                self.work.missed_variables.store(true, Ordering::Relaxed);
+                Some(Value::from_object(Hole))
+            }
             "vars" => Some(to_value(&self.variables.common)),
             "repository" => Some(Value::from(&self.work.session.repository)),
             "branch" => Some(Value::from(&self.work.session.branch)),

@@ -98,6 +98,8 @@ pub struct RenderedFile {
     pub path: String,
     /// The document; nothing if it could not be rendered. There may be a document and errors.
     pub root: Option<Arc<Node>>,
+    /// What was made of a file that is not to be gone by.
+    pub(in crate::gitops) partial: Option<Partial>,
     /// What was found while rendering. The same finding stands once, with the first of the calls that lead to it.
     pub findings: Vec<Diagnostic>,
     /// The modules that it used, itself or through others, by full name.
@@ -110,11 +112,20 @@ pub struct RenderedFile {
     pub(in crate::gitops) stacks: Arc<Stacks>,
 }
 
+/// A document of a file in which modules failed, or whose variables can't be read.
+#[derive(Debug)]
+pub(in crate::gitops) struct Partial {
+    pub(in crate::gitops) root: Arc<Node>,
+    /// Whether it has holes, which are null: what modules would have yielded, or variables.
+    pub(in crate::gitops) has_holes: bool,
+}
+
 impl RenderedFile {
     fn failed(path: &str, findings: Vec<Diagnostic>) -> Self {
         Self {
             path: path.to_owned(),
             root: None,
+            partial: None,
             findings,
             modules: Vec::new(),
             files: Vec::new(),
@@ -309,19 +320,21 @@ fn file(session: &Arc<Session>, path: &str) -> (RenderedFile, Shared) {
         Ok(file) => Arc::new(file),
         Err(findings) => return fail(findings, Arc::new([])),
     };
-    let variables = match variables::Variables::new(session, &file) {
-        Ok(variables) => variables,
-        Err(Trouble { own: mut findings, shared }) => {
-            // What is wrong with the template itself is said at the same time.
-            findings.extend(Template::new(file, 0, &[]).err().unwrap_or_default());
-            return fail(findings, shared);
+    let work = Arc::new(Work::new(session.clone()));
+    let (variables, own, shared) = match variables::Variables::new(session, &file) {
+        Ok(variables) => (variables, Vec::new(), Arc::from([])),
+        Err(Trouble { own, shared }) => {
+            // Without them nothing comes of the file; what else is wrong with it is looked for all the same.
+            work.lose_variables();
+            let nothing = Node { value: NodeValue::Map(Vec::new()), origin: file.origin(0, 0) };
+            (variables::Variables::everywhere(Arc::new(nothing)), own, shared)
         }
     };
     let stacks = variables.stacks.clone();
     let regions: Vec<_> = variables.regions.iter().map(|region| region.range.clone()).collect();
     let template = match Template::to_compile(file, 0, &regions) {
         Ok(template) => Arc::new(template),
-        Err(findings) => return fail(findings, Arc::new([])),
+        Err(findings) => return fail(own.into_iter().chain(findings).collect(), shared),
     };
     // An application file is rendered once, so its compiled form isn't kept.
     let compile = |marked| session.kept.environment.template_from_named_str(path, marked);
@@ -329,21 +342,30 @@ fn file(session: &Arc<Session>, path: &str) -> (RenderedFile, Shared) {
     if let Some(Err(_)) = &compiled
         && let Err(findings) = Template::new(template.file.clone(), 0, &regions)
     {
-        return fail(findings, Arc::new([]));
+        return fail(own.into_iter().chain(findings).collect(), shared);
     }
-    let work = Arc::new(Work::new(session.clone()));
     variables.files.iter().for_each(|file| work.reads(file, &Home::Repository));
     let frame = Arc::new(Frame::of_file(work.clone(), template.clone(), variables));
     let root = document(&frame, compiled);
-    if let Some(root) = &root {
+    if let Some(root) = root.as_ref().filter(|_| !work.has_lost_variables()) {
         frame.variables.verify(session, root).into_iter().for_each(|finding| work.report(finding));
         work.yielded.misplaced(root).into_iter().for_each(|finding| work.report(finding));
     }
-    let (findings, Uses { modules, files, pins }) = work.results();
-    let root = root.filter(|_| !work.has_failed());
+    let (found, Uses { modules, files, pins }) = work.results();
+    let certain = |finding: &Diagnostic| !work.has_missed_variables() || fault::is_certain_without_variables(finding);
+    let line = |finding: &Diagnostic| finding.place.as_ref().map(|place| (place.file.clone(), place.line));
+    let is_told = |finding: &Diagnostic| own.iter().any(|told| line(told) == line(finding));
+    let found: Vec<Diagnostic> = found.into_iter().filter(|one| certain(one) && !is_told(one)).collect();
+    let findings = own.into_iter().chain(found).collect();
+    let has_holes = work.has_failed() || work.has_missed_variables();
+    let (root, partial) = if has_holes || work.has_lost_variables() {
+        (None, root.map(|root| Partial { root, has_holes }))
+    } else {
+        (root, None)
+    };
     let (modules, files) = (modules.into_values().collect(), files.into_iter().collect());
-    let file = RenderedFile { path: path.to_owned(), root, findings, modules, files, pins, stacks };
-    (file, Arc::new([]))
+    let file = RenderedFile { path: path.to_owned(), root, partial, findings, modules, files, pins, stacks };
+    (file, shared)
 }
 
 fn document(

@@ -141,6 +141,7 @@ on_every_backend! {
         an_approval_is_for_what_was_listed,
         only_where_a_branch_stands_can_be_approved,
         what_no_push_brought_is_published_and_starts_nothing,
+        what_the_configuration_takes_waits_for_its_own_word,
     }
     freeze {
         one_of_each_is_in_force_and_survives,

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::Fixture;
-use super::sample::{MAIN, accept_new, commit, repository, settlement, sha, webhook};
-use crate::store::{Approval, InboxId, RemovalVerdict, Settlement, Source, Store, StoredRemoval};
+use super::sample::{MAIN, accept_new, application, commit, publication, repository, settlement, sha, webhook};
+use crate::store::{
+    Approval, BY_CONFIGURATION, InboxId, RemovalVerdict, Settlement, Source, Store, StoredRemoval, Taking,
+};
 
 fn refused(pipelines: &[&str]) -> Option<RemovalVerdict> {
     let pipelines = pipelines.iter().map(|one| (*one).to_owned()).collect();
@@ -120,4 +122,43 @@ pub(super) async fn what_no_push_brought_is_published_and_starts_nothing(fixture
     // The branch's history takes no harm from it.
     accept_new(&store, webhook(1, 2)).await;
     assert_eq!(store.due_inbox(10).await.expect("reads").len(), 1);
+}
+
+pub(super) async fn what_the_configuration_takes_waits_for_its_own_word(fixture: Fixture) {
+    let store = fixture.open().await;
+    let published =
+        Settlement { publish: vec![publication("shop", "acme/shop", &["a", "b"], 1)], ..settlement(None, 1) };
+    store.settle(published).await.expect("settles");
+    let taking = |verdict: Option<RemovalVerdict>, withdraw: &[&str], inbox| Taking {
+        repository: repository("acme/shop"),
+        withdraw: withdraw.iter().map(|name| application(name)).collect(),
+        verdict: verdict.map(|verdict| (sha(1), verdict)),
+        inbox,
+    };
+    store.take(taking(refused(&["shop/a", "shop/b"]), &[], None)).await.expect("writes");
+    let waits = only(&store).await;
+    assert_eq!((waits.is_by_configuration(), waits.commit.clone(), waits.pipelines.len()), (true, sha(1), 2));
+    // Mended, and made again.
+    store.take(taking(None, &[], None)).await.expect("writes");
+    assert_eq!(store.removals(None).await.expect("reads"), []);
+    store.take(taking(refused(&["shop/a", "shop/b"]), &[], None)).await.expect("writes");
+    // The branch goes on, with and without a removal of its own, and leaves it alone.
+    let inbox = accept_new(&store, webhook(0, 2)).await;
+    settle(&store, Some(inbox), 2, refused(&["shop/a"])).await;
+    let inbox = accept_new(&store, webhook(2, 3)).await;
+    settle(&store, Some(inbox), 3, Some(RemovalVerdict::Allowed)).await;
+    assert_eq!(only(&store).await, waits);
+
+    let Approval::Given(given) = approve(&store, 1, "ann").await else { panic!("not given") };
+    assert_eq!(given.len(), 1, "wherever the branch stands");
+    let due = store.due_inbox(10).await.expect("reads");
+    assert_eq!((due.len(), due[0].source, due[0].git_ref.as_str()), (1, Source::Approval, BY_CONFIGURATION));
+    assert!(matches!(approve(&store, 1, "bob").await, Approval::Given(_)));
+    let before = store.repository_states().await.expect("reads");
+    store.take(taking(Some(RemovalVerdict::Allowed), &["shop"], Some(due[0].id))).await.expect("writes");
+    assert_eq!(store.applications().await.expect("reads"), []);
+    assert_eq!(store.due_inbox(10).await.expect("reads"), []);
+    assert_eq!(store.repository_states().await.expect("reads"), before, "no commit of it was worked off");
+    assert_eq!(only(&store).await.approves(&["shop/b".to_owned()]), Some("ann"), "who approved stays known");
+    store.take(taking(None, &["shop"], None)).await.expect("once more is the same");
 }

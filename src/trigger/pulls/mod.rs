@@ -384,12 +384,12 @@ impl<'a> Case<'a> {
 /// What a repository may define when it is rendered as one of its branches.
 async fn ownership(shared: &Shared, repository: &Repository, branch: &str) -> Result<Ownership, WorkError> {
     let owners = shared.store.applications().await?;
-    let foreign = owners.into_iter().filter(|owner| owners::is_others(shared, repository, owner));
+    let foreign = owners::of_others(repository, &owners).into_iter();
     let tracked = repository.tracks(&format!("refs/heads/{branch}"));
     let removal = if tracked { Some(removal::rule(shared, repository).await?) } else { None };
     Ok(Ownership {
         allowed: repository.spec.applications.clone(),
-        foreign: foreign.map(|owner| (owner.name, owner.repository)).collect(),
+        foreign: foreign.map(|(name, owner)| (name.clone(), owner.clone())).collect(),
         secrets: shared.options.secrets.clone(),
         tracked,
         removal,

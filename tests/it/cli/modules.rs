@@ -38,7 +38,7 @@ fn modules_are_listed_and_shown() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let listed = stdout(&output);
     assert!(listed.starts_with("MODULE"), "{listed}");
-    for line in ["std/approve   stage   Waits until a person says yes", "greet         stage   Says hello", "plain"] {
+    for line in ["std/approve   stage    Waits until a person says yes", "greet         stage    Says hello", "plain"] {
         assert!(listed.lines().any(|listed| listed == line), "{line} is missing in\n{listed}");
     }
 

@@ -113,6 +113,21 @@ fn folders_may_come_and_go() {
 }
 
 #[test]
+fn a_file_that_a_pipeline_reads_counts_wherever_it_is() {
+    let reads = "application: shop\npipelines:\n  - name: a\n    stages:\n      - {id: x, type: script, command: \"{{ file('ci/x.sh') }}\"}\n";
+    let folder = tree(&[(".longboat/a.yaml", reads), ("README.md", "")]);
+    let root = folder.path();
+    let watching = Watching::start(root);
+    watching.says("LB0008");
+    std::fs::create_dir_all(root.join("ci")).expect("made");
+    std::fs::write(root.join("ci/x.sh"), "make").expect("written");
+    watching.says("1 pipeline valid");
+    std::fs::remove_file(root.join("ci/x.sh")).expect("removed");
+    watching.says("LB0008");
+    assert_eq!(watching.signal("INT"), Some(1));
+}
+
+#[test]
 fn it_ends_with_the_folder_that_it_watches() {
     let folder = tree(&[("tree/.longboat/a.yaml", GOOD)]);
     let root = folder.path().join("tree");

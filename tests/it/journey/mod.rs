@@ -40,6 +40,7 @@ mod retention;
 mod secrets;
 mod story;
 mod terminal;
+mod together;
 #[cfg(feature = "otlp")]
 mod traces;
 mod webhooks;

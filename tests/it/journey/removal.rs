@@ -64,6 +64,12 @@ async fn what_runs_ends_as_it_began_and_many_go_only_once_somebody_approved() {
     assert_eq!((&list["items"][0]["status"], list["items"].as_array().map(Vec::len)), (&json!("RUNNING"), Some(1)));
     std::fs::write(&go, "").expect("a file");
     world.settled(&second, "longboat/bank/deploy").await;
+    let (id, restart) = (list["items"][0]["id"].as_str().expect("an id"), json!({"stage": "ship"}));
+    let (status, problem) = server.post(&format!("/api/v1/executions/{id}/restart"), restart).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("removed")), "{problem:#}");
+    let told = ask(&server, &["executions", "restart", id, "--stage", "ship"]).await;
+    let expected = "the pipeline `bank/deploy` is not there any more, so that its executions can't be restarted";
+    assert!(stderr(&told).contains(expected), "{}", stderr(&told));
 
     // All that is left does not.
     world.remove(".longboat/shop.yaml");
@@ -117,5 +123,77 @@ async fn what_runs_ends_as_it_began_and_many_go_only_once_somebody_approved() {
     assert!(applications(&server).await.is_empty());
     let list = ask(&server, &["repositories", "list"]).await;
     assert_eq!(stdout(&list), format!("acme/shop: main at {short}, no pipeline files\n"));
+    assert!(server.stop().success());
+}
+
+/// The configuration of the world with its repository changed.
+fn with_repository(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{text}");
+    text.replace(from, to)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slip_in_the_configuration_takes_nothing_away_until_somebody_approved() {
+    let world = World::new().await;
+    let first = world.push(&[(".longboat/shop.yaml", SHOP)], "First").await;
+    let server = world.serve();
+    world.settled(&first, "longboat/validate").await;
+    assert!(server.stop().success());
+
+    // A typing mistake in the rules.
+    let typo = |text: String| with_repository(&text, "branches: [main]", "branches: [main], applications: [shpo]");
+    let server = world.serve_otherwise("typo.yaml", typo);
+    let short = &first[..7];
+    let command = format!("longboat repositories approve-removal acme/shop {short}");
+    let said = format!(
+        "the configuration would take away 6 of the repository's 6 pipelines: they stay as they are; if it is a slip, mend the configuration and start again, if it is meant: {command}"
+    );
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains(&said)).unwrap_or_else(|| panic!("not said:\n{log}"));
+    assert!(line.contains("WARN") && line.contains("acme/shop") && line.contains("`shop/p0`"), "{line}");
+    assert_eq!(applications(&server).await, ["shop"]);
+    let waits = server.get("/api/v1/repositories").await["items"][0]["removals"].clone();
+    assert_eq!((&waits[0]["cause"], &waits[0]["ref"]), (&json!("configuration"), &Value::Null), "{waits:#}");
+    assert_eq!((waits[0]["pipelines"].as_array().map(Vec::len), &waits[0]["of"]), (Some(6), &json!(6)));
+    let list = stdout(&ask(&server, &["repositories", "list"]).await);
+    let expected = format!("  the configuration would take away 6 of 6 pipelines; if that is meant: {command}\n");
+    assert!(list.ends_with(&expected), "{list}");
+    assert!(server.stop().success());
+
+    // The repository is called something else, and that isn't meant either.
+    let renamed = |text: String| with_repository(&text, "{name: acme/shop", "{name: acme/shpo");
+    let server = world.serve_otherwise("renamed.yaml", renamed);
+    assert_eq!(applications(&server).await, ["shop"]);
+    let list = server.get("/api/v1/repositories").await;
+    let gone = &list["items"][1];
+    assert_eq!(
+        (&gone["name"], &gone["error"], &gone["location"]),
+        (&json!("acme/shop"), &json!("it is not in the configuration any more"), &Value::Null),
+        "{list:#}"
+    );
+    assert!(server.stop().success());
+
+    // The slip is mended: all is as it was.
+    let server = world.serve();
+    assert_eq!(server.get("/api/v1/repositories").await["items"][0]["removals"], json!([]));
+    assert_eq!(applications(&server).await, ["shop"]);
+    assert!(server.stop().success());
+
+    // And now it is meant.
+    let server = world.serve_otherwise("renamed.yaml", renamed);
+    let slip = ask(&server, &["repositories", "approve-removal", "acme/shop", "0123456"]).await;
+    assert_eq!(slip.status.code(), Some(2), "{}", stderr(&slip));
+    let approved = ask(&server, &["repositories", "approve-removal", "acme/shop", short]).await;
+    let told = stderr(&approved);
+    assert_eq!(approved.status.code(), Some(0), "{told}");
+    assert!(told.starts_with("acme/shop: the configuration may take away 6 of 6 pipelines (approved by "), "{told}");
+    world
+        .until("the other one has it", || async {
+            let list = server.get("/api/v1/applications").await;
+            (list["items"][0]["repository"] == "acme/shpo").then_some(())
+        })
+        .await;
+    let list = server.get("/api/v1/repositories").await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list:#}");
     assert!(server.stop().success());
 }

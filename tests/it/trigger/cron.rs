@@ -168,3 +168,16 @@ async fn what_can_t_start_says_why() {
     assert_eq!(state.outcome.as_deref(), Some("parameter `mode` is required and has no default"));
     assert!(world.started().await.is_empty());
 }
+
+#[tokio::test]
+async fn the_built_in_module_for_nights_starts_its_pipeline_at_night() {
+    let repo = Repo::new();
+    let night = "[{use: std/nightly, with: {at: '02:30', timezone: Europe/Berlin, days: SAT}}]";
+    let world = world_of(&repo, night).await;
+    // The first Saturday is the 16th; Berlin is an hour ahead of UTC in January.
+    world.clock.advance(HOUR * 17 + Duration::from_secs(29 * 60 + 30));
+    assert!(world.started().await.is_empty());
+    world.clock.advance(Duration::from_secs(31));
+    due(&world, at("2027-01-16T01:30:00Z")).await;
+    assert_eq!(world.started().await, [("shop/deploy".to_owned(), repo.head())]);
+}

@@ -143,6 +143,20 @@ impl World {
         git: GitOptions,
     ) -> Self {
         let store = Store::temporary(clock.clone()).await.expect("a store");
+        Self::kept_in(store, clock, forges, specs, modules, options, git).await
+    }
+
+    /// The same, of all that it can have, on a store that there is.
+    #[allow(clippy::too_many_arguments, reason = "the parts of the world")]
+    pub async fn kept_in(
+        store: Store,
+        clock: Clock,
+        forges: Forges,
+        specs: Vec<RepositorySpec>,
+        modules: (Vec<ModuleSpec>, ModuleOptions),
+        options: TriggerOptions,
+        git: GitOptions,
+    ) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let submitted = Arc::default();
         let triggers =

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::diagnostic::Place;
+use crate::gitops::render::Partial;
 
 /// A file with one pipeline, with which nothing is wrong.
 fn good(application: &str, name: &str) -> Value {
@@ -75,6 +76,7 @@ fn a_file_that_was_not_rendered_is_blocked_and_keeps_its_findings() {
     let file = RenderedFile {
         path: ".longboat/x.yaml".to_owned(),
         root: None,
+        partial: None,
         findings: vec![finding.clone()],
         modules: vec![ModuleUse {
             module: "std/x".to_owned(),
@@ -169,4 +171,31 @@ fn secrets_are_judged_where_they_are_named() {
     LB0506 /stages/0/env/B: there is no secret `man` (did you mean `main`?)
     LB0506 /stages/0/env/B: there is no secret `zebra` (the operator adds it to `secrets` in the configuration)
     ");
+}
+
+#[test]
+fn beside_what_failed_all_that_is_certain_is_said() {
+    let stages = json!([
+        {"id": "a", "type": "scirpt"},
+        null,
+        {"id": "b", "type": "wait", "wiat": 3, "needs": ["made-by-the-module"]},
+        {"id": "c", "type": "wait", "needs": null, "waitTime": [1]},
+        {"id": "a", "type": "wait"},
+    ]);
+    let document = json!({"application": "bank", "pipelines": [{"name": "p", "stages": stages}]});
+    let mut file = rendered(".longboat/x.yaml", &document);
+    file.partial = file.root.take().map(|root| Partial { root, has_holes: true });
+    file.findings.push(Diagnostic::error(Code::ModuleNotFound, "there is no module `m`").pointer("/m"));
+    let rules = Applications::new(vec![ApplicationRule { names: names(&["shop"]), branches: None }]);
+    let permit = Permit { rules: &rules, branch: Some("main") };
+    let checked = check_rendered(Rendered { files: vec![file], findings: Vec::new() }, &catalog(), Some(permit));
+    // Nothing of the names of stages, and nothing of the one that may yet get what it needs.
+    insta::assert_snapshot!(said(&checked), @r"
+    LB0201 /m: there is no module `m`
+    LB0311 /application: this repository may not define the application `bank` (it may define `shop`: the operator lists them in the configuration)
+    LB0304 /stages/0/type: unknown stage type `scirpt` (did you mean `script`?)
+    LB0301 /stages/2/wiat: a `wait` stage has no field `wiat` (known here: `waitTime`, `id`, `name`, `type`, `needs`, `when`, `onFailure`, `timeout`, `retry`, `expectedArtifacts`, `group`)
+    LB0302 /stages/3/waitTime: `waitTime` has to be a duration like `90s` or `2h`, not a list
+    ");
+    assert_eq!((checked.applications.len(), checked.blocked_files), (0, vec![".longboat/x.yaml".to_owned()]));
 }

@@ -87,6 +87,7 @@ fn rendered(path: &str, document: &Value) -> RenderedFile {
     RenderedFile {
         path: path.to_owned(),
         root,
+        partial: None,
         findings: Vec::new(),
         modules: Vec::new(),
         files: Vec::new(),

@@ -101,7 +101,7 @@ fn render(session: &Arc<Session>, module: &Module, header: &Header, example: &Ex
     let (findings, Uses { modules, files, pins }) = work.results();
     let root = root.filter(|_| !work.has_failed());
     let (modules, files) = (modules.into_values().collect(), files.into_iter().collect());
-    RenderedFile { path: path.to_owned(), root, findings, modules, files, pins, stacks }
+    RenderedFile { path: path.to_owned(), root, partial: None, findings, modules, files, pins, stacks }
 }
 
 /// An application around what a module yields; nothing, if that is no part of one.

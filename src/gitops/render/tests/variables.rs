@@ -425,3 +425,24 @@ fn a_branch_can_t_lead_out_of_its_folder() {
     let request = Request { branch: "../default", ..request(&files, &repository, &limits, &globals) };
     assert_eq!(render_file(&request, FILE).root.expect("a document").to_json(), json!({"x": 1}));
 }
+
+#[test]
+fn beside_a_layer_that_is_wrong_the_rest_of_a_file_is_looked_at() {
+    let text = "application: shop\npipelines:\n  - name: a\n    stages:\n      - {use: no/such}\n      - {use: m, with: {n: '{{ vars.n }}'}}\n{% for x in vars.list %}\n      - {id: '{{ x }}', type: noop}\n{% endfor %}\n      - {id: b, type: '{{ vars.kind }}', command: '{{ vars.a.b }}'}\n";
+    let module = "module:\n  parameters:\n    n: {type: integer, required: true}\n---\nid: m\ntype: noop\n";
+    let all =
+        [(".longboat/a.yaml", text), (".longboat/modules/m.yaml", module), (".longboat/vars/default.yaml", "a: [\n")];
+    let file = with(&all, &Limits::default(), ".longboat/a.yaml");
+    let found: Vec<_> = file.findings.iter().map(|finding| (finding.code, at(finding))).collect();
+    let expected = [(Code::YamlSyntax, "vars/default.yaml:1:4"), (Code::ModuleNotFound, "a.yaml:5:15")];
+    assert_eq!(
+        found,
+        expected.map(|(code, place)| (code, place.to_owned())),
+        "no guesses about what the variables are"
+    );
+    assert!(file.root.is_none());
+    let own = text.replace("application: shop\n", "application: shop\nvars: [x]\n");
+    let file = with(&[(".longboat/a.yaml", &own), all[1]], &Limits::default(), ".longboat/a.yaml");
+    let codes: Vec<_> = file.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [Code::WrongShape, Code::ModuleNotFound]);
+}
