@@ -81,6 +81,8 @@ fn execution(kind: &str, reports: bool) -> Result<NewExecution, Failure> {
             retry: None,
             expected_artifacts: Vec::new(),
             group: None,
+            window: None,
+            finally: false,
             fields: Map::new(),
             raw: Vec::new(),
             secret: Vec::new(),

@@ -127,6 +127,50 @@ pub(super) async fn cancel(
     Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
 }
 
+/// A body without anything in it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Answers `POST /executions/{id}/pause`: what runs goes on, and no further stage starts.
+pub(super) async fn pause(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Extension(Actor(by)): Extension<Actor>,
+    Payload(Nothing {}): Payload<Nothing>,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    let id: ExecutionId = parse(&id, "execution")?;
+    let engine = shared.api.engine.clone();
+    tokio::spawn(async move { engine.pause(id, &by).await }).await.map_err(Problem::internal)??;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+}
+
+/// Answers `POST /executions/{id}/resume`.
+pub(super) async fn resume(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Extension(Actor(by)): Extension<Actor>,
+    Payload(Nothing {}): Payload<Nothing>,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    let id: ExecutionId = parse(&id, "execution")?;
+    let engine = shared.api.engine.clone();
+    tokio::spawn(async move { engine.resume(id, &by).await }).await.map_err(Problem::internal)??;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+}
+
+/// Answers `POST /executions/{id}/stages/{path}/skip`: the stage waits no longer for a time, or for its window.
+pub(super) async fn skip(
+    State(shared): State<Shared>,
+    Path((id, path)): Path<(String, String)>,
+    Extension(Actor(by)): Extension<Actor>,
+    Payload(Nothing {}): Payload<Nothing>,
+) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+    let (id, path): (ExecutionId, StagePath) = (parse(&id, "execution")?, parse(&path, "stage")?);
+    let engine = shared.api.engine.clone();
+    tokio::spawn(async move { engine.skip(id, &path, &by).await }).await.map_err(Problem::internal)??;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Restart {

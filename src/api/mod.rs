@@ -87,8 +87,11 @@ pub fn router(state: ApiState) -> Router {
         .route("/executions", get(executions::list))
         .route("/executions/{id}", get(executions::one))
         .route("/executions/{id}/cancel", post(executions::cancel))
+        .route("/executions/{id}/pause", post(executions::pause))
+        .route("/executions/{id}/resume", post(executions::resume))
         .route("/executions/{id}/restart", post(executions::restart))
         .route("/executions/{id}/stages/{path}/restart", post(executions::restart_stage))
+        .route("/executions/{id}/stages/{path}/skip", post(executions::skip))
         .route("/executions/{id}/stages/{path}/judge", post(executions::judge))
         .route("/executions/{id}/stages/{path}/log", get(logs::read))
         .route("/repositories", get(repositories::list))
@@ -143,6 +146,9 @@ impl From<EngineError> for Problem {
             EngineError::NotRun(_) => Self::conflict("not-run", text),
             EngineError::NothingFailed => Self::conflict("nothing-failed", text),
             EngineError::Compacted => Self::conflict("compacted", text),
+            EngineError::NotPausable => Self::conflict("not-pausable", text),
+            EngineError::NotPaused => Self::conflict("not-paused", text),
+            EngineError::NotSkippable(_) => Self::conflict("not-skippable", text),
             EngineError::NotWaiting(_) => Self::conflict("not-waiting", text),
             EngineError::AlreadyJudged(_) => Self::conflict("already-judged", text),
             EngineError::Refused(_) => Self::unprocessable("refused", text),

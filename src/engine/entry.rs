@@ -13,7 +13,7 @@
 //! | 2 | [`Entry::Restart`] |
 //! | 3 | where secrets belong in a stage's fields |
 //! | 4 | [`Entry::Hold`], [`Entry::Release`], and a restart that goes before freezes |
-//! | 5 | a hold in a lane, and a cancellation because a newer execution takes its place |
+//! | 5 | a hold in a lane, a cancellation because a newer execution takes its place, [`Entry::Pause`], [`Entry::Resume`], [`Entry::Window`] and [`Entry::SkipWindow`] |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -149,6 +149,36 @@ pub enum Entry {
         #[serde(rename = "n", default, skip_serializing_if = "is_false")]
         superseded: bool,
     },
+    /// Somebody paused it: no further stage starts. Since version 5.
+    Pause {
+        /// Who.
+        #[serde(rename = "b")]
+        by: String,
+    },
+    /// Somebody had it go on. Since version 5.
+    Resume {
+        /// Who.
+        #[serde(rename = "b")]
+        by: String,
+    },
+    /// A stage that could start waits for its window. Since version 5.
+    Window {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// When that opens.
+        #[serde(rename = "u")]
+        until: Timestamp,
+    },
+    /// Somebody had it start outside of its window. Since version 5.
+    SkipWindow {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// Who.
+        #[serde(rename = "b")]
+        by: String,
+    },
     /// The execution ran for longer than its pipeline may.
     Timeout,
     /// What the attempt does outside is being ended.
@@ -208,6 +238,7 @@ impl Entry {
     const fn version(&self) -> u32 {
         match self {
             Self::Hold(Hold { lane: Some(_), .. }) | Self::Cancel { superseded: true, .. } => 5,
+            Self::Pause { .. } | Self::Resume { .. } | Self::Window { .. } | Self::SkipWindow { .. } => 5,
             Self::Hold(_) | Self::Release | Self::Restart { override_freeze: true, .. } => 4,
             Self::Start { secrets, .. } if !secrets.is_empty() => 3,
             Self::Restart { .. } => 2,
@@ -363,6 +394,10 @@ mod tests {
             Entry::Skip { stage: 1 },
             Entry::Cancel { by: "ann".into(), reason: Some("wrong".into()), superseded: false },
             Entry::Cancel { by: "1a2b3c4".into(), reason: None, superseded: true },
+            Entry::Pause { by: "ann".into() },
+            Entry::Resume { by: "bob".into() },
+            Entry::Window { stage: 1, until: at },
+            Entry::SkipWindow { stage: 1, by: "ann".into() },
             Entry::Timeout,
             Entry::Cancelling { stage: 2, timed_out: true },
             Entry::Canceled { stage: 2, message: None },

@@ -34,6 +34,8 @@ fn scope_for(state: &State, stage: u32, stages: bool) -> Scope {
             "pipeline": info.pipeline.name.as_str(),
             "createdTime": info.created_at.to_rfc3339(),
             "startTime": state.started_at.map(|time| time.to_rfc3339()),
+            // At the end: how the execution will have ended if nothing more fails.
+            "status": if state.plan.is_finally(stage) { state.final_status() } else { state.status }.as_str(),
         }),
         stages: if stages { seen_stages(state) } else { Value::Null },
         variables: Value::Object(variables),

@@ -72,6 +72,15 @@ pub enum EngineError {
         "the details of the execution were dropped after its end, so it can't be restarted; start its pipeline anew"
     )]
     Compacted,
+    /// It can't be paused as it stands.
+    #[error("the execution can't be paused: it has not begun, waits to go on after a restart, or stops already")]
+    NotPausable,
+    /// Nobody paused it.
+    #[error("the execution isn't paused")]
+    NotPaused,
+    /// There is nothing to skip.
+    #[error("stage `{0}` doesn't wait for a time or a window")]
+    NotSkippable(StagePath),
     /// The stage isn't waiting for a judgment.
     #[error("stage `{0}` isn't waiting for a judgment")]
     NotWaiting(StagePath),
@@ -114,6 +123,31 @@ impl Handle {
             Err(EngineError::Complete(Status::Canceled)) => Ok(()),
             other => other,
         }
+    }
+
+    /// Pauses an execution that runs: its running stages go on, no further stage starts. Children are executions of
+    /// their own and go on. To pause twice is no error.
+    ///
+    /// # Errors
+    /// If there is no such execution, it has ended, has not begun, or stops already.
+    pub async fn pause(&self, id: ExecutionId, by: &str) -> Result<(), EngineError> {
+        self.ask(&self.stored(id).await?, Command::Pause { by: by.to_owned() }).await
+    }
+
+    /// Has a paused execution go on.
+    ///
+    /// # Errors
+    /// If there is no such execution, or it isn't paused.
+    pub async fn resume(&self, id: ExecutionId, by: &str) -> Result<(), EngineError> {
+        self.ask(&self.stored(id).await?, Command::Resume { by: by.to_owned() }).await
+    }
+
+    /// Has a stage wait no longer for a time, or for its window.
+    ///
+    /// # Errors
+    /// If there is no such execution or stage, or it waits for nothing of the kind.
+    pub async fn skip(&self, id: ExecutionId, path: &StagePath, by: &str) -> Result<(), EngineError> {
+        self.ask(&self.stored(id).await?, Command::Skip { path: path.clone(), by: by.to_owned() }).await
     }
 
     /// Freezes an application, or everything, in the place of its former freeze. When this returns, nothing that it is
@@ -311,6 +345,9 @@ pub(super) enum Request {
 pub(super) enum Command {
     Cancel { by: String, reason: Option<String> },
     Judge { path: StagePath, judgment: Judgment },
+    Pause { by: String },
+    Resume { by: String },
+    Skip { path: StagePath, by: String },
     Restart { path: Option<StagePath>, by: String, override_freeze: bool },
 }
 
@@ -338,6 +375,9 @@ impl Reply {
                 | EngineError::NotRun(_)
                 | EngineError::NothingFailed
                 | EngineError::Compacted
+                | EngineError::NotPausable
+                | EngineError::NotPaused
+                | EngineError::NotSkippable(_)
                 | EngineError::NotWaiting(_)
                 | EngineError::Removed(..)
                 | EngineError::Unreadable(_) => SignalError::NotWaiting,

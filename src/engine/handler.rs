@@ -50,6 +50,12 @@ pub trait StageHandler: Send + Sync + 'static {
         false
     }
 
+    /// Whether somebody may have a waiting stage of this type wait no longer: it gets a [`Wake::Signal`] with
+    /// `{skippedBy}`, and ends well.
+    fn skippable(&self) -> bool {
+        false
+    }
+
     /// Whether a waiting stage of this type waits for a person's judgment, so that one may be given to it.
     fn takes_judgments(&self) -> bool {
         false

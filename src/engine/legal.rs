@@ -37,19 +37,27 @@ impl State {
         if self.status.is_complete() {
             return Err(format!("the execution has ended as {}", self.status));
         }
-        let begun = self.status == Status::Running;
+        let begun = matches!(self.status, Status::Running | Status::Paused);
         match entry {
             Entry::Begin if begun => Err("the execution has begun already".to_owned()),
             Entry::Begin if self.held.is_some() => Err("the execution is held".to_owned()),
             Entry::Hold(_) if self.active > 0 => Err(format!("{} stages are active", self.active)),
+            Entry::Hold(_) if self.paused.is_some() => Err("the execution is paused".to_owned()),
             Entry::Hold(_) if self.stop.is_some() => Err("the execution stops".to_owned()),
             Entry::Release if self.held.is_none() => Err("nothing holds the execution".to_owned()),
             Entry::Hold(_) | Entry::Release => Ok(()),
             Entry::Begin | Entry::Trouble { .. } | Entry::Restart { .. } => Ok(()),
             Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
-            Entry::Timeout if self.stop.is_none() && begun && self.held.is_none() => Ok(()),
+            Entry::Timeout
+                if self.stop.is_none() && self.status == Status::Running && self.held.is_none() =>
+            {
+                Ok(())
+            }
+            Entry::Pause { .. } => self.check_pausable(),
+            Entry::Resume { .. } if self.paused.is_some() => Ok(()),
+            Entry::Resume { .. } => Err("the execution isn't paused".to_owned()),
             Entry::Cancel { .. } | Entry::Timeout => {
-                Err("the execution stops already, is held, or hasn't begun".to_owned())
+                Err("the execution stops already, is held or paused, or hasn't begun".to_owned())
             }
             Entry::End { status } if !status.is_complete() => Err(format!("{status} is no end")),
             Entry::End { .. } if self.active > 0 => Err(format!("{} stages are still active", self.active)),
@@ -62,17 +70,30 @@ impl State {
                     return Err(format!("attempt {attempt} doesn't follow attempt {}", found.attempt));
                 }
                 match found.phase {
-                    Phase::Idle | Phase::Backoff { .. } => self.check_may_start(*stage),
+                    Phase::Idle | Phase::Window { .. } | Phase::Backoff { .. } => self.check_may_start(*stage),
                     Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => found.refuse("is running"),
                     Phase::Cancelling { .. } => found.refuse("is being cancelled"),
                     Phase::Ended(_) => found.refuse("has ended"),
                 }
             }
+            Entry::Window { stage, .. } => {
+                let found = self.stage(*stage)?;
+                match found.phase {
+                    Phase::Idle => self.check_may_start(*stage),
+                    Phase::Window { .. } => Ok(()),
+                    _ => found.refuse("has begun"),
+                }
+            }
+            Entry::SkipWindow { stage, .. } => {
+                let found = self.stage(*stage)?;
+                if matches!(found.phase, Phase::Window { .. }) { Ok(()) } else { found.refuse("waits for no window") }
+            }
             Entry::Skip { stage } => {
                 let found = self.stage(*stage)?;
                 match found.phase {
                     Phase::Idle => self.check_may_start(*stage),
-                    Phase::InFlight
+                    Phase::Window { .. }
+                    | Phase::InFlight
                     | Phase::Waiting { .. }
                     | Phase::Polling { .. }
                     | Phase::Backoff { .. }
@@ -83,8 +104,15 @@ impl State {
             Entry::Wait { stage, .. }
             | Entry::Poll { stage, .. }
             | Entry::Done { stage, .. }
-            | Entry::Retry { stage, .. }
             | Entry::Cancelling { stage, .. } => self.stage(*stage)?.check_running(),
+            Entry::Retry { stage, .. } => {
+                let found = self.stage(*stage)?;
+                match found.phase {
+                    // What took too long may be worth another attempt once it is gone.
+                    Phase::Cancelling { timed_out: true, .. } => Ok(()),
+                    _ => found.check_running(),
+                }
+            }
             Entry::Signal { stage, .. } => {
                 let found = self.stage(*stage)?;
                 if found.signal.is_some() { found.refuse("has a signal already") } else { found.check_running() }
@@ -96,7 +124,8 @@ impl State {
                 }
                 match found.phase {
                     Phase::Idle => self.check_may_start(*stage),
-                    Phase::InFlight
+                    Phase::Window { .. }
+                    | Phase::InFlight
                     | Phase::Waiting { .. }
                     | Phase::Polling { .. }
                     | Phase::Backoff { .. }
@@ -110,7 +139,8 @@ impl State {
                     return found.refuse("isn't cancelled, for the execution doesn't stop");
                 }
                 match found.phase {
-                    Phase::InFlight
+                    Phase::Window { .. }
+                    | Phase::InFlight
                     | Phase::Waiting { .. }
                     | Phase::Polling { .. }
                     | Phase::Backoff { .. }
@@ -123,18 +153,38 @@ impl State {
     }
 
     pub(super) fn check_may_start(&self, stage: u32) -> Result<(), String> {
-        if self.stop.is_some() {
-            return Err("the execution stops".to_owned());
-        }
         if self.held.is_some() {
             return Err("the execution is held".to_owned());
+        }
+        if self.paused.is_some() {
+            return Err("the execution is paused".to_owned());
+        }
+        if self.plan.is_finally(stage) {
+            if !self.main_is_over() {
+                return Err("other stages have not ended, and it runs at the end".to_owned());
+            }
+        } else if self.stop.is_some() {
+            return Err("the execution stops".to_owned());
         }
         self.has_what_it_needs(stage)
     }
 
+    /// Whether it can be paused.
+    pub(super) fn check_pausable(&self) -> Result<(), String> {
+        match self.status {
+            Status::Running if self.held.is_none() && self.stop.is_none() => Ok(()),
+            _ => Err("the execution hasn't begun, is held or paused, or stops".to_owned()),
+        }
+    }
+
     pub(super) fn has_what_it_needs(&self, stage: u32) -> Result<(), String> {
-        let needs = &self.plan.stages()[stage as usize].needs;
-        match needs.iter().find(|need| !self.stages[**need as usize].status().lets_downstream_start()) {
+        let planned = &self.plan.stages()[stage as usize];
+        let is_there = |need: &u32| {
+            let status = self.stages[*need as usize].status();
+            // At the end everything runs, whatever became of what is before it.
+            if planned.finally { status.is_complete() || !self.plan.is_finally(*need) } else { status.lets_downstream_start() }
+        };
+        match planned.needs.iter().find(|need| !is_there(need)) {
             Some(need) => Err(format!("stage {need}, which it needs, has not ended well")),
             None => Ok(()),
         }
@@ -171,6 +221,7 @@ impl StageState {
         match self.phase {
             Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => Ok(()),
             Phase::Idle => self.refuse("hasn't begun"),
+            Phase::Window { .. } => self.refuse("waits for its window"),
             Phase::Backoff { .. } => self.refuse("is between two attempts"),
             Phase::Cancelling { .. } => self.refuse("is being cancelled"),
             Phase::Ended(_) => self.refuse("has ended"),

@@ -36,6 +36,8 @@ pub enum PlanError {
 #[derive(Debug, Clone)]
 pub struct Plan {
     stages: Vec<PlanStage>,
+    /// How many of them run at the end whatever happened.
+    finally: usize,
     kinds: Arc<Kinds>,
 }
 
@@ -50,6 +52,8 @@ pub struct PlanStage {
     pub needed_by: Vec<u32>,
     /// Its type, if this program has it.
     pub kind: Option<Kind>,
+    /// Whether it runs after all others, whatever became of them.
+    pub finally: bool,
     /// Whether a field may hold a `${ }`.
     pub dynamic: bool,
     definition: Definition,
@@ -75,7 +79,7 @@ impl Plan {
             return Err(PlanError::NoStages);
         }
         let index: HashMap<&str, u32> = (0..).zip(stages).map(|(index, stage)| (stage.id.as_str(), index)).collect();
-        let mut plan = Self { stages: Vec::with_capacity(stages.len()), kinds };
+        let mut plan = Self { stages: Vec::with_capacity(stages.len()), finally: 0, kinds };
         for (place, stage) in stages.iter().enumerate() {
             let path = StagePath::from(&stage.id);
             let mut needs = Vec::with_capacity(stage.needs.len());
@@ -93,6 +97,7 @@ impl Plan {
             }
         }
         plan.link(0);
+        plan.finally = plan.stages.iter().filter(|stage| stage.finally).count();
         plan.refuse_cycles()?;
         Ok(plan)
     }
@@ -116,6 +121,7 @@ impl Plan {
             self.stages.push(PlanStage::new(stage.path.clone(), needs, definition, &stage.definition, &self.kinds));
         }
         self.link(before);
+        self.finally = self.stages.iter().filter(|stage| stage.finally).count();
         self.refuse_cycles()
     }
 
@@ -154,6 +160,28 @@ impl Plan {
         (0..).zip(reached).filter(|(_, reached)| *reached).map(|(stage, _)| stage).collect()
     }
 
+    /// Whether a stage runs after all others, whatever became of them.
+    pub fn is_finally(&self, stage: u32) -> bool {
+        self.stages[stage as usize].finally
+    }
+
+    /// Whether any does.
+    pub const fn has_finally(&self) -> bool {
+        self.finally > 0
+    }
+
+    /// What is as if it had never run when these stages are restarted: they, all that come after them, and what runs at
+    /// the end. In the plan's order.
+    pub fn again(&self, stages: &[u32]) -> Vec<u32> {
+        let mut all = self.and_after(stages);
+        if self.has_finally() {
+            all.extend((0..).zip(&self.stages).filter(|(_, stage)| stage.finally).map(|(index, _)| index));
+            all.sort_unstable();
+            all.dedup();
+        }
+        all
+    }
+
     /// Fills in `needed_by` for the stages from `first` on.
     fn link(&mut self, first: usize) {
         for index in first..self.stages.len() {
@@ -188,7 +216,15 @@ impl Plan {
 impl PlanStage {
     fn new(path: StagePath, needs: Vec<u32>, place: Definition, definition: &Stage, kinds: &Kinds) -> Self {
         let dynamic = definition.fields.values().any(mentions_expression);
-        Self { path, needs, needed_by: Vec::new(), kind: kinds.get(&definition.kind), dynamic, definition: place }
+        Self {
+            path,
+            needs,
+            needed_by: Vec::new(),
+            kind: kinds.get(&definition.kind),
+            finally: definition.finally,
+            dynamic,
+            definition: place,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ impl Registry {
                 takes_judgments: handler.takes_judgments(),
                 evaluates: handler.evaluates(),
                 yields_variables: handler.yields_variables(),
+                skippable: handler.skippable(),
             };
             (handler.kind().to_owned(), kind)
         });
@@ -77,6 +78,8 @@ pub struct Kind {
     pub evaluates: bool,
     /// Whether its outputs are variables of the stages after it.
     pub yields_variables: bool,
+    /// Whether its waiting stages end well if somebody says that they need not wait any longer.
+    pub skippable: bool,
 }
 
 impl Kinds {
@@ -103,6 +106,7 @@ impl Kinds {
                 takes_judgments: *name == "ask",
                 evaluates: *name == "look",
                 yields_variables: *name == "set",
+                skippable: *name == "none",
             };
             (name.to_string(), kind)
         };

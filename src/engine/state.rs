@@ -7,6 +7,7 @@
 //! journal, and is gone after a restart, as the calls are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -16,7 +17,10 @@ use super::legal::IllegalEntry;
 use super::plan::{Plan, PlanError};
 use super::registry::Kinds;
 use crate::clock::Timestamp;
-use crate::model::{Execution, OnFailure, SecretUse, Stage, Status};
+use crate::model::{Execution, OnFailure, Retry, SecretUse, Stage, Status};
+
+/// How long a stage that runs at the end whatever happened may take if it doesn't say: so nothing hangs in its end.
+pub const FINALLY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An execution, as its journal tells it.
 #[derive(Debug, Clone)]
@@ -37,6 +41,10 @@ pub struct State {
     pub held: Option<Hold>,
     /// When that let it go, the last time.
     pub released_at: Option<Timestamp>,
+    /// Who paused it, and when.
+    pub paused: Option<Paused>,
+    /// How long it was paused since it began, or was restarted.
+    pub paused_for: Duration,
     /// Why no further stage starts, if so.
     pub stop: Option<Stop>,
     /// Why Longboat itself can't go on.
@@ -68,6 +76,15 @@ pub enum Stop {
     },
     /// It ran for longer than its pipeline may.
     TimedOut,
+}
+
+/// That an execution is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// By whom.
+    pub by: String,
+    /// Since when.
+    pub at: Timestamp,
 }
 
 /// One restart.
@@ -102,6 +119,10 @@ pub struct StageState {
     pub attempt_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When it came into its present phase.
+    pub phase_at: Option<Timestamp>,
+    /// Who had it start outside of its window.
+    pub window_skipped_by: Option<String>,
     /// What it yielded.
     pub outputs: Map<String, Value>,
     /// Why it failed, or its latest attempt did.
@@ -121,6 +142,11 @@ pub struct StageState {
 pub enum Phase {
     /// Not begun.
     Idle,
+    /// It could start, and waits for its window.
+    Window {
+        /// When that opens.
+        until: Timestamp,
+    },
     /// An attempt started, and its handler has never answered.
     InFlight,
     /// The attempt waits.
@@ -181,6 +207,8 @@ impl State {
             restarts: Vec::new(),
             held: None,
             released_at: None,
+            paused: None,
+            paused_for: Duration::ZERO,
             stop: None,
             trouble: None,
             stages,
@@ -209,7 +237,7 @@ impl State {
                 self.released_at = Some(at);
             }
             Entry::Start { stage, attempt, fields, secrets } => {
-                let stage = self.enter(*stage, Phase::InFlight);
+                let stage = self.enter(*stage, Phase::InFlight, at);
                 stage.attempt = *attempt;
                 stage.started_at = stage.started_at.or(Some(at));
                 stage.attempt_at = Some(at);
@@ -218,11 +246,12 @@ impl State {
             }
             Entry::Wait { stage, until, waiting_for, checkpoint, signal_kept } => {
                 let (waiting_for, checkpoint) = (waiting_for.clone(), checkpoint.clone());
-                self.enter(*stage, Phase::Waiting { until: *until, waiting_for, checkpoint }).keep_signal(*signal_kept);
+                let phase = Phase::Waiting { until: *until, waiting_for, checkpoint };
+                self.enter(*stage, phase, at).keep_signal(*signal_kept);
             }
             Entry::Poll { stage, until, checkpoint, signal_kept } => {
                 let phase = Phase::Polling { until: *until, checkpoint: checkpoint.clone() };
-                self.enter(*stage, phase).keep_signal(*signal_kept);
+                self.enter(*stage, phase, at).keep_signal(*signal_kept);
             }
             Entry::Signal { stage, payload } => self.stages[*stage as usize].signal = Some(payload.clone()),
             Entry::Done { stage, outputs } => {
@@ -231,7 +260,7 @@ impl State {
                 stage.error = None;
             }
             Entry::Retry { stage, message, until, lost } => {
-                let stage = self.enter(*stage, Phase::Backoff { until: *until });
+                let stage = self.enter(*stage, Phase::Backoff { until: *until }, at);
                 stage.keep_signal(false);
                 stage.error = Some(message.clone());
                 stage.lost += u32::from(*lost);
@@ -242,17 +271,26 @@ impl State {
                 stage.outputs.clone_from(outputs);
                 if *status == Status::Terminal && self.stop.is_none() {
                     self.stop = Some(Stop::Halted { stage: *index });
+                    self.go_on(at);
                 }
             }
             Entry::Skip { stage } => drop(self.end_stage(*stage, Status::Skipped, at)),
             Entry::Cancel { by, reason, superseded } => {
                 let (by, reason) = (by.clone(), reason.clone());
                 self.stop = Some(Stop::Canceled { by, reason, superseded: *superseded });
+                self.go_on(at);
             }
+            Entry::Pause { by } => {
+                self.status = Status::Paused;
+                self.paused = Some(Paused { by: by.clone(), at });
+            }
+            Entry::Resume { .. } => self.go_on(at),
+            Entry::Window { stage, until } => drop(self.enter(*stage, Phase::Window { until: *until }, at)),
+            Entry::SkipWindow { stage, by } => self.stages[*stage as usize].window_skipped_by = Some(by.clone()),
             Entry::Timeout => self.stop = Some(Stop::TimedOut),
             Entry::Cancelling { stage, timed_out } => {
                 let checkpoint = self.stages[*stage as usize].checkpoint().cloned();
-                self.enter(*stage, Phase::Cancelling { timed_out: *timed_out, checkpoint });
+                self.enter(*stage, Phase::Cancelling { timed_out: *timed_out, checkpoint }, at);
             }
             Entry::Canceled { stage, message } => {
                 let stage = self.end_stage(*stage, Status::Canceled, at);
@@ -263,6 +301,7 @@ impl State {
             Entry::End { status } => {
                 self.status = *status;
                 self.held = None;
+                self.paused = None;
                 self.ended_at = Some(at);
             }
             Entry::AddStages { stages } => {
@@ -279,11 +318,12 @@ impl State {
                     stages: stages.clone(),
                     override_freeze: *override_freeze,
                 };
-                for stage in self.plan.and_after(stages) {
+                for stage in self.plan.again(stages) {
                     let stage = &mut self.stages[stage as usize];
                     *stage = StageState { attempt: stage.attempt, before: stage.attempt, ..StageState::new() };
                 }
                 self.restarts.push(restarted);
+                self.paused_for = Duration::ZERO;
                 self.status = Status::Running;
                 self.ended_at = None;
                 self.stop = None;
@@ -329,6 +369,17 @@ impl State {
         waits && kind.is_some_and(|kind| kind.takes_judgments)
     }
 
+    /// Whether somebody may have the stage wait no longer.
+    pub fn is_skippable(&self, stage: u32) -> bool {
+        let kind = self.plan.stages()[stage as usize].kind;
+        let found = &self.stages[stage as usize];
+        match found.phase {
+            Phase::Window { .. } => found.window_skipped_by.is_none(),
+            Phase::Waiting { .. } => found.signal.is_none() && kind.is_some_and(|kind| kind.skippable),
+            _ => false,
+        }
+    }
+
     /// Takes a number for a handler's call.
     pub(super) fn call(&mut self, stage: u32, took_signal: bool) -> u64 {
         self.calls += 1;
@@ -338,8 +389,19 @@ impl State {
 
     /// When a stage is out of time.
     pub fn deadline_of(&self, stage: u32) -> Option<Timestamp> {
-        let timeout = self.definition(stage).timeout?;
-        Some(self.stages[stage as usize].started_at?.plus(timeout.as_duration()))
+        let (definition, found) = (self.definition(stage), &self.stages[stage as usize]);
+        let timeout = match definition.timeout {
+            Some(timeout) => timeout.as_duration(),
+            None if definition.finally => FINALLY_TIMEOUT,
+            None => return None,
+        };
+        let each = definition.retry.as_ref().is_some_and(Retry::covers_timeout);
+        match (each, &found.phase) {
+            // Between two attempts that have the time each for itself.
+            (true, Phase::Backoff { .. }) => None,
+            (true, _) => Some(found.attempt_at?.plus(timeout)),
+            (false, _) => Some(found.started_at?.plus(timeout)),
+        }
     }
 
     /// Since when it runs: its begin, its latest restart, or the end of the freeze that held it after that.
@@ -361,10 +423,11 @@ impl State {
 
     /// When the execution is out of time.
     pub fn deadline(&self) -> Option<Timestamp> {
-        if self.held.is_some() {
+        if self.held.is_some() || self.paused.is_some() {
             return None;
         }
-        Some(self.running_since()?.plus(self.execution.info.pipeline.timeout?.as_duration()))
+        let since = self.running_since()?.plus(self.paused_for);
+        Some(since.plus(self.execution.info.pipeline.timeout?.as_duration()))
     }
 
     /// When something is to be done without anything happening.
@@ -378,7 +441,8 @@ impl State {
             match &stage.phase {
                 Phase::Waiting { until, .. } if stage.call.is_none() => add(*until),
                 Phase::Polling { until, .. } if stage.call.is_none() => add(Some(*until)),
-                Phase::Backoff { until } => add(Some(*until)),
+                Phase::Backoff { until } | Phase::Window { until } if self.paused.is_none() => add(Some(*until)),
+                Phase::Backoff { .. } | Phase::Window { .. } => {}
                 // Whoever cancels it says when that is over.
                 Phase::Cancelling { .. } => continue,
                 Phase::Idle | Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } | Phase::Ended(_) => {}
@@ -393,12 +457,12 @@ impl State {
         if self.held.is_some() {
             return self.stop.is_none();
         }
-        self.status == Status::Running
+        matches!(self.status, Status::Running | Status::Paused)
             && self.active().all(|(_, stage)| {
                 stage.call.is_none()
                     && match stage.phase {
                         Phase::Waiting { .. } => stage.signal.is_none(),
-                        Phase::Backoff { .. } => true,
+                        Phase::Backoff { .. } | Phase::Window { .. } => true,
                         _ => false,
                     }
             })
@@ -442,7 +506,18 @@ impl State {
     pub fn has_left_out(&self) -> bool {
         (0..)
             .zip(&self.stages)
-            .any(|(index, stage)| stage.phase == Phase::Idle && self.has_what_it_needs(index).is_ok())
+            .any(|(index, stage)| {
+                stage.phase == Phase::Idle && !self.plan.is_finally(index) && self.has_what_it_needs(index).is_ok()
+            })
+    }
+
+    /// Whether all stages are over but those that run at the end whatever happened.
+    pub fn main_is_over(&self) -> bool {
+        let active = |(index, stage): (u32, &StageState)| stage.phase.is_active() && !self.plan.is_finally(index);
+        if (0..).zip(&self.stages).any(active) {
+            return false;
+        }
+        self.stop.is_some() || !self.has_left_out()
     }
 
     /// A stage that ended its branch and fails the execution once the others are done.
@@ -453,8 +528,19 @@ impl State {
         })
     }
 
-    fn enter(&mut self, stage: u32, phase: Phase) -> &mut StageState {
+    /// It is not paused any more.
+    fn go_on(&mut self, at: Timestamp) {
+        if let Some(paused) = self.paused.take() {
+            self.paused_for += at.since(paused.at);
+            self.status = Status::Running;
+        }
+    }
+
+    fn enter(&mut self, stage: u32, phase: Phase, at: Timestamp) -> &mut StageState {
         let stage = &mut self.stages[stage as usize];
+        if stage.phase_at.is_none() || std::mem::discriminant(&stage.phase) != std::mem::discriminant(&phase) {
+            stage.phase_at = Some(at);
+        }
         match (stage.phase.is_active(), phase.is_active()) {
             (false, true) => self.active += 1,
             (true, false) => self.active -= 1,
@@ -465,7 +551,7 @@ impl State {
     }
 
     fn end_stage(&mut self, stage: u32, status: Status, at: Timestamp) -> &mut StageState {
-        let stage = self.enter(stage, Phase::Ended(status));
+        let stage = self.enter(stage, Phase::Ended(status), at);
         stage.ended_at = Some(at);
         stage.keep_signal(false);
         stage.call = None;
@@ -483,6 +569,8 @@ impl StageState {
             started_at: None,
             attempt_at: None,
             ended_at: None,
+            phase_at: None,
+            window_skipped_by: None,
             outputs: Map::new(),
             error: None,
             fields: None,
@@ -497,7 +585,8 @@ impl StageState {
         match self.phase {
             Phase::Idle => Status::NotStarted,
             Phase::Ended(status) => status,
-            Phase::InFlight
+            Phase::Window { .. }
+            | Phase::InFlight
             | Phase::Waiting { .. }
             | Phase::Polling { .. }
             | Phase::Backoff { .. }
@@ -510,8 +599,13 @@ impl StageState {
         match &self.phase {
             Phase::Waiting { checkpoint, .. } | Phase::Polling { checkpoint, .. } => Some(checkpoint),
             Phase::Cancelling { checkpoint, .. } => checkpoint.as_ref(),
-            Phase::Idle | Phase::InFlight | Phase::Backoff { .. } | Phase::Ended(_) => None,
+            Phase::Idle | Phase::Window { .. } | Phase::InFlight | Phase::Backoff { .. } | Phase::Ended(_) => None,
         }
+    }
+
+    /// How many attempts failed or run, since the stage was restarted; those that were lost don't count.
+    pub const fn tried(&self) -> u32 {
+        self.attempt.saturating_sub(self.before + self.lost)
     }
 
     fn keep_signal(&mut self, keep: bool) {

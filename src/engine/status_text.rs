@@ -39,6 +39,10 @@ pub fn describe(state: &State) -> (StatusState, String) {
         Status::Canceled => (StatusState::Failure, canceled(state)),
         Status::Terminal => (StatusState::Failure, failed(state)),
         Status::Running => (StatusState::Pending, running(state)),
+        Status::Paused => {
+            let by = state.paused.as_ref().map(|paused| format!(" by {}", paused.by)).unwrap_or_default();
+            (StatusState::Pending, clip(&format!("Paused{by}")))
+        }
         _ => (StatusState::Pending, "Queued".to_owned()),
     }
 }
@@ -89,6 +93,14 @@ fn running(state: &State) -> String {
     });
     if let Some(waiting_for) = waits {
         return clip(&format!("Waiting for {waiting_for}"));
+    }
+    let windows = state.active().map(|(index, stage)| match stage.phase {
+        Phase::Window { until } => Some((index, until)),
+        _ => None,
+    });
+    // All that is under way waits for its window.
+    if let Some(Some((first, until))) = windows.collect::<Option<Vec<_>>>().map(|all| all.into_iter().min_by_key(|one| one.1)) {
+        return clip(&format!("Waiting for the time window of {}, until {until}", state.definition(first).name));
     }
     let total = state.stages.len();
     let ended = state.stages.iter().filter(|stage| stage.status().is_complete()).count();

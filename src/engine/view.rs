@@ -6,7 +6,7 @@ use super::entry::decode;
 use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
-use crate::model::{ExecutionView, HoldKind, HoldView, RestartView, StageSource, StageView};
+use crate::model::{ExecutionView, HoldKind, HoldView, PauseView, RestartView, StageProgress, StageSource, StageView, Status};
 use crate::store::{JournalRow, StoredExecution};
 
 /// Folds a journal.
@@ -45,7 +45,20 @@ pub fn of_state(state: &State) -> ExecutionView {
         let waiting_for = match &stage.phase {
             Phase::Waiting { waiting_for, .. } if stage.signal.is_none() => Some(waiting_for.clone()),
             Phase::Backoff { until } => Some(format!("the next attempt, at {until}")),
+            Phase::Window { until } => Some(format!("its time window, at {until}")),
             _ => None,
+        };
+        let active = matches!(stage.status(), Status::Running);
+        let progress = StageProgress {
+            since: stage.phase_at.filter(|_| active),
+            until: match &stage.phase {
+                Phase::Waiting { until, .. } => *until,
+                Phase::Polling { until, .. } | Phase::Backoff { until } | Phase::Window { until } => Some(*until),
+                _ => None,
+            },
+            deadline: state.deadline_of(index).filter(|_| active),
+            skippable: state.is_skippable(index),
+            skipped_by: stage.window_skipped_by.clone(),
         };
         StageView {
             id: definition.id.clone(),
@@ -61,6 +74,7 @@ pub fn of_state(state: &State) -> ExecutionView {
             outputs: stage.outputs.clone(),
             error: stage.error.clone(),
             waiting_for,
+            progress,
             context: state.fields(index).clone(),
             source: StageSource {
                 file: definition.source.file.clone(),
@@ -105,6 +119,7 @@ pub fn of_state(state: &State) -> ExecutionView {
             holders: Vec::new(),
         }),
         compacted_time: None,
+        paused: state.paused.as_ref().map(|paused| PauseView { by: paused.by.clone(), time: paused.at }),
         restarts: restarts.collect(),
         children: Vec::new(),
         stages: stages.collect(),
@@ -130,6 +145,7 @@ fn unreadable(stored: &StoredExecution, trouble: &str) -> ExecutionView {
         canceled_by: None,
         held: None,
         compacted_time: None,
+        paused: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: Vec::new(),

@@ -75,7 +75,7 @@ pub struct Scope {
     pub parameters: Value,
     /// Why the execution runs ([`crate::model::Cause`]).
     pub trigger: Value,
-    /// The execution: `id`, `application`, `pipeline`, `createdTime`, `startTime`.
+    /// The execution: `id`, `application`, `pipeline`, `createdTime`, `startTime`, `status`.
     pub execution: Value,
     /// Stage id to what is known of the stage ([`Scope::STAGE`]).
     pub stages: Value,
@@ -91,7 +91,8 @@ impl Scope {
     pub const NAMES: [&'static str; 5] = ["execution", "parameters", "stages", "trigger", "variables"];
 
     /// What they see under `execution`.
-    pub const EXECUTION: [&'static str; 5] = ["id", "application", "pipeline", "createdTime", "startTime"];
+    pub const EXECUTION: [&'static str; 6] =
+        ["id", "application", "pipeline", "createdTime", "startTime", "status"];
 
     /// What they see of each stage.
     pub const STAGE: [&'static str; 9] =

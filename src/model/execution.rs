@@ -89,6 +89,9 @@ pub struct ExecutionView {
     /// When its details were dropped: the stages have no outputs and no evaluated fields then, and there are no logs.
     #[serde(with = "rfc3339_or_null", default)]
     pub compacted_time: Option<Timestamp>,
+    /// Who paused it, if no further stage starts because of that.
+    #[serde(default)]
+    pub paused: Option<PauseView>,
     /// When it was begun again, the latest last.
     pub restarts: Vec<RestartView>,
     /// What its stages started, in the order in which they did.
@@ -117,6 +120,17 @@ pub struct HoldView {
     /// Who has the places of the lane.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holders: Vec<Holder>,
+}
+
+/// That an execution is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PauseView {
+    /// Who paused it.
+    pub by: String,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub time: Timestamp,
 }
 
 /// What kind of thing holds an execution back.
@@ -210,10 +224,33 @@ pub struct StageView {
     pub error: Option<String>,
     /// What it waits for, in words.
     pub waiting_for: Option<String>,
+    /// Since when and until when, and what somebody can do about it.
+    #[serde(flatten)]
+    pub progress: StageProgress,
     /// The stage's own fields as evaluated for this attempt (the definition's before it started).
     pub context: Map<String, Value>,
     /// Where it was defined.
     pub source: StageSource,
+}
+
+/// How long a stage that is in progress has done what it does, and how long it can go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StageProgress {
+    /// Since when it has waited, or been at work without a word.
+    #[serde(with = "rfc3339_or_null")]
+    pub since: Option<Timestamp>,
+    /// When it goes on by itself, or is looked at again.
+    #[serde(with = "rfc3339_or_null")]
+    pub until: Option<Timestamp>,
+    /// When its time is over.
+    #[serde(with = "rfc3339_or_null")]
+    pub deadline: Option<Timestamp>,
+    /// Whether somebody may have it wait no longer.
+    pub skippable: bool,
+    /// Who had it start outside of its window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped_by: Option<String>,
 }
 
 /// Where a stage was defined.

@@ -23,6 +23,7 @@ mod secret;
 mod status;
 mod text;
 mod trigger;
+mod window;
 
 pub use artifact::{
     Artifact, ArtifactProblem, Artifacts, ExpectedArtifact, ResolvedArtifact, check_artifact_pattern, resolve_artifacts,
@@ -31,7 +32,8 @@ pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use cron::{CronError, TimeTable};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{
-    ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, NewExecution, RestartView, StageSource, StageView,
+    ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, NewExecution, PauseView, RestartView, StageProgress, StageSource,
+    StageView,
 };
 pub use freeze::Freeze;
 pub use given::{ParameterProblem, check_declared, check_parameters};
@@ -43,7 +45,7 @@ pub use impact::{Impact, ImpactDetail, ImpactedBranch, ImpactedPipeline};
 pub use lane::Lane;
 pub use percent::{percent_encode, percent_encode_part};
 pub use pin::{ComparedPin, FileUse, ModuleUse, Pin, PinKind, PinMove, Pins};
-pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, Stage};
+pub use pipeline::{Concurrency, Dialect, OnFailure, OnNew, Parameter, ParameterType, Pipeline, Retry, RetryOn, Stage};
 pub use plan::{
     Change, ChangeKind, LineChange, PipelineChange, Plan, PlanEdge, PlanGraph, PlanReport, PlanStage, PlannedStart,
     SourceLine, Told, WhyNot, told,
@@ -59,3 +61,4 @@ pub use text::{counted, plain_log, shorten};
 pub use trigger::{
     Cause, CauseKind, CronTrigger, GitTrigger, Parent, ParentExecution, PipelineTrigger, Start, Trigger,
 };
+pub use window::{Hours, Jitter, Window, Workday};

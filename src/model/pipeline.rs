@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{ApplicationName, ExpectedArtifact, Lane, LockName, PipelineName, Span, StageId, Trigger};
+use super::{ApplicationName, ExpectedArtifact, Lane, LockName, PipelineName, Span, StageId, Trigger, Window};
 use crate::diagnostic::Place;
 
 /// Which of the two spellings a pipeline was written in.
@@ -165,6 +165,51 @@ pub struct Retry {
     pub attempts: u32,
     /// The pause before the second attempt; each further pause is twice as long.
     pub backoff: Span,
+    /// The failures that are worth another attempt; none: all that may pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<RetryOn>,
+}
+
+/// A failure that is worth another attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RetryOn {
+    /// A script that ended with this exit code.
+    ExitCode(i64),
+    /// [`RetryOn::TIMEOUT`], or a regular expression that is found in the message.
+    Text(String),
+}
+
+impl RetryOn {
+    /// An attempt that took longer than the stage's `timeout`, which is then that of each attempt.
+    pub const TIMEOUT: &'static str = "timeout";
+
+    /// Whether it is that of an attempt that took too long.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Text(text) if text == Self::TIMEOUT)
+    }
+
+    /// Whether it is about a failure with this message and these outputs.
+    pub fn covers(&self, message: &str, outputs: &Map<String, Value>) -> bool {
+        match self {
+            Self::ExitCode(code) => outputs.get("exitCode").and_then(Value::as_i64) == Some(*code),
+            Self::Text(_) if self.is_timeout() => false,
+            // Validation has seen to it that it can be read.
+            Self::Text(pattern) => regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(message)),
+        }
+    }
+}
+
+impl Retry {
+    /// Whether a failure with this message and these outputs is worth another attempt.
+    pub fn covers(&self, message: &str, outputs: &Map<String, Value>) -> bool {
+        self.on.is_empty() || self.on.iter().any(|on| on.covers(message, outputs))
+    }
+
+    /// Whether the stage's `timeout` is that of each attempt, and running out of it is worth another.
+    pub fn covers_timeout(&self) -> bool {
+        self.on.iter().any(RetryOn::is_timeout)
+    }
 }
 
 /// One stage of a pipeline.
@@ -192,6 +237,12 @@ pub struct Stage {
     /// Whether and how it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// The times of the week at which it may start; at others it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Whether it runs after all others, whatever became of them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub finally: bool,
     /// The artifacts that it has to yield: bound out of its outputs' `artifacts` when it ends well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected_artifacts: Vec<ExpectedArtifact>,
@@ -208,4 +259,10 @@ pub struct Stage {
     pub secret: Vec<String>,
     /// Where the stage stands in the author's files.
     pub source: Place,
+}
+
+// Serde's `skip_serializing_if` hands out references.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::model::{Artifact, Dialect, OnFailure, OnNew, ParameterType, Span};
+use crate::model::{Artifact, Dialect, OnFailure, OnNew, ParameterType, Span, Workday};
 
 /// Pipelines of one application, in a file `.longboat/*.yaml`.
 #[derive(JsonSchema)]
@@ -252,6 +252,11 @@ pub struct StageFile {
     /// Whether and how a failed stage is tried again.
     #[schemars(example = serde_json::json!({"attempts": 3, "backoff": "30s"}))]
     retry: Option<RetryFile>,
+    /// The times of the week at which it may start.
+    window: Option<WindowFile>,
+    /// Whether it runs when all others have ended, whatever became of them, also after a cancellation.
+    #[schemars(default)]
+    finally: bool,
     /// The artifacts that the stage has to yield: found among its outputs' `artifacts` when it ends well.
     expected_artifacts: Option<Vec<ExpectedArtifactFile>>,
     /// The name of the group that pages show the stage in.
@@ -302,8 +307,65 @@ pub struct RetryFile {
     /// The pause before the second attempt, 10 seconds if it is missing; each further pause is twice as long.
     #[schemars(example = &"30s", extend("default" = "10s"))]
     backoff: Option<Span>,
-    /// The failures that are worth another attempt. Not acted on by this version.
-    on: Option<Vec<String>>,
+    /// The failures that are worth another attempt: exit codes of a script, `timeout` (the stage's `timeout` is then that
+    /// of each attempt), or regular expressions that are searched for in the message. All that may pass, if it is missing.
+    #[schemars(example = serde_json::json!([75, "timeout", "connection (reset|refused)"]))]
+    on: Option<Vec<RetryOnFile>>,
+}
+
+/// A failure that is worth another attempt.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum RetryOnFile {
+    /// An exit code.
+    ExitCode(u8),
+    /// `timeout`, or a regular expression.
+    Text(String),
+}
+
+/// The times of the week at which a stage may start; at others it waits.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({
+    "days": ["mon", "tue", "wed", "thu"], "hours": ["09:00-12:00", "13:00-16:00"], "timezone": "Europe/Berlin",
+}))]
+pub struct WindowFile {
+    /// The days of the week; all, if it is missing.
+    days: Option<Vec<Workday>>,
+    /// The times of such a day, by the clock on the wall; the whole day, if it is missing. One that ends before it begins
+    /// goes on over midnight.
+    #[schemars(example = serde_json::json!(["09:00-12:00", "22:00-04:00"]))]
+    hours: Option<Vec<String>>,
+    /// A name of the IANA database.
+    #[schemars(example = &"Europe/Berlin", extend("default" = "UTC"))]
+    timezone: Option<String>,
+    /// A pause after the window opened, so that not all that waited for it start at once: up to `10m`, or from one to
+    /// another.
+    jitter: Option<JitterChoice>,
+}
+
+/// How long a pause may be.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum JitterChoice {
+    /// The longest.
+    Longest(Span),
+    /// In detail.
+    Detailed(JitterFile),
+}
+
+/// How long a pause may be, in detail.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"min": "1m", "max": "10m"}))]
+pub struct JitterFile {
+    /// The shortest.
+    min: Option<Span>,
+    /// The longest.
+    max: Span,
+    /// Not for executions that a person started.
+    #[schemars(default)]
+    skip_manual: bool,
 }
 
 /// A module's result in place of this item.

@@ -49,7 +49,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Outcome, Registry, StageContext, StageHandler};
+use crate::engine::{Outcome, Registry, StageContext, StageHandler, Wake};
 use crate::outbound::ClientOptions;
 use crate::process::own_program;
 use crate::schema::{Catalog, stage_type};
@@ -167,6 +167,13 @@ pub fn catalog() -> Catalog {
 fn fields_of<T: DeserializeOwned>(ctx: &StageContext) -> Result<T, Outcome> {
     serde_json::from_value(ctx.fields.clone().into())
         .map_err(|error| Outcome::fail(format!("the stage's fields can't be used: {error}")))
+}
+
+/// The end of a wait that somebody skipped, if that is what a wake says.
+fn skipped(wake: &Wake) -> Option<Outcome> {
+    let Wake::Signal(payload) = wake else { return None };
+    let by = payload.get("skippedBy")?.clone();
+    Some(Outcome::Done { outputs: [("skippedBy".to_owned(), by)].into_iter().collect() })
 }
 
 /// A stage's own fields with the values of its secrets in them, to be used now and kept nowhere. What comes back from

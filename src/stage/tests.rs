@@ -45,6 +45,8 @@ impl Stage {
             retry: None,
             expected_artifacts: Vec::new(),
             group: None,
+            window: None,
+            finally: false,
             fields,
             raw: Vec::new(),
             secret: Vec::new(),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::fields_of;
+use super::{fields_of, skipped};
 use crate::clock::Timestamp;
 use crate::engine::{CancelReason, Effect, Outcome, StageContext, StageHandler, Wake};
 use crate::model::Span;
@@ -64,8 +64,14 @@ impl StageHandler for Wait {
         }
     }
 
-    /// A signal means nothing to a wait; it goes on.
-    async fn resume(&self, ctx: &StageContext, checkpoint: Option<Value>, _: Wake) -> Outcome {
+    fn skippable(&self) -> bool {
+        true
+    }
+
+    async fn resume(&self, ctx: &StageContext, checkpoint: Option<Value>, wake: Wake) -> Outcome {
+        if let Some(skipped) = skipped(&wake) {
+            return skipped;
+        }
         match checkpoint.and_then(|checkpoint| serde_json::from_value::<Checkpoint>(checkpoint).ok()) {
             Some(Checkpoint { until }) => wait_until(ctx, until),
             None => self.start(ctx).await,
@@ -111,6 +117,17 @@ mod tests {
             let Outcome::Fail(failure) = Wait.start(&ctx).await else { panic!("fails") };
             assert!(failure.message.contains("waitTime") || failure.message.contains("soon"), "{}", failure.message);
         }
+    }
+
+    #[tokio::test]
+    async fn who_skips_it_is_known_and_other_signals_mean_nothing() {
+        let (ctx, _signals) = Stage::of("wait", json!({"waitTime": "10m"})).clock(clock()).context();
+        let Outcome::Wait { checkpoint, .. } = Wait.start(&ctx).await else { panic!("waits") };
+        let other = Wait.resume(&ctx, Some(checkpoint.clone()), Wake::Signal(json!({"ended": true}))).await;
+        assert!(matches!(other, Outcome::Wait { .. }), "{other:?}");
+        let skipped = Wait.resume(&ctx, Some(checkpoint), Wake::Signal(json!({"skippedBy": "ann"}))).await;
+        let Outcome::Done { outputs } = skipped else { panic!("done, not {skipped:?}") };
+        assert_eq!(Value::from(outputs), json!({"skippedBy": "ann"}));
     }
 
     #[tokio::test]

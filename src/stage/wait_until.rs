@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::fields_of;
+use super::{fields_of, skipped};
 use crate::clock::Timestamp;
 use crate::engine::{CancelReason, Effect, Outcome, StageContext, StageHandler, Wake};
 use crate::schema::Dynamic;
@@ -112,9 +112,12 @@ impl StageHandler for WaitUntil {
         look(ctx)
     }
 
-    /// A signal means nothing to a wait; it goes on.
-    async fn resume(&self, ctx: &StageContext, _: Option<Value>, _: Wake) -> Outcome {
-        look(ctx)
+    fn skippable(&self) -> bool {
+        true
+    }
+
+    async fn resume(&self, ctx: &StageContext, _: Option<Value>, wake: Wake) -> Outcome {
+        skipped(&wake).unwrap_or_else(|| look(ctx))
     }
 
     async fn cancel(&self, _: &StageContext, _: Option<Value>, _: CancelReason) {}

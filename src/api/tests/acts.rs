@@ -117,6 +117,28 @@ async fn everything_wrong_with_a_start_is_said_at_once() {
 }
 
 #[tokio::test]
+async fn an_execution_is_paused_and_goes_on() {
+    let world = World::new().await;
+    seed(&world).await;
+    let id = started(&world).await;
+    let act = async |what: &str| world.post(&format!("/api/v1/executions/{id}/{what}"), "{}").await;
+    act("resume").await.problem(409, "not-paused");
+    let paused = act("pause").await.json(202);
+    assert_eq!((&paused["status"], paused["paused"]["by"].is_string()), (&json!("PAUSED"), true));
+    assert_eq!(act("pause").await.json(202)["paused"], paused["paused"], "again is the same as once");
+    let resumed = act("resume").await.json(202);
+    assert_eq!((&resumed["status"], &resumed["paused"]), (&json!("RUNNING"), &json!(null)));
+    let stage = resumed["stages"][0]["path"].as_str().expect("a path").to_owned();
+    act(&format!("stages/{stage}/skip")).await.problem(409, "not-skippable");
+    act("stages/nobody/skip").await.problem(404, "not-found");
+    assert!(resumed["stages"][0]["since"].is_string() && resumed["stages"][0]["skippable"] == json!(false));
+    act("cancel").await.json(202);
+    ended(&world, &id).await;
+    act("pause").await.problem(409, "complete");
+    world.post("/api/v1/executions/0190a5f0-0000-7000-8000-000000000000/pause", "{}").await.problem(404, "not-found");
+}
+
+#[tokio::test]
 async fn a_correlation_id_starts_once() {
     let world = World::new().await;
     seed(&world).await;

@@ -51,6 +51,24 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Pause an execution: what runs goes on, no further stage starts
+    Pause {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Have a paused execution go on
+    Resume {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Have a stage wait no longer, for a time or for its window
+    Skip {
+        #[command(flatten)]
+        which: Which,
+        /// The stage; by default the only one that can be skipped
+        #[arg(long, value_name = "PATH")]
+        stage: Option<String>,
+    },
     /// Run stages of an ended execution again, with everything after them
     Restart {
         #[command(flatten)]
@@ -93,6 +111,9 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         Command::Watch { which } => watch::run(&api, &which).await,
         Command::Logs(args) => logs::run(&api, &args).await,
         Command::Cancel { which, reason } => cancel(&api, &which, reason.as_deref()).await,
+        Command::Pause { which } => act(&api, &which, "pause").await,
+        Command::Resume { which } => act(&api, &which, "resume").await,
+        Command::Skip { which, stage } => skip(&api, &which, stage).await,
         Command::Restart { which, stage, override_freeze } => {
             restart(&api, &which, stage.as_deref(), override_freeze).await
         }
@@ -176,6 +197,35 @@ async fn cancel(api: &Api, which: &Which, reason: Option<&str>) -> anyhow::Resul
     let body = reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
     let view: ExecutionView = api.post(&format!("/executions/{}/cancel", percent_encode_part(&id)), &body).await?;
     eprintln!("{}", if view.status.is_complete() { view.description } else { "cancelling".to_owned() });
+    Ok(Answer::Yes)
+}
+
+/// Something that needs no more words than its name.
+async fn act(api: &Api, which: &Which, what: &str) -> anyhow::Result<Answer> {
+    let id = which.find(api).await?;
+    let view: ExecutionView = api.post(&format!("/executions/{}/{what}", percent_encode_part(&id)), &json!({})).await?;
+    eprintln!("{}", view.description);
+    Ok(Answer::Yes)
+}
+
+async fn skip(api: &Api, which: &Which, stage: Option<String>) -> anyhow::Result<Answer> {
+    let id = which.find(api).await?;
+    let stage = match stage {
+        Some(stage) => stage,
+        None => {
+            let view = view(api, &id).await?;
+            let waiting: Vec<&str> =
+                view.stages.iter().filter(|stage| stage.progress.skippable).map(|stage| stage.path.as_str()).collect();
+            match waiting.as_slice() {
+                [one] => (*one).to_owned(),
+                [] => anyhow::bail!("no stage of it waits for a time or a window"),
+                several => anyhow::bail!("several stages wait; choose one with --stage: {}", several.join(", ")),
+            }
+        }
+    };
+    let path = format!("/executions/{}/stages/{}/skip", percent_encode_part(&id), percent_encode_part(&stage));
+    let view: ExecutionView = api.post(&path, &json!({})).await?;
+    eprintln!("{}", view.description);
     Ok(Answer::Yes)
 }
 

@@ -57,7 +57,7 @@ impl Step<'_> {
                     return self.fail(stage, message, Map::new());
                 }
                 self.record(Entry::Retry { stage, message: reason, until: self.now, lost: true })?;
-                return self.start(stage);
+                return self.wake_if_due(stage);
             }
         }
         self.ended(stage);
@@ -73,10 +73,9 @@ impl Step<'_> {
     fn attempt_failed(&mut self, stage: u32, failure: Failure) -> Done {
         let Failure { message, retryable, outputs, on_failure } = failure;
         let message = limits::clip(message);
-        let found = &self.state.stages[stage as usize];
-        let tried = found.attempt.saturating_sub(found.before + found.lost);
+        let tried = self.state.stages[stage as usize].tried();
         match &self.state.definition(stage).retry {
-            Some(retry) if retryable && tried < retry.attempts => {
+            Some(retry) if retryable && tried < retry.attempts && retry.covers(&message, &outputs) => {
                 let pause = limits::backoff(retry.backoff.as_duration(), tried);
                 let until = self.now.plus(pause);
                 self.record(Entry::Retry { stage, message, until, lost: false })?;
@@ -99,8 +98,7 @@ impl Step<'_> {
         }
         let note = overdue.then_some("ending what it had started took too long and was given up: it may still run");
         if timed_out {
-            let message = self.stage_timeout_message(stage, note);
-            self.fail(stage, message, Map::new())
+            self.out_of_time(stage, note)
         } else {
             self.stopped(stage, note)
         }
@@ -115,7 +113,11 @@ impl Step<'_> {
                 let listens = match found.phase {
                     Phase::Waiting { .. } => attempt.map_or(judged, |attempt| attempt == found.attempt),
                     Phase::InFlight | Phase::Polling { .. } => attempt == Some(found.attempt),
-                    Phase::Idle | Phase::Backoff { .. } | Phase::Cancelling { .. } | Phase::Ended(_) => false,
+                    Phase::Idle
+                    | Phase::Window { .. }
+                    | Phase::Backoff { .. }
+                    | Phase::Cancelling { .. }
+                    | Phase::Ended(_) => false,
                 };
                 if !listens {
                     Refusal::NotWaiting

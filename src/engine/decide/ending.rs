@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Ask, Done, Step};
 use crate::engine::entry::Entry;
 use crate::engine::limits;
-use crate::engine::state::{Phase, Stop};
+use crate::engine::state::{FINALLY_TIMEOUT, Phase, Stop};
 use crate::engine::{CancelReason, Effect};
 use crate::model::{OnFailure, Status};
 
@@ -42,14 +42,29 @@ impl Step<'_> {
                     self.ask(stage, Ask::Cancel(CancelReason::TimedOut));
                     return Ok(());
                 }
-                let message = self.stage_timeout_message(stage, None);
-                self.fail(stage, message, Map::new())
+                self.out_of_time(stage, None)
             }
             Phase::Backoff { .. } => {
                 let message = self.stage_timeout_message(stage, None);
                 self.fail(stage, message, Map::new())
             }
-            Phase::Idle | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
+            Phase::Idle | Phase::Window { .. } | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
+        }
+    }
+
+    /// After what ran for too long is gone: another attempt, if the author wants one for that.
+    pub(super) fn out_of_time(&mut self, stage: u32, note: Option<&str>) -> Done {
+        let message = self.stage_timeout_message(stage, note);
+        let tried = self.state.stages[stage as usize].tried();
+        let retry = self.state.definition(stage).retry.as_ref();
+        let again = retry.filter(|retry| retry.covers_timeout() && tried < retry.attempts);
+        match again.map(|retry| limits::backoff(retry.backoff.as_duration(), tried)) {
+            Some(pause) if self.goes_on(stage) || self.state.stop.is_none() => {
+                let until = self.now.plus(pause);
+                self.record(Entry::Retry { stage, message, until, lost: false })?;
+                self.wake_if_due(stage)
+            }
+            _ => self.fail(stage, message, Map::new()),
         }
     }
 
@@ -65,7 +80,7 @@ impl Step<'_> {
                 }
                 self.stopped(stage, None)
             }
-            Phase::Backoff { .. } => self.stopped(stage, None),
+            Phase::Window { .. } | Phase::Backoff { .. } => self.stopped(stage, None),
             Phase::Idle | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
         }
     }
@@ -105,7 +120,7 @@ impl Step<'_> {
         let definition = self.state.definition(stage);
         let mut message = match definition.timeout {
             Some(timeout) => format!("timed out after {timeout}"),
-            None => "timed out".to_owned(),
+            None => format!("timed out after {}", crate::model::humanize(FINALLY_TIMEOUT)),
         };
         if let Some(error) = &found.error {
             message = format!("{message}; the attempt before failed: {error}");

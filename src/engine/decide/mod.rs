@@ -6,18 +6,19 @@
 //!
 //! `answers` is what follows from what handlers say, `ending` how stages end other than well.
 //!
-//! The rules are Spinnaker's where it has them. Four that it doesn't have, or has differently:
+//! The rules are Spinnaker's where it has them. Five that it doesn't have, or has differently:
 //! - A stage's timeout counts from its first attempt and spans all of them, pauses included; running out of
 //!   time is never retried. So the number that an author writes is how long the stage can take.
 //! - A condition or a `${ }` that can't be evaluated is a failure of its stage, never a silent skip.
 //! - The first cause for which an execution stops (a halting failure, a cancellation, the pipeline's timeout)
 //!   decides how it ends.
+//! - Stages that run at the end whatever happened (`finally`) are stopped by nothing but their own timeout.
 //! - Only an execution that has ended is restarted, and what it left behind counts: a stage that failed and was not
 //!   restarted fails the execution again.
 
 use std::collections::VecDeque;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 mod answers;
 mod ending;
@@ -30,7 +31,7 @@ use super::limits::{self, Bound};
 use super::state::{Phase, State, Stop};
 use super::{CancelReason, Outcome, Wake};
 use crate::clock::Timestamp;
-use crate::model::{StagePath, Status};
+use crate::model::{CauseKind, StagePath, Status};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +76,23 @@ pub enum Event {
         reason: Option<String>,
         /// A newer execution takes its place, and `by` is that one's commit, or its id.
         superseded: bool,
+    },
+    /// Somebody pauses it: what runs goes on, and no further stage starts.
+    Pause {
+        /// Who.
+        by: String,
+    },
+    /// Somebody has a paused one go on.
+    Resume {
+        /// Who.
+        by: String,
+    },
+    /// Somebody has a stage wait no longer: for a time, or for its window.
+    Skip {
+        /// The stage.
+        path: StagePath,
+        /// Who.
+        by: String,
     },
     /// Somebody wants an execution that has ended to go on.
     Restart {
@@ -146,6 +164,12 @@ pub enum Refusal {
     NotRun,
     /// No stage failed or was cancelled.
     NothingFailed,
+    /// It has not begun, is held, or stops already: it can't be paused.
+    NotPausable,
+    /// It isn't paused.
+    NotPaused,
+    /// The stage waits for nothing that can be skipped.
+    NotSkippable,
 }
 
 /// What follows from an event. Pure: the state stays as it is.
@@ -184,7 +208,14 @@ impl Step<'_> {
             return self.restart(path.as_ref(), by, override_freeze, hold);
         }
         if self.state.status.is_complete() {
-            let refusable = matches!(event, Event::Signal { .. } | Event::Cancel { .. });
+            let refusable = matches!(
+                event,
+                Event::Signal { .. }
+                    | Event::Cancel { .. }
+                    | Event::Pause { .. }
+                    | Event::Resume { .. }
+                    | Event::Skip { .. }
+            );
             self.decision.refused = refusable.then_some(Refusal::Complete);
             return Ok(());
         }
@@ -196,6 +227,9 @@ impl Step<'_> {
             Event::Signal { path, attempt, payload } => self.signal(&path, attempt, payload),
             Event::Cancel { by, reason, superseded } => self.cancel(by, reason, superseded),
             Event::Held(hold) => self.held(hold),
+            Event::Pause { by } => self.pause(by),
+            Event::Resume { by } => self.resume(by),
+            Event::Skip { path, by } => self.skip(&path, by),
             Event::Restart { .. } => Ok(()),
         }
     }
@@ -244,7 +278,7 @@ impl Step<'_> {
                     let reason = self.cancel_reason(*timed_out);
                     self.ask(stage, Ask::Cancel(reason));
                 }
-                Phase::Backoff { .. } | Phase::Idle | Phase::Ended(_) => {}
+                Phase::Window { .. } | Phase::Backoff { .. } | Phase::Idle | Phase::Ended(_) => {}
             }
         }
         self.open_all();
@@ -283,9 +317,62 @@ impl Step<'_> {
                 self.ask(stage, Ask::Resume(Wake::Due));
                 Ok(())
             }
-            Phase::Backoff { until } if *until <= self.now && self.state.stop.is_none() => self.start(stage),
+            Phase::Backoff { until } | Phase::Window { until } if *until <= self.now && self.goes_on(stage) => {
+                self.start(stage)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a stage that is between two attempts, or before its first, has another one.
+    fn goes_on(&self, stage: u32) -> bool {
+        self.state.paused.is_none() && (self.state.stop.is_none() || self.state.plan.is_finally(stage))
+    }
+
+    fn pause(&mut self, by: String) -> Done {
+        // Asking twice is no fault.
+        if self.state.paused.is_some() {
+            return Ok(());
+        }
+        if self.state.check_pausable().is_err() {
+            self.decision.refused = Some(Refusal::NotPausable);
+            return Ok(());
+        }
+        self.record(Entry::Pause { by: limits::clip(by) })
+    }
+
+    fn resume(&mut self, by: String) -> Done {
+        if self.state.paused.is_none() {
+            self.decision.refused = Some(Refusal::NotPaused);
+            return Ok(());
+        }
+        self.record(Entry::Resume { by: limits::clip(by) })?;
+        for stage in self.active_stages() {
+            self.wake_if_due(stage)?;
+        }
+        self.open_all();
+        Ok(())
+    }
+
+    fn skip(&mut self, path: &StagePath, by: String) -> Done {
+        let Some(stage) = self.state.plan.find(path) else {
+            self.decision.refused = Some(Refusal::NoSuchStage);
+            return Ok(());
+        };
+        if !self.state.is_skippable(stage) {
+            self.decision.refused = Some(Refusal::NotSkippable);
+            return Ok(());
+        }
+        let by = limits::clip(by);
+        if matches!(self.state.stages[stage as usize].phase, Phase::Window { .. }) {
+            self.record(Entry::SkipWindow { stage, by })?;
+            return if self.goes_on(stage) { self.start(stage) } else { Ok(()) };
+        }
+        self.record(Entry::Signal { stage, payload: json!({ "skippedBy": by }) })?;
+        if self.state.stages[stage as usize].call.is_none() {
+            self.give_signal(stage);
+        }
+        Ok(())
     }
 
     fn cancel(&mut self, by: String, reason: Option<String>, superseded: bool) -> Done {
@@ -347,24 +434,50 @@ impl Step<'_> {
 
     /// Starts what became free, stops what must stop, and ends the execution if nothing is left.
     fn settle(&mut self) -> Done {
-        if self.state.status != Status::Running {
+        if !matches!(self.state.status, Status::Running | Status::Paused) {
             return Ok(());
         }
+        self.start_free()?;
+        if self.state.stop.is_some() {
+            for stage in self.active_stages() {
+                if !self.state.plan.is_finally(stage) {
+                    self.stop(stage)?;
+                }
+            }
+        }
+        let held = self.state.held.is_some() && self.state.stop.is_none();
+        if self.state.plan.has_finally() && !held && self.state.paused.is_none() && self.state.main_is_over() {
+            self.open_all();
+            self.start_free()?;
+        }
+        let paused = self.state.paused.is_some() && (self.state.plan.has_finally() || self.state.has_left_out());
+        if held || paused || self.state.has_active() {
+            Ok(())
+        } else {
+            self.record(Entry::End { status: self.state.final_status() })
+        }
+    }
+
+    fn start_free(&mut self) -> Done {
         while let Some(stage) = self.open.pop_front() {
             if self.state.stages[stage as usize].phase == Phase::Idle && self.state.may_start(stage) {
                 self.start(stage)?;
             }
         }
-        if self.state.stop.is_some() {
-            for stage in self.active_stages() {
-                self.stop(stage)?;
+        Ok(())
+    }
+
+    /// When a stage may start for the first time, if not now.
+    fn window(&self, stage: u32) -> Result<Option<Timestamp>, String> {
+        let found = &self.state.stages[stage as usize];
+        let first = matches!(found.phase, Phase::Idle | Phase::Window { .. }) && found.window_skipped_by.is_none();
+        match &self.state.definition(stage).window {
+            Some(window) if first => {
+                let info = &self.state.execution.info;
+                let path = &self.state.plan.stages()[stage as usize].path;
+                window.opens(self.now, (info.id, path), info.trigger.kind == CauseKind::Manual)
             }
-        }
-        let held = self.state.held.is_some() && self.state.stop.is_none();
-        if held || self.state.has_active() {
-            Ok(())
-        } else {
-            self.record(Entry::End { status: self.state.final_status() })
+            _ => Ok(None),
         }
     }
 
@@ -380,6 +493,12 @@ impl Step<'_> {
                 }
                 Err(message) => return self.fail(stage, message, Map::new()),
             }
+        }
+        match self.window(stage) {
+            Ok(None) => {}
+            // Its time may have come and gone while nobody looked.
+            Ok(Some(until)) => return self.record(Entry::Window { stage, until }),
+            Err(message) => return self.fail(stage, message, Map::new()),
         }
         if self.state.plan.stages()[stage as usize].kind.is_none() {
             let known = self.state.plan.kinds().names().join(", ");

@@ -208,7 +208,14 @@ impl Shell {
                     cancelled = cancelled.or(Some((by, reason)));
                     Ok(())
                 }
-                What::Command(Command::Judge { .. } | Command::Restart { .. }) | What::Event(_) => {
+                What::Command(
+                    Command::Judge { .. }
+                    | Command::Restart { .. }
+                    | Command::Pause { .. }
+                    | Command::Resume { .. }
+                    | Command::Skip { .. },
+                )
+                | What::Event(_) => {
                     Err(EngineError::Unreadable(unreadable.reason.clone()))
                 }
             };
@@ -280,7 +287,7 @@ impl Live {
                 }
             };
             let path = match &event {
-                Event::Signal { path, .. } => Some(path.clone()),
+                Event::Signal { path, .. } | Event::Skip { path, .. } => Some(path.clone()),
                 Event::Restart { path, .. } => path.clone(),
                 _ => None,
             };
@@ -335,6 +342,9 @@ impl Live {
             (Some(Refusal::NotWaiting), Some(path)) => Err(EngineError::NotWaiting(path)),
             (Some(Refusal::AlreadySignalled), Some(path)) => Err(EngineError::AlreadyJudged(path)),
             (Some(Refusal::NotRun), Some(path)) => Err(EngineError::NotRun(path)),
+            (Some(Refusal::NotSkippable), Some(path)) => Err(EngineError::NotSkippable(path)),
+            (Some(Refusal::NotPausable), _) => Err(EngineError::NotPausable),
+            (Some(Refusal::NotPaused), _) => Err(EngineError::NotPaused),
             (Some(Refusal::Running), _) => Err(EngineError::Running),
             (Some(Refusal::NeverBegan), _) => Err(EngineError::NeverBegan),
             (Some(Refusal::NothingFailed), _) => Err(EngineError::NothingFailed),
@@ -358,6 +368,9 @@ impl Live {
             What::Command(Command::Cancel { by, reason }) => {
                 return Ok(Event::Cancel { by, reason, superseded: false });
             }
+            What::Command(Command::Pause { by }) => return Ok(Event::Pause { by }),
+            What::Command(Command::Resume { by }) => return Ok(Event::Resume { by }),
+            What::Command(Command::Skip { path, by }) => return Ok(Event::Skip { path, by }),
             What::Command(Command::Restart { path, by, override_freeze }) => {
                 // Only what has ended gives its place back when the wish is refused.
                 let hold = if self.state.status.is_complete() {

@@ -5,6 +5,7 @@ mod crash;
 mod freeze;
 mod house;
 mod lanes;
+mod pause;
 mod random;
 mod restart;
 mod rules;

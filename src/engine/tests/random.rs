@@ -11,7 +11,7 @@ use crate::engine::Outcome;
 use crate::engine::decide::{Action, Ask, Decision, Event};
 use crate::engine::entry::Entry;
 use crate::engine::state::{Phase, State};
-use crate::model::{OnFailure, Pipeline, Stage, Status};
+use crate::model::{Hours, OnFailure, Pipeline, RetryOn, Stage, Status, Window};
 
 /// What the world does next.
 #[derive(Debug, Clone)]
@@ -32,6 +32,10 @@ pub(super) enum Move {
     Restart(Option<usize>),
     /// A freeze comes, takes the place of another, or ends.
     Freeze(Option<bool>),
+    /// Somebody pauses it, or has it go on.
+    Pause(bool),
+    /// Somebody has a stage wait no longer.
+    Skip(usize),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,10 +71,27 @@ pub(super) fn moves() -> impl Strategy<Value = Move> {
         1 => (0_usize..12).prop_map(Move::Signal),
         2 => proptest::option::of(0_usize..12).prop_map(Move::Restart),
         2 => proptest::option::of(any::<bool>()).prop_map(Move::Freeze),
+        3 => any::<bool>().prop_map(Move::Pause),
+        2 => (0_usize..12).prop_map(Move::Skip),
     ]
 }
 
-type Draft = (Vec<prop::sample::Index>, OnFailure, Option<&'static str>, Option<u64>, Option<u32>, &'static str);
+type Draft = (
+    Vec<prop::sample::Index>,
+    OnFailure,
+    Option<&'static str>,
+    Option<u64>,
+    Option<(u32, bool)>,
+    &'static str,
+    Option<u16>,
+    bool,
+);
+
+/// A quarter of an hour each day.
+fn window(minute: u16) -> Window {
+    let hours = vec![Hours { from: minute, to: minute + 15 }];
+    Window { days: Vec::new(), hours, timezone: "Europe/Berlin".to_owned(), jitter: None }
+}
 
 fn stages() -> impl Strategy<Value = Vec<Stage>> {
     let one = (
@@ -83,20 +104,29 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
         ],
         prop_oneof![6 => Just(None), 1 => Just(Some("false")), 1 => Just(Some("1")), 1 => Just(Some("true"))],
         proptest::option::weighted(0.3, 1_u64..300),
-        proptest::option::weighted(0.5, 1_u32..4),
+        proptest::option::weighted(0.5, (1_u32..4, any::<bool>())),
         prop_oneof![3 => Just("work"), 3 => Just("ask"), 1 => Just("none"), 1 => Just("strange")],
+        proptest::option::weighted(0.1, 60_u16..240),
+        proptest::bool::weighted(0.15),
     );
     prop::collection::vec(one, 1..12).prop_map(|drafts| {
+        let at_the_end: Vec<bool> = drafts.iter().map(|draft| draft.7).collect();
         let build = |(at, draft): (usize, Draft)| {
-            let (needs, on_failure, when, timeout, retry, kind) = draft;
+            let (needs, on_failure, when, timeout, retry, kind, hours, finally) = draft;
             // A stage needs earlier ones only, so that there is no circle.
             let needs: HashSet<usize> = needs.iter().filter(|_| at > 0).map(|need| need.index(at)).collect();
-            let needs: Vec<String> = needs.into_iter().map(|need| format!("s{need}")).collect();
+            let same = |need: &usize| at_the_end[*need] == at_the_end[at];
+            let needs: Vec<String> = needs.into_iter().filter(same).map(|need| format!("s{need}")).collect();
             let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
             let mut stage = stage(&format!("s{at}"), &needs).on_failure(on_failure).of(kind);
             stage.when = when.map(str::to_owned);
             stage.timeout = timeout.map(|seconds| span(&seconds.to_string()));
-            stage.retry = retry.map(|attempts| crate::model::Retry { attempts, backoff: span("10s") });
+            stage.retry = retry.map(|(attempts, timeouts)| {
+                let on = if timeouts { vec![RetryOn::Text(RetryOn::TIMEOUT.to_owned()), RetryOn::Text("code 2".to_owned())] } else { Vec::new() };
+                crate::model::Retry { attempts, backoff: span("10s"), on }
+            });
+            stage.window = hours.map(window);
+            stage.finally = finally;
             stage
         };
         // The author's order is not the order of running.
@@ -170,6 +200,7 @@ impl Watched {
             watched.glance();
         };
         go(self, &Move::Freeze(None));
+        go(self, &Move::Pause(false));
         for _ in 0..2000 {
             if self.run.status().is_complete() {
                 break;
@@ -179,7 +210,9 @@ impl Watched {
                     go(self, &Move::Judge(at));
                     go(self, &Move::Signal(at));
                 }
-                go(self, &Move::Pass(60));
+                let now = self.run.now;
+                let next = self.run.state.next_due().map_or(60, |due| due.since(now).as_secs() + 1);
+                go(self, &Move::Pass(next));
             } else {
                 go(self, &Move::Answer(0, Answer::Done));
             }
@@ -225,6 +258,12 @@ impl Watched {
                 run.restart(id.as_deref());
                 kept_what_was_not_restarted(&kept, run);
             }
+            Move::Pause(true) => drop(run.event(Event::Pause { by: "ann".to_owned() })),
+            Move::Pause(false) => drop(run.event(Event::Resume { by: "bob".to_owned() })),
+            Move::Skip(at) => {
+                let path = path(&format!("s{}", at % run.state.stages.len()));
+                run.event(Event::Skip { path, by: "ann".to_owned() });
+            }
             Move::Freeze(freeze) => drop(run.freeze(freeze.map(|other| if other { "audit" } else { "holidays" }))),
         }
     }
@@ -245,6 +284,7 @@ impl Watched {
             (run.state.status, &run.state.stop, run.state.has_active(), &run.state.restarts, run.state.ended_at)
         );
         assert_eq!((&folded.held, folded.released_at), (&run.state.held, run.state.released_at));
+        assert_eq!((&folded.paused, folded.paused_for), (&run.state.paused, run.state.paused_for));
     }
 
     /// What must be so after each step.
@@ -255,8 +295,18 @@ impl Watched {
                 let times = self.started.entry((*stage, *attempt)).or_default();
                 *times += 1;
                 assert_eq!(*times, 1, "attempt {attempt} of stage {stage} starts once");
+                assert!(run.state.paused.is_none(), "nothing starts while it is paused");
+                let finally = run.state.plan.is_finally(*stage);
                 for need in &run.state.plan.stages()[*stage as usize].needs {
-                    assert!(run.state.stages[*need as usize].status().lets_downstream_start(), "needs end well first");
+                    let status = run.state.stages[*need as usize].status();
+                    assert!(status.lets_downstream_start() || (finally && status.is_complete()), "needs end well first");
+                }
+                if let Some(window) = &run.state.definition(*stage).window
+                    && *attempt == run.state.stages[*stage as usize].before + 1
+                    && run.state.stages[*stage as usize].window_skipped_by.is_none()
+                {
+                    let who = (run.state.execution.info.id, &run.state.plan.stages()[*stage as usize].path);
+                    assert_eq!(window.opens(run.now, who, true), Ok(None), "it starts in its window");
                 }
             }
         }
@@ -284,11 +334,20 @@ impl Watched {
             assert!(state.next_due().is_none_or(|due| due > self.run.now), "who waited for too long has ended");
             return;
         }
-        assert!(state.has_active(), "a running execution has something that runs");
+        assert!(state.has_active() || state.paused.is_some(), "a running execution has something that runs");
+        assert_eq!(state.paused.is_some(), state.status == Status::Paused);
+        if state.stop.is_some() {
+            let finally = |(index, _): (u32, _)| state.plan.is_finally(index);
+            let cancelling = |stage: &crate::engine::state::StageState| matches!(stage.phase, Phase::Cancelling { .. });
+            assert!(
+                state.active().all(|one| finally((one.0, ())) || cancelling(one.1)),
+                "only what runs at the end isn't stopped"
+            );
+        }
         for (index, stage) in state.active() {
             let named = match &stage.phase {
                 Phase::Waiting { until, waiting_for, .. } => until.is_some() || !waiting_for.is_empty(),
-                Phase::Polling { .. } | Phase::Backoff { .. } => true,
+                Phase::Polling { .. } | Phase::Backoff { .. } | Phase::Window { .. } => true,
                 Phase::InFlight | Phase::Cancelling { .. } => stage.call.is_some(),
                 Phase::Idle | Phase::Ended(_) => false,
             };
@@ -309,7 +368,7 @@ fn kept_what_was_not_restarted(before: &State, run: &Run) {
         return;
     };
     assert!(before.status.is_complete());
-    let again = run.state.plan.and_after(stages);
+    let again = run.state.plan.again(stages);
     for (index, (old, new)) in (0..).zip(before.stages.iter().zip(&run.state.stages)) {
         if again.contains(&index) {
             assert!(new.attempt >= old.attempt, "attempts go on counting");
@@ -385,7 +444,7 @@ proptest! {
     #[test]
     fn any_entry_at_any_time_is_taken_or_refused_and_never_a_panic(
         stages in stages(),
-        picks in prop::collection::vec((0_usize..19, 0_u32..14, 0_u32..4), 0..80),
+        picks in prop::collection::vec((0_usize..23, 0_u32..14, 0_u32..4), 0..80),
     ) {
         let mut state = Run::stored(pipeline(stages)).state;
         for (pick, stage, number) in picks {
@@ -414,6 +473,10 @@ proptest! {
                 },
                 16 => Entry::Hold(hold("audit")),
                 17 => Entry::Release,
+                18 => Entry::Pause { by: "ann".into() },
+                19 => Entry::Resume { by: "ann".into() },
+                20 => Entry::Window { stage, until: now },
+                21 => Entry::SkipWindow { stage, by: "ann".into() },
                 _ => Entry::Start { stage, attempt: 1, fields: None, secrets: Vec::new() },
             };
             let before = (durable(&state), state.held.clone());
@@ -448,14 +511,17 @@ pub(super) fn ended_by_the_rules(run: &Run) {
         Status::Succeeded
     };
     assert_eq!(state.status, expected, "{}", run.stages());
+    for (index, stage) in (0..).zip(&state.stages) {
+        let began = state.started_at.is_some();
+        assert!(!state.plan.is_finally(index) || !began || stage.status().is_complete(), "what runs at the end has run");
+    }
     if !canceled && begun == 0 {
         assert!(!any(Status::Canceled) || any(Status::Terminal), "stages are cancelled for a reason");
     }
     // Whoever could have run has run.
     if expected == Status::Succeeded {
         for (index, stage) in (0..).zip(&state.stages) {
-            let needs = &state.plan.stages()[index as usize].needs;
-            let free = needs.iter().all(|need| state.stages[*need as usize].status().lets_downstream_start());
+            let free = state.has_what_it_needs(index).is_ok();
             assert_eq!(stage.status() == Status::NotStarted, !free, "stage {index} in {}", run.stages());
         }
     }

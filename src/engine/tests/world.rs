@@ -39,6 +39,8 @@ pub fn stage(id: &str, needs: &[&str]) -> Stage {
         retry: None,
         expected_artifacts: Vec::new(),
         group: None,
+        window: None,
+        finally: false,
         fields: Map::new(),
         raw: Vec::new(),
         secret: Vec::new(),
@@ -74,7 +76,7 @@ impl StageWords for Stage {
         self
     }
     fn retry(mut self, attempts: u32, backoff: &str) -> Self {
-        self.retry = Some(Retry { attempts, backoff: span(backoff) });
+        self.retry = Some(Retry { attempts, backoff: span(backoff), on: Vec::new() });
         self
     }
     fn fields(mut self, fields: Value) -> Self {

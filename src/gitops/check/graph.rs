@@ -29,7 +29,11 @@ impl Graph {
         let mut needs: Vec<Vec<usize>> = Vec::new();
         for (at, draft) in drafts.iter().enumerate() {
             needs.push(match (&draft.needs, at.checked_sub(1)) {
-                (None, Some(before)) if in_order => vec![before],
+                // What runs at the end has an order of its own.
+                (None, Some(_)) if in_order => {
+                    let same = |before: &usize| drafts[*before].finally == draft.finally;
+                    (0..at).rev().find(same).into_iter().collect()
+                }
                 (None, _) => Vec::new(),
                 (Some(_), _) => resolve(draft, at, &index, sink),
             });
@@ -38,7 +42,7 @@ impl Graph {
         let mut graph = Self { ids, needs, upstream: None };
         graph.report_circles(drafts, sink);
         if sink.errors() == errors {
-            graph.upstream = graph.closure();
+            graph.upstream = graph.closure(drafts);
         }
         graph
     }
@@ -128,7 +132,7 @@ impl Graph {
     }
 
     /// The sets of all stages upstream, as bits; the graph has no circles.
-    fn closure(&self) -> Option<Vec<Vec<u64>>> {
+    fn closure(&self, drafts: &[Draft<'_>]) -> Option<Vec<Vec<u64>>> {
         let count = self.needs.len();
         let mut sets: Vec<Option<Vec<u64>>> = vec![None; count];
         let mut todo: Vec<usize> = (0..count).collect();
@@ -149,6 +153,12 @@ impl Graph {
                 set[need / 64] |= 1 << (need % 64);
             }
             sets[at] = Some(set);
+        }
+        // Whatever runs at the end sees all that ran before.
+        for (_, set) in drafts.iter().zip(&mut sets).filter(|(draft, _)| draft.finally) {
+            for other in (0..count).filter(|other| !drafts[*other].finally) {
+                set.iter_mut().for_each(|set| set[other / 64] |= 1 << (other % 64));
+            }
         }
         sets.into_iter().collect()
     }
@@ -180,6 +190,15 @@ fn resolve(draft: &Draft<'_>, at: usize, index: &HashMap<&StageId, usize>, sink:
         match index.get(id) {
             Some(same) if *same == at => {
                 field.say(sink, Diagnostic::error(Code::StageCycle, format!("the stage `{id}` needs itself")));
+            }
+            Some(need) if drafts[*need].finally != draft.finally => {
+                let (message, hint) = if draft.finally {
+                    ("runs when all others have ended, whatever became of them", "take it out of `needs`")
+                } else {
+                    ("can't need one that runs after all others", "take `finally` out of the one, or the other's need")
+                };
+                let message = format!("a stage with `finally: {}` {message}: not `{id}`", draft.finally);
+                field.say(sink, Diagnostic::error(Code::ConflictingKeys, message).hint(hint));
             }
             Some(need) if needs.contains(need) => {}
             Some(need) => needs.push(*need),

@@ -22,6 +22,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod trigger;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;

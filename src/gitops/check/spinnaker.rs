@@ -55,7 +55,6 @@ const STAGE_LATER: &[&str] = &[
     "notifications",
     "requiredArtifactIds",
     "requiredArtifacts",
-    "restrictedExecutionWindow",
     "sendNotifications",
     "skippable",
     "startTimeExpiry",
@@ -87,8 +86,6 @@ pub(super) fn take_stage_rest(fields: &mut Fields<'_>, sink: &mut Sink) {
     for key in STAGE_BOOKKEEPING {
         fields.take(key);
     }
-    let hint = "the stage would run at any time of day: wait for approval instead, or take the key out";
-    refuse_guard(fields, "restrictExecutionDuringTimeWindow", hint, sink);
     warn_later(fields, STAGE_LATER, sink);
 }
 

@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::artifact;
 use super::reader::{Field, Fields, Sink, cut, hinted, unknown_key};
 use super::spinnaker::{self, FailureFlags};
+use super::window;
 use crate::diagnostic::{Code, Diagnostic, nearest, pointer_key};
 use crate::expression::Template;
 use crate::gitops::{Node, NodeValue, Origin};
-use crate::model::{Dialect, ExpectedArtifact, OnFailure, Retry, Span, Stage, StageId};
+use crate::model::{Dialect, ExpectedArtifact, OnFailure, Retry, RetryOn, Span, Stage, StageId, Window};
 use crate::schema::format::{RetryFile, StageFile, keys};
 use crate::schema::{Catalog, SchemaFinding, SchemaFindingKind, StageType};
 
@@ -22,6 +24,8 @@ const MAX_ID: usize = 63;
 /// The most stages that one needs.
 const MAX_NEEDS: usize = 1000;
 const MAX_ATTEMPTS: i64 = 100;
+/// The most kinds of failures that `retry.on` lists.
+const MAX_RETRY_ON: usize = 50;
 /// The pause before the second attempt, if `retry` doesn't say it.
 const BACKOFF_MILLIS: u64 = 10_000;
 
@@ -56,6 +60,9 @@ pub(super) struct Draft<'a> {
     on_failure: OnFailure,
     timeout: Option<Span>,
     retry: Option<Retry>,
+    window: Option<Window>,
+    /// Whether it runs after all others, whatever became of them.
+    pub(super) finally: bool,
 }
 
 /// Reads a stage.
@@ -82,6 +89,8 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &'a Catalog,
         on_failure: on_failure(&mut fields, sink),
         timeout: stage_timeout(&mut fields, sink),
         retry: fields.take("retry").and_then(|field| retry(&field, sink)),
+        window: window::take(&mut fields, dialect, sink),
+        finally: fields.take("finally").and_then(|field| field.boolean(sink)).unwrap_or(false),
         field: item.clone(),
     };
     if dialect == Dialect::Spinnaker {
@@ -112,6 +121,8 @@ impl Draft<'_> {
             on_failure: self.on_failure,
             timeout: self.timeout,
             retry: self.retry,
+            window: self.window,
+            finally: self.finally,
             expected_artifacts: self.expected_artifacts,
             group: self.group,
             fields: match self.own {
@@ -250,12 +261,25 @@ fn retry(field: &Field<'_>, sink: &mut Sink) -> Option<Retry> {
         Some(field) => field.span(sink),
         None => Span::from_millis(BACKOFF_MILLIS).ok(),
     };
-    if let Some(on) = fields.take("on") {
-        on.items(sink, MAX_NEEDS);
-        spinnaker::later(&Field { name: "retry.on".into(), ..on }, sink);
-    }
+    let on = fields.take("on").map(|field| field.items(sink, MAX_RETRY_ON).unwrap_or_default());
+    let on: Option<Vec<RetryOn>> = on.unwrap_or_default().iter().map(|item| retry_on(item, sink)).collect();
     fields.finish(&RETRY_KEYS, what, Dialect::Longboat, sink);
-    Some(Retry { attempts: u32::try_from(attempts?).ok()?, backoff: backoff? })
+    Some(Retry { attempts: u32::try_from(attempts?).ok()?, backoff: backoff?, on: on? })
+}
+
+/// One failure that is worth another attempt: an exit code, `timeout`, or a regular expression.
+fn retry_on(item: &Field<'_>, sink: &mut Sink) -> Option<RetryOn> {
+    if matches!(item.node.value, NodeValue::String(_)) {
+        let text = item.string(sink)?;
+        if let Err(error) = Regex::new(text) {
+            let message = format!("`{}` is no regular expression: {error}", cut(text));
+            let hint = "give an exit code as a number, `timeout`, or a regular expression for the message";
+            item.say(sink, Diagnostic::error(Code::ValueNotAllowed, message).hint(hint));
+            return None;
+        }
+        return Some(RetryOn::Text(text.to_owned()));
+    }
+    item.number(sink, 0, 255).map(RetryOn::ExitCode)
 }
 
 /// The keys that are left, as JSON.

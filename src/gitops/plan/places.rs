@@ -11,13 +11,14 @@ use crate::model::{Pipeline, SourceLine};
 const FILES: &str = ".longboat/";
 
 /// How a key of the model is spelt in files besides its own name: Spinnaker's spellings.
-const SPELLINGS: [(&str, &[&str]); 7] = [
+const SPELLINGS: [(&str, &[&str]); 8] = [
     ("parameters", &["parameterConfig"]),
     ("needs", &["requisiteStageRefIds"]),
     ("when", &["stageEnabled"]),
     ("timeout", &["stageTimeoutMs"]),
     ("onFailure", &["failPipeline", "continuePipeline", "completeOtherBranchesThenFail"]),
     ("concurrency", &["limitConcurrent", "maxConcurrentExecutions", "keepWaitingPipelines"]),
+    ("window", &["restrictedExecutionWindow", "restrictExecutionDuringTimeWindow"]),
     ("id", &["refId"]),
 ];
 

@@ -84,6 +84,7 @@ fn running() -> ExecutionView {
         outputs: Map::new(),
         error: None,
         waiting_for: None,
+        progress: crate::model::StageProgress::default(),
         context: Map::new(),
         source: crate::model::StageSource { file: "a.yaml".to_owned(), line: 1, commit: None },
     };
@@ -104,6 +105,7 @@ fn running() -> ExecutionView {
         artifacts: crate::model::Artifacts::default(),
         held: None,
         compacted_time: None,
+        paused: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![stage],

@@ -44,6 +44,10 @@ pub(in crate::ui) struct ExecutionPage {
     overridden: Option<String>,
     /// Where a restart of what failed is asked for.
     restart: Option<String>,
+    /// Where a pause is asked for.
+    pause: Option<String>,
+    /// Where its end is.
+    resume: Option<String>,
     created: Moment,
     started: Option<Moment>,
     ended: Option<Moment>,
@@ -123,6 +127,10 @@ struct StageCard {
     children: Vec<ChildLink>,
     /// Where a restart from this stage on is asked for.
     restart: Option<String>,
+    /// Where it is asked that it waits no longer.
+    skip: Option<String>,
+    /// Who had it start outside of its window.
+    skipped_by: Option<String>,
     file: String,
     line: u32,
     source_url: Option<String>,
@@ -211,6 +219,9 @@ impl ExecutionPage {
             compacted: view.compacted_time.map(Moment::new),
             overridden: overridden(view),
             restart: is_broken(view).then(|| format!("/api/v1{}/restart", view.id.page())),
+            pause: (view.status == Status::Running && view.held.is_none())
+                .then(|| format!("/api/v1{}/pause", view.id.page())),
+            resume: view.paused.as_ref().map(|_| format!("/api/v1{}/resume", view.id.page())),
             created: Moment::new(view.created_time),
             started: view.start_time.map(Moment::new),
             ended: view.end_time.map(Moment::new),
@@ -258,6 +269,8 @@ impl StageCard {
             outputs: outputs(stage),
             children: children(view, stage),
             restart: (can_restart(view) && stage.status.is_complete()).then(|| format!("{base}/restart")),
+            skip: stage.progress.skippable.then(|| format!("{base}/skip")),
+            skipped_by: stage.progress.skipped_by.clone(),
             file: source.file.clone(),
             line: source.line,
             source_url: links.line(view.repository.as_ref(), source.commit.as_ref(), &source.file, source.line),

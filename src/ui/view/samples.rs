@@ -49,6 +49,7 @@ pub(in crate::ui) fn stage(
         outputs: Map::new(),
         error: None,
         waiting_for: None,
+        progress: crate::model::StageProgress::default(),
         context: Map::new(),
         source: StageSource { file: ".longboat/deploy.yaml".to_owned(), line: 12, commit: Some(commit()) },
     }
@@ -89,6 +90,7 @@ pub(in crate::ui) fn execution() -> ExecutionView {
         canceled_by: None,
         held: None,
         compacted_time: None,
+        paused: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![

@@ -69,7 +69,7 @@ impl Pill {
 
 /// The statuses that an execution can have, for the filter of the list.
 pub(in crate::ui) fn status_choices() -> Vec<(&'static str, &'static str)> {
-    [Status::NotStarted, Status::Running, Status::Succeeded, Status::Terminal, Status::Canceled]
+    [Status::NotStarted, Status::Running, Status::Paused, Status::Succeeded, Status::Terminal, Status::Canceled]
         .into_iter()
         .map(|status| (status.as_str(), Pill::of_execution(status, false).label))
         .collect()

@@ -29,6 +29,8 @@ fn stage(id: &str, kind: &str, needs: &[&str], fields: Value) -> Stage {
         retry: None,
         expected_artifacts: Vec::new(),
         group: None,
+        window: None,
+        finally: false,
         fields,
         raw,
         secret: if kind == "script" { vec!["/env/*".to_owned()] } else { Vec::new() },
@@ -205,7 +207,7 @@ async fn each_attempt_has_its_log() {
     let running = Running::start(&world).await;
     let command = "echo attempt $LONGBOAT_ATTEMPT; [ $LONGBOAT_ATTEMPT = 2 ]";
     let script = stage("script", "script", &[], json!({"command": command}));
-    let retry = Some(Retry { attempts: 3, backoff: span("10ms") });
+    let retry = Some(Retry { attempts: 3, backoff: span("10ms"), on: Vec::new() });
     let id = running.submit(&world, vec![Stage { retry, ..script }]).await;
     let view = running.ended(id).await;
     assert_eq!((view.status, of(&view, "script").attempt), (Status::Succeeded, 2), "{view:#?}");

@@ -274,7 +274,7 @@ fn stages_are_read_by_their_type() {
       LB0306 /stages/0/stageEnabled: `stageEnabled` and `when` say the same thing: give one of them
     {"refId":"a","type":"wait","stageEnabled":{"type":"x","expression":"true"},"restrictExecutionDuringTimeWindow":true}
       LB0305 /stages/0/stageEnabled/type: `stageEnabled.type` has to be `expression`
-      LB0901 /stages/0/restrictExecutionDuringTimeWindow: `restrictExecutionDuringTimeWindow` is not in this version of Longboat (the stage would run at any time of day: wait for approval instead, or take the key out)
+      LB0303 /stages/0/restrictExecutionDuringTimeWindow: `restrictExecutionDuringTimeWindow` is true, and there is no `restrictedExecutionWindow` that says when
     {"refId":"a","type":"script","command":"x","files":{"save":[],"zone":1},"cluster":"x","notifications":[]}
       warning LB0301 /stages/0/files/zone: `files` has no field `zone` (known here: `save` and `from`)
       warning LB0301 /stages/0/cluster: a `script` stage has no field `cluster`
@@ -282,7 +282,6 @@ fn stages_are_read_by_their_type() {
     {"id":"a","type":"wait","retry":{"attempts":0,"backof":3,"on":["x"]}}
       LB0305 /stages/0/retry/attempts: `attempts` has to be from 1 to 100, not 0
       LB0301 /stages/0/retry/backof: `retry` has no field `backof` (did you mean `backoff`?)
-      warning LB0901 /stages/0/retry/on: this version of Longboat doesn't act on `retry.on`
     {"id":"a","type":"wait","name":"Wait ${ parameters.n }","needs":[{}]}
       warning LB0503 /stages/0/name: no expression is evaluated in `name`: it is shown as it is
       LB0302 /stages/0/needs/0: `needs[0]` has to be a string, not a mapping

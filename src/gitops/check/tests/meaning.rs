@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Dialect, OnFailure, ParameterType, Span, Trigger};
+use crate::model::{Dialect, Hours, OnFailure, OnNew, ParameterType, Span, Trigger, Workday};
 
 #[test]
 fn a_whole_pipeline_is_read() {
@@ -41,6 +41,87 @@ fn a_whole_pipeline_is_read() {
     assert_eq!(wait.retry.as_ref().map(|retry| (retry.attempts, retry.backoff.as_millis())), Some((3, 10_000)));
     assert_eq!(wait.when.as_deref(), Some("trigger.branch == 'main' && stages.test.status == 'SUCCEEDED'"));
     assert_eq!(wait.source.file, "f.yaml");
+}
+
+#[test]
+fn a_lock_and_an_expiry_are_read() {
+    let checked = check_pipeline(json!({
+        "name": "p", "concurrency": {"max": 2, "onNew": "cancelRunning", "lock": "prod-db"}, "startExpiry": "12h",
+        "stages": [{"id": "a", "type": "wait", "waitTime": 1}],
+    }));
+    assert_eq!(said(&checked), "nothing");
+    let pipeline = pipeline(&checked);
+    let (lane, rule) = pipeline.lane().expect("a lane");
+    assert_eq!((lane.to_string().as_str(), rule.max, rule.on_new), ("lock prod-db", 2, OnNew::CancelRunning));
+    assert_eq!(pipeline.start_expiry.map(Span::as_millis), Some(12 * 3_600_000));
+}
+
+#[test]
+fn a_window_is_read_in_both_spellings() {
+    let window = |stage: Value| {
+        let checked = check_stages(json!([stage]));
+        assert_eq!(said(&checked), "nothing");
+        pipeline(&checked).stages.remove(0).window.expect("a window")
+    };
+    let own = window(json!({"id": "a", "type": "wait", "waitTime": 1, "window": {
+        "days": ["mon", "fri"], "hours": ["09:00-12:30", "22:00-04:00"], "timezone": "Europe/Berlin", "jitter": "10m",
+    }}));
+    assert_eq!((own.days.as_slice(), own.timezone.as_str()), (&[Workday::Mon, Workday::Fri][..], "Europe/Berlin"));
+    assert_eq!(own.hours, [Hours { from: 540, to: 750 }, Hours { from: 1320, to: 240 }]);
+    assert_eq!(own.jitter.map(|jitter| (jitter.min.as_millis(), jitter.max.as_millis())), Some((0, 600_000)));
+    let spinnakers = window(json!({"refId": "1", "type": "wait", "waitTime": 1,
+        "restrictExecutionDuringTimeWindow": true,
+        "restrictedExecutionWindow": {
+            "days": [1, 7], "whitelist": [{"startHour": 9, "startMin": 5, "endHour": 17, "endMin": 0}],
+            "jitter": {"enabled": true, "minDelay": 60, "maxDelay": 600, "skipManual": true},
+        },
+    }));
+    assert_eq!((spinnakers.days.as_slice(), spinnakers.timezone.as_str()), (&[Workday::Sun, Workday::Sat][..], "UTC"));
+    assert_eq!(spinnakers.hours, [Hours { from: 545, to: 1020 }]);
+    let jitter = spinnakers.jitter.expect("some");
+    assert_eq!((jitter.min.as_millis(), jitter.max.as_millis(), jitter.skip_manual), (60_000, 600_000, true));
+    let off = check_stages(json!([{"refId": "1", "type": "wait", "waitTime": 1, "restrictExecutionDuringTimeWindow": false,
+        "restrictedExecutionWindow": {"days": [1]}}]));
+    assert_eq!((said(&off).as_str(), pipeline(&off).stages.remove(0).window), ("nothing", None));
+}
+
+#[test]
+fn what_a_window_or_a_retry_cannot_be_is_said() {
+    let wrong = |stage: Value| said(&check_stages(json!([stage])));
+    let window = wrong(json!({"id": "a", "type": "wait", "waitTime": 1,
+        "window": {"days": ["monday"], "hours": ["9-17"], "timezone": "Mars/Base", "jitter": "soon"}}));
+    for part in ["`monday`, which is none of", "`9-17` is no stretch of a day", "no time zone `Mars/Base`", "/window/jitter"] {
+        assert!(window.contains(part), "{part}: {window}");
+    }
+    let retry = wrong(json!({"id": "a", "type": "wait", "waitTime": 1, "retry": {"attempts": 2, "on": ["(", 300, true]}}));
+    for part in ["`(` is no regular expression", "/retry/on/1", "/retry/on/2"] {
+        assert!(retry.contains(part), "{part}: {retry}");
+    }
+}
+
+#[test]
+fn stages_at_the_end_have_an_order_of_their_own_and_see_all_others() {
+    let script = |id: &str, extra: Value| {
+        let mut stage = json!({"id": id, "type": "script", "command": "x"});
+        stage.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
+        stage
+    };
+    let checked = check_stages(json!([
+        script("a", json!({})),
+        script("tidy", json!({"finally": true, "env": {"CODE": "${ stages.b.outputs.exitCode }"}})),
+        script("b", json!({})),
+        script("tell", json!({"finally": true})),
+    ]));
+    assert_eq!(said(&checked), "nothing");
+    assert_eq!(needs(&pipeline(&checked)), "a() tidy() b(a) tell(tidy)");
+    let crossed = check_stages(json!([
+        script("a", json!({"needs": ["tidy"]})),
+        script("tidy", json!({"finally": true, "needs": ["b"]})),
+        script("b", json!({"needs": []})),
+    ]));
+    let crossed = said(&crossed);
+    assert!(crossed.contains("can't need one that runs after all others: not `tidy`"), "{crossed}");
+    assert!(crossed.contains("runs when all others have ended, whatever became of them: not `b`"), "{crossed}");
 }
 
 #[test]
