@@ -1,5 +1,7 @@
 //! `POST /applications/{application}/pipelines/{pipeline}/executions`: a start by a person or a program.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -12,7 +14,8 @@ use super::executions::view;
 use super::guard::Actor;
 use super::problem::{Problem, fault};
 use super::request::{Payload, parse};
-use crate::model::{Artifact, CommitSha};
+use crate::engine::chosen_outcome;
+use crate::model::{Artifact, CommitSha, StagePath, Status};
 use crate::trigger::{ManualStart, StartError};
 
 /// The most artifacts that come with a start.
@@ -32,9 +35,15 @@ pub(super) struct Start {
     correlation_id: Option<String>,
     #[serde(default, rename = "override")]
     override_freeze: bool,
+    /// Only tell what would happen.
+    #[serde(default)]
+    dry_run: bool,
+    /// How stages end in that: `SUCCEEDED` or `FAILED`.
+    #[serde(default)]
+    outcomes: BTreeMap<String, String>,
 }
 
-/// Answers with 201 and the execution; with 200 if the correlation id had started one before.
+/// Answers with 201 and the execution; with 200 and what would happen if it is a dry run; with 200 if the correlation id had started one before.
 pub(super) async fn start(
     State(shared): State<Shared>,
     Path((application, pipeline)): Path<(String, String)>,
@@ -42,6 +51,7 @@ pub(super) async fn start(
     Payload(request): Payload<Start>,
 ) -> Result<Response, Problem> {
     let (commit, correlation_id) = check(&request)?;
+    let outcomes = outcomes(&request)?;
     let start = ManualStart {
         application: parse(&application, "application")?,
         pipeline: parse(&pipeline, "pipeline")?,
@@ -52,6 +62,11 @@ pub(super) async fn start(
         correlation_id,
         override_freeze: request.override_freeze,
     };
+    if request.dry_run {
+        let new = shared.api.triggers.prepare_start(start).await?;
+        let told = shared.api.engine.dry_run(new, &outcomes, shared.api.clock.now())?;
+        return Ok(Json(told).into_response());
+    }
     let started = shared.api.triggers.start_pipeline(start).await?;
     let body = view(&shared.api.engine, started.id).await?;
     let status = if started.existing { StatusCode::OK } else { StatusCode::CREATED };
@@ -59,6 +74,25 @@ pub(super) async fn start(
     let location = HeaderValue::from_str(&format!("/api/v1/executions/{}", started.id)).map_err(Problem::internal)?;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
+}
+
+/// How stages are chosen to end in a dry run.
+fn outcomes(request: &Start) -> Result<BTreeMap<StagePath, Status>, Problem> {
+    let mut outcomes = BTreeMap::new();
+    let mut faults = Vec::new();
+    if !request.dry_run && !request.outcomes.is_empty() {
+        faults.push(fault("outcomes", "are for a dry run: set `dryRun` to true"));
+    }
+    for (path, outcome) in &request.outcomes {
+        match (StagePath::parse(path), chosen_outcome(outcome)) {
+            (Ok(path), Some(status)) => drop(outcomes.insert(path, status)),
+            _ => faults.push(fault("outcomes", format!("`{path}: {outcome}` must be a stage with SUCCEEDED or FAILED"))),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(outcomes);
+    }
+    Err(Problem::unprocessable("invalid-start", "the start can't be made as it stands").with_errors(faults))
 }
 
 /// What can be said before anything is looked up, all at once.

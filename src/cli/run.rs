@@ -1,5 +1,6 @@
 //! `longboat run`: one pipeline, here and now, with the files as they are, committed or not.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
@@ -11,13 +12,13 @@ use super::library::ModuleArgs;
 use super::progress::{Paint, Progress};
 use super::serve::Stop;
 use super::work_tree::{Files, WorkTree};
-use super::{Answer, excerpt, secrets};
+use super::{Answer, excerpt, print, secrets};
 use crate::app::Local;
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Judgment, Verdict};
+use crate::engine::{Judgment, Verdict, chosen_outcome};
 use crate::model::{
-    Artifact, Cause, CauseKind, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StageView, Status,
+    Artifact, Cause, CauseKind, DryRun, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StagePath, StageView, Status,
     check_parameters, humanize,
 };
 use crate::{git, trigger};
@@ -43,6 +44,12 @@ pub struct Args {
     /// times
     #[arg(long = "secret", value_name = "NAME=VARIABLE|@FILE")]
     secrets: Vec<String>,
+    /// Do nothing: tell what would start, wait or be skipped, in order
+    #[arg(long)]
+    dry_run: bool,
+    /// How a stage ends in a dry run, SUCCEEDED or FAILED; the others succeed. May be given several times
+    #[arg(long = "outcome", value_name = "STAGE=OUTCOME", requires = "dry_run")]
+    outcomes: Vec<String>,
     #[command(flatten)]
     modules: ModuleArgs,
 }
@@ -67,8 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     })?;
     let local = Local::start(state.path(), &tree.name, &bare, pipelines, secrets).await?;
     let mut changes = local.engine().subscribe();
-    let id = local
-        .create(NewExecution {
+    let new = NewExecution {
             id: ExecutionId::generate(),
             trigger: Cause {
                 kind: CauseKind::Manual,
@@ -87,8 +93,15 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
             artifacts,
             correlation_id: None,
             created_at: Clock::system().now(),
-        })
-        .await?;
+        };
+    if args.dry_run {
+        let outcomes = chosen(&args.outcomes)?;
+        let told = local.engine().dry_run(new, &outcomes, Clock::system().now())?;
+        print(&rehearsed(&told))?;
+        local.shutdown().await;
+        return Ok(if told.status == Status::Succeeded { Answer::Yes } else { Answer::No });
+    }
+    let id = local.create(new).await?;
 
     let mut session = Session { progress: Progress::new(), clock: Clock::system(), stop, cancelled: false };
     let view = loop {
@@ -120,6 +133,33 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     session.sum_up(&local, &view);
     local.shutdown().await;
     Ok(if view.status == Status::Succeeded { Answer::Yes } else { Answer::No })
+}
+
+/// How stages are chosen to end.
+fn chosen(texts: &[String]) -> anyhow::Result<BTreeMap<StagePath, Status>> {
+    let read = |text: &String| {
+        let (stage, outcome) = text.split_once('=').with_context(|| format!("--outcome {text}: write STAGE=OUTCOME"))?;
+        let status = chosen_outcome(outcome)
+            .with_context(|| format!("--outcome {text}: the outcome is SUCCEEDED or FAILED"))?;
+        Ok((StagePath::parse(stage)?, status))
+    };
+    texts.iter().map(read).collect()
+}
+
+/// A dry run in lines.
+fn rehearsed(told: &DryRun) -> String {
+    let width = told.steps.iter().map(|step| step.path.as_str().chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for step in &told.steps {
+        let what = step.status.map_or_else(|| step.does.clone(), |status| status.to_string());
+        let detail = step.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
+        text.push_str(&format!("  {:width$}  {what}{detail}\n", step.path.as_str()));
+    }
+    for path in &told.never {
+        text.push_str(&format!("  {:width$}  never starts\n", path.as_str()));
+    }
+    text.push_str(&format!("\nIt would end as {}: {}\n", told.status, told.description));
+    text
 }
 
 /// The artifacts that are given.

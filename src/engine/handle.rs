@@ -1,17 +1,20 @@
 //! How the rest of the program speaks to a running engine.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::dry_run::dry_run;
 use super::registry::Kinds;
 use super::view;
 use super::{Judgment, SignalError};
+use crate::clock::Timestamp;
 use crate::model::{
-    ApplicationName, ChildView, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, NewExecution, PipelineName,
-    StagePath, Status,
+    ApplicationName, ChildView, DryRun, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, NewExecution,
+    PipelineName, StagePath, Status,
 };
 use crate::store::{ExecutionSummary, LaneMember, Store, StoreError, StoredExecution};
 
@@ -123,6 +126,20 @@ impl Handle {
             Err(EngineError::Complete(Status::Canceled)) => Ok(()),
             other => other,
         }
+    }
+
+    /// What an execution would do if its stages ended as `outcomes` says, and well otherwise. Nothing is stored, nothing
+    /// happens outside; freezes and concurrency are not looked at.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if an outcome is for no stage or is none that can be chosen.
+    pub fn dry_run(
+        &self,
+        new: NewExecution,
+        outcomes: &BTreeMap<StagePath, Status>,
+        now: Timestamp,
+    ) -> Result<DryRun, EngineError> {
+        dry_run(new, Arc::clone(&self.kinds), outcomes, now).map_err(EngineError::Refused)
     }
 
     /// Pauses an execution that runs: its running stages go on, no further stage starts. Children are executions of

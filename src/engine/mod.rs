@@ -8,10 +8,12 @@
 //!   `plan` the graph, `freeze` and `lanes` what keeps executions from beginning, `evaluate` the expressions, `limits` the bounds.
 //! - `shell` is what makes it durable: one loop that decides, commits, and only then calls handlers. [`Engine`] is
 //!   its owner, [`Handle`] the way to speak to it.
+//! - `dry_run` goes through the graph by the same rules, without any effect.
 //! - `view` and `status_text` are what people see of it.
 
 mod artifacts;
 mod decide;
+mod dry_run;
 mod entry;
 mod evaluate;
 mod freeze;
@@ -29,6 +31,7 @@ mod status_text;
 mod view;
 
 pub use artifacts::produced;
+pub use dry_run::chosen_outcome;
 pub use handle::{Changed, EngineError, Handle, stored_view};
 pub use handler::{
     CancelReason, Effect, Failure, Judgment, Outcome, SentSignal, SignalError, Signals, StageContext, StageHandler,

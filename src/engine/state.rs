@@ -49,6 +49,9 @@ pub struct State {
     pub stop: Option<Stop>,
     /// Why Longboat itself can't go on.
     pub trouble: Option<String>,
+    /// Whether it is a dry run: what can't be evaluated before there are outputs is taken as it stands. Not from the
+    /// journal.
+    pub(super) dry: bool,
     /// The stages, by index.
     pub stages: Vec<StageState>,
     /// How many stages have begun and not ended.
@@ -211,6 +214,7 @@ impl State {
             paused_for: Duration::ZERO,
             stop: None,
             trouble: None,
+            dry: false,
             stages,
             active: 0,
             calls: 0,

@@ -6,6 +6,7 @@
 mod artifact;
 mod comment;
 mod cron;
+mod dry_run;
 mod duration;
 mod execution;
 mod freeze;
@@ -30,6 +31,7 @@ pub use artifact::{
 };
 pub use comment::{Block, Comment, Line, Mark, Piece};
 pub use cron::{CronError, TimeTable};
+pub use dry_run::{DryRun, DryStep};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{
     ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, NewExecution, PauseView, RestartView, StageProgress, StageSource,

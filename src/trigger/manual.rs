@@ -87,6 +87,28 @@ impl Triggers {
     /// If there is no such pipeline, parameters or artifacts are wrong (all of them are named), or the repository
     /// doesn't have the commit.
     pub async fn start_pipeline(&self, start: ManualStart) -> Result<Started, StartError> {
+        let new = self.prepare_start(start).await?;
+        let id = new.id;
+        // In a task of its own: a client that hangs up must not leave an execution that nobody begins.
+        let (store, submit) = (self.shared.store.clone(), self.shared.submit.clone());
+        let started = tokio::spawn(async move {
+            let created = store.create(new).await?;
+            if let Created::New(key) = created {
+                submit(key).await;
+            }
+            Ok::<_, StoreError>(created)
+        });
+        match started.await.unwrap_or(Err(StoreError::Closed))? {
+            Created::New(key) => Ok(Started { key, id, existing: false }),
+            Created::Existing(key, id) => Ok(Started { key, id, existing: true }),
+        }
+    }
+
+    /// What [`Triggers::start_pipeline`] would store.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn prepare_start(&self, start: ManualStart) -> Result<NewExecution, StartError> {
         let published = self.published(&start).await?;
         let parameters =
             check_parameters(&published.pipeline, start.parameters.clone()).map_err(StartError::Parameters)?;
@@ -101,9 +123,8 @@ impl Triggers {
         })?;
         let report =
             self.shared.options.reports.pipeline(&published.repository, &commit, &start.application, &start.pipeline);
-        let id = ExecutionId::generate();
-        let new = NewExecution {
-            id,
+        Ok(NewExecution {
+            id: ExecutionId::generate(),
             pipeline: published.pipeline,
             revision: Some(published.revision),
             parameters,
@@ -114,20 +135,7 @@ impl Triggers {
             artifacts,
             correlation_id: start.correlation_id,
             created_at: self.shared.clock.now(),
-        };
-        // In a task of its own: a client that hangs up must not leave an execution that nobody begins.
-        let (store, submit) = (self.shared.store.clone(), self.shared.submit.clone());
-        let started = tokio::spawn(async move {
-            let created = store.create(new).await?;
-            if let Created::New(key) = created {
-                submit(key).await;
-            }
-            Ok::<_, StoreError>(created)
-        });
-        match started.await.unwrap_or(Err(StoreError::Closed))? {
-            Created::New(key) => Ok(Started { key, id, existing: false }),
-            Created::Existing(key, id) => Ok(Started { key, id, existing: true }),
-        }
+        })
     }
 
     async fn published(&self, start: &ManualStart) -> Result<Published, StartError> {

@@ -139,6 +139,26 @@ async fn an_execution_is_paused_and_goes_on() {
 }
 
 #[tokio::test]
+async fn a_dry_run_tells_what_would_happen_and_starts_nothing() {
+    let world = World::new().await;
+    seed(&world).await;
+    let before = world.get("/api/v1/executions?limit=100").await.json(200)["items"].as_array().map(Vec::len);
+    let told = world.post(STARTS, r#"{"parameters": {"region": "eu"}, "dryRun": true}"#).await.json(200);
+    assert_eq!((&told["status"], &told["steps"][0]["does"]), (&json!("SUCCEEDED"), &json!("starts")));
+    let stage = told["steps"][0]["path"].as_str().expect("a path").to_owned();
+    let body = json!({"parameters": {"region": "eu"}, "dryRun": true, "outcomes": {stage: "FAILED"}});
+    assert_eq!(world.post(STARTS, &body.to_string()).await.json(200)["status"], "TERMINAL");
+    for wrong in [r#"{"outcomes": {"a": "FAILED"}}"#, r#"{"dryRun": true, "outcomes": {"a": "PERHAPS"}}"#] {
+        world.post(STARTS, wrong).await.problem(422, "invalid-start");
+    }
+    let nobody = r#"{"parameters": {"region": "eu"}, "dryRun": true, "outcomes": {"nobody": "FAILED"}}"#;
+    world.post(STARTS, nobody).await.problem(422, "refused");
+    world.post(STARTS, r#"{"parameters": {"region": "mars"}, "dryRun": true}"#).await.problem(422, "invalid-parameters");
+    let after = world.get("/api/v1/executions?limit=100").await.json(200)["items"].as_array().map(Vec::len);
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
 async fn a_correlation_id_starts_once() {
     let world = World::new().await;
     seed(&world).await;

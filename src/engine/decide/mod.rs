@@ -119,6 +119,8 @@ pub struct Decision {
     pub actions: Vec<Action>,
     /// Why the event was not taken, if it could be refused.
     pub refused: Option<Refusal>,
+    /// What could not be evaluated, in a dry run.
+    pub notes: Vec<(u32, String)>,
 }
 
 /// A call of a handler.
@@ -491,6 +493,7 @@ impl Step<'_> {
                     self.ended(stage);
                     return Ok(());
                 }
+                Err(message) if self.state.dry => self.decision.notes.push((stage, message)),
                 Err(message) => return self.fail(stage, message, Map::new()),
             }
         }
@@ -508,6 +511,10 @@ impl Step<'_> {
         }
         let (fields, secrets) = match evaluate::fields(self.state, stage) {
             Ok(evaluated) => evaluated,
+            Err(message) if self.state.dry => {
+                self.decision.notes.push((stage, message));
+                (None, Vec::new())
+            }
             Err(message) => return self.fail(stage, message, Map::new()),
         };
         if let Some(Err(message)) = fields.as_ref().map(|fields| limits::check(Bound::Fields, fields)) {

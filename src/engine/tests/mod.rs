@@ -2,6 +2,7 @@
 //! a real database.
 
 mod crash;
+mod dry_run;
 mod freeze;
 mod house;
 mod lanes;

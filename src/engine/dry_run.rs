@@ -1,0 +1,163 @@
+//! A dry run: an execution goes through its graph by the very rules of `decide`, and nothing happens outside. Each stage ends
+//! as somebody chose, and well if nobody did; each wait is over at once. What comes of it is told in order.
+//!
+//! What stages yield isn't known beforehand. Whatever needs it and can't be evaluated without is taken as it stands, and that
+//! is told, too; a condition counts as true then. Freezes and concurrency are not looked at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Map;
+
+use super::decide::{Ask, Event, advance};
+use super::entry::Entry;
+use super::registry::Kinds;
+use super::state::{Phase, State};
+use super::status_text::describe;
+use super::{Failure, Outcome};
+use crate::clock::Timestamp;
+use crate::model::{DryRun, DryStep, Execution, ExecutionKey, NewExecution, StagePath, Status};
+
+/// The most steps that are told: retries that go on for ever are cut.
+const MAX_STEPS: usize = 10_000;
+
+/// The outcome that a word chooses for a stage: `SUCCEEDED`, or `FAILED` (or `TERMINAL`, as it is called afterwards).
+pub fn chosen_outcome(word: &str) -> Option<Status> {
+    match word {
+        "SUCCEEDED" => Some(Status::Succeeded),
+        "FAILED" | "TERMINAL" => Some(Status::Terminal),
+        _ => None,
+    }
+}
+
+/// Goes through the graph of an execution that is never stored. `outcomes` says how stages end, each as a complete status.
+///
+/// # Errors
+/// If an outcome is for no stage of the pipeline or is no end, or the definition is no graph; all in words.
+pub fn dry_run(
+    new: NewExecution,
+    kinds: Arc<Kinds>,
+    outcomes: &BTreeMap<StagePath, Status>,
+    now: Timestamp,
+) -> Result<DryRun, String> {
+    let execution = Arc::new(Execution { key: ExecutionKey(0), info: new });
+    let mut state = State::new(execution, kinds).map_err(|error| error.to_string())?;
+    state.dry = true;
+    check(&state, outcomes)?;
+    let mut walk = Walk { state, now, outcomes, steps: Vec::new(), open: Vec::new() };
+    walk.event(Event::Loaded)?;
+    while !walk.state.status.is_complete() && walk.steps.len() < MAX_STEPS {
+        if !walk.answer()? {
+            let Some(due) = walk.state.next_due() else { break };
+            walk.now = due.max(walk.now);
+            walk.event(Event::Due)?;
+        }
+    }
+    let never = (0..).zip(&walk.state.stages).filter(|(_, stage)| stage.phase == Phase::Idle);
+    Ok(DryRun {
+        status: walk.state.status,
+        description: describe(&walk.state).1,
+        never: never.map(|(index, _)| walk.state.plan.stages()[index as usize].path.clone()).collect(),
+        steps: walk.steps,
+    })
+}
+
+fn check(state: &State, outcomes: &BTreeMap<StagePath, Status>) -> Result<(), String> {
+    for (path, status) in outcomes {
+        if state.plan.find(path).is_none() {
+            return Err(format!("the pipeline has no stage `{path}`"));
+        }
+        if !matches!(status, Status::Succeeded | Status::Terminal) {
+            return Err(format!("`{path}` can be given the outcome SUCCEEDED or FAILED, not {status}"));
+        }
+    }
+    Ok(())
+}
+
+struct Walk<'a> {
+    state: State,
+    now: Timestamp,
+    outcomes: &'a BTreeMap<StagePath, Status>,
+    steps: Vec<DryStep>,
+    /// The calls that handlers would have to answer.
+    open: Vec<(u32, u64, Ask)>,
+}
+
+impl Walk<'_> {
+    fn event(&mut self, event: Event) -> Result<(), String> {
+        let decision = advance(&mut self.state, event, self.now).map_err(|error| error.to_string())?;
+        for entry in &decision.entries {
+            self.tell(entry);
+        }
+        for (stage, note) in decision.notes {
+            self.step(stage, "note", Some(note));
+        }
+        self.open.extend(decision.actions.into_iter().map(|action| (action.stage, action.call, action.ask)));
+        Ok(())
+    }
+
+    /// Answers what was asked first, if anything was.
+    fn answer(&mut self) -> Result<bool, String> {
+        if self.open.is_empty() {
+            return Ok(false);
+        }
+        let (stage, call, ask) = self.open.remove(0);
+        self.event(match ask {
+            Ask::Cancel(_) => Event::Cancelled { stage, call, overdue: false },
+            Ask::Start | Ask::Resume(_) => Event::Answered { stage, call, outcome: self.outcome(stage) },
+        })?;
+        Ok(true)
+    }
+
+    fn outcome(&self, stage: u32) -> Outcome {
+        match self.outcomes.get(&self.state.plan.stages()[stage as usize].path) {
+            Some(Status::Terminal) => Outcome::Fail(Failure {
+                message: "chosen to fail".to_owned(),
+                retryable: true,
+                outputs: Map::new(),
+                on_failure: None,
+            }),
+            _ => Outcome::done(),
+        }
+    }
+
+    fn tell(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Start { stage, attempt, .. } => {
+                let kind = self.state.plan.stages()[*stage as usize].kind;
+                let asks = kind.is_some_and(|kind| kind.takes_judgments);
+                let detail = match (asks, attempt) {
+                    (true, _) => Some("asks a person".to_owned()),
+                    (false, 1) => None,
+                    (false, attempt) => Some(format!("attempt {attempt}")),
+                };
+                self.step(*stage, "starts", detail);
+            }
+            Entry::Window { stage, until } => {
+                self.step(*stage, "waits", Some(format!("for its time window, at {until}")));
+            }
+            Entry::Retry { stage, message, until, .. } => {
+                self.step(*stage, "retries", Some(format!("{message}; the next attempt is at {until}")));
+            }
+            Entry::Done { stage, .. } | Entry::Skip { stage } | Entry::Canceled { stage, .. } => {
+                self.step(*stage, "ends", None);
+            }
+            Entry::Fail { stage, message, .. } => self.step(*stage, "ends", Some(message.clone())),
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, stage: u32, does: &str, detail: Option<String>) {
+        let path = self.state.plan.stages()[stage as usize].path.clone();
+        let definition = self.state.definition(stage);
+        let ended = self.state.stages[stage as usize].status();
+        self.steps.push(DryStep {
+            path,
+            name: definition.name.clone(),
+            kind: definition.kind.clone(),
+            does: does.to_owned(),
+            status: (does == "ends").then_some(ended),
+            detail,
+        });
+    }
+}
