@@ -86,7 +86,9 @@ fn outcomes(request: &Start) -> Result<BTreeMap<StagePath, Status>, Problem> {
     for (path, outcome) in &request.outcomes {
         match (StagePath::parse(path), chosen_outcome(outcome)) {
             (Ok(path), Some(status)) => drop(outcomes.insert(path, status)),
-            _ => faults.push(fault("outcomes", format!("`{path}: {outcome}` must be a stage with SUCCEEDED or FAILED"))),
+            _ => {
+                faults.push(fault("outcomes", format!("`{path}: {outcome}` must be a stage with SUCCEEDED or FAILED")))
+            }
         }
     }
     if faults.is_empty() {

@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Judgment, Verdict, chosen_outcome};
 use crate::model::{
-    Artifact, Cause, CauseKind, DryRun, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StagePath, StageView, Status,
-    check_parameters, humanize,
+    Artifact, Cause, CauseKind, DryRun, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StagePath,
+    StageView, Status, check_parameters, humanize,
 };
 use crate::{git, trigger};
 
@@ -75,25 +75,25 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let local = Local::start(state.path(), &tree.name, &bare, pipelines, secrets).await?;
     let mut changes = local.engine().subscribe();
     let new = NewExecution {
-            id: ExecutionId::generate(),
-            trigger: Cause {
-                kind: CauseKind::Manual,
-                repository: Some(tree.name.clone()),
-                branch: Some(tree.branch.clone()),
-                commit: Some(commit.clone()),
-                event: Some("run".to_owned()),
-                ..Cause::default()
-            },
-            pipeline,
-            revision: None,
-            parameters,
+        id: ExecutionId::generate(),
+        trigger: Cause {
+            kind: CauseKind::Manual,
             repository: Some(tree.name.clone()),
-            commit: Some(commit),
-            report: None,
-            artifacts,
-            correlation_id: None,
-            created_at: Clock::system().now(),
-        };
+            branch: Some(tree.branch.clone()),
+            commit: Some(commit.clone()),
+            event: Some("run".to_owned()),
+            ..Cause::default()
+        },
+        pipeline,
+        revision: None,
+        parameters,
+        repository: Some(tree.name.clone()),
+        commit: Some(commit),
+        report: None,
+        artifacts,
+        correlation_id: None,
+        created_at: Clock::system().now(),
+    };
     if args.dry_run {
         let outcomes = chosen(&args.outcomes)?;
         let told = local.engine().dry_run(new, &outcomes, Clock::system().now())?;
@@ -138,9 +138,10 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
 /// How stages are chosen to end.
 fn chosen(texts: &[String]) -> anyhow::Result<BTreeMap<StagePath, Status>> {
     let read = |text: &String| {
-        let (stage, outcome) = text.split_once('=').with_context(|| format!("--outcome {text}: write STAGE=OUTCOME"))?;
-        let status = chosen_outcome(outcome)
-            .with_context(|| format!("--outcome {text}: the outcome is SUCCEEDED or FAILED"))?;
+        let (stage, outcome) =
+            text.split_once('=').with_context(|| format!("--outcome {text}: write STAGE=OUTCOME"))?;
+        let status =
+            chosen_outcome(outcome).with_context(|| format!("--outcome {text}: the outcome is SUCCEEDED or FAILED"))?;
         Ok((StagePath::parse(stage)?, status))
     };
     texts.iter().map(read).collect()

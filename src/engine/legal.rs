@@ -48,11 +48,7 @@ impl State {
             Entry::Hold(_) | Entry::Release => Ok(()),
             Entry::Begin | Entry::Trouble { .. } | Entry::Restart { .. } => Ok(()),
             Entry::Cancel { .. } if self.stop.is_none() => Ok(()),
-            Entry::Timeout
-                if self.stop.is_none() && self.status == Status::Running && self.held.is_none() =>
-            {
-                Ok(())
-            }
+            Entry::Timeout if self.stop.is_none() && self.status == Status::Running && self.held.is_none() => Ok(()),
             Entry::Pause { .. } => self.check_pausable(),
             Entry::Resume { .. } if self.paused.is_some() => Ok(()),
             Entry::Resume { .. } => Err("the execution isn't paused".to_owned()),
@@ -182,7 +178,11 @@ impl State {
         let is_there = |need: &u32| {
             let status = self.stages[*need as usize].status();
             // At the end everything runs, whatever became of what is before it.
-            if planned.finally { status.is_complete() || !self.plan.is_finally(*need) } else { status.lets_downstream_start() }
+            if planned.finally {
+                status.is_complete() || !self.plan.is_finally(*need)
+            } else {
+                status.lets_downstream_start()
+            }
         };
         match planned.needs.iter().find(|need| !is_there(need)) {
             Some(need) => Err(format!("stage {need}, which it needs, has not ended well")),

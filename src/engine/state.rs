@@ -508,11 +508,9 @@ impl State {
 
     /// Whether a stage never began although all that it needs ended well, because the execution stopped before.
     pub fn has_left_out(&self) -> bool {
-        (0..)
-            .zip(&self.stages)
-            .any(|(index, stage)| {
-                stage.phase == Phase::Idle && !self.plan.is_finally(index) && self.has_what_it_needs(index).is_ok()
-            })
+        (0..).zip(&self.stages).any(|(index, stage)| {
+            stage.phase == Phase::Idle && !self.plan.is_finally(index) && self.has_what_it_needs(index).is_ok()
+        })
     }
 
     /// Whether all stages are over but those that run at the end whatever happened.

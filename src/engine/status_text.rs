@@ -99,7 +99,9 @@ fn running(state: &State) -> String {
         _ => None,
     });
     // All that is under way waits for its window.
-    if let Some(Some((first, until))) = windows.collect::<Option<Vec<_>>>().map(|all| all.into_iter().min_by_key(|one| one.1)) {
+    if let Some(Some((first, until))) =
+        windows.collect::<Option<Vec<_>>>().map(|all| all.into_iter().min_by_key(|one| one.1))
+    {
         return clip(&format!("Waiting for the time window of {}, until {until}", state.definition(first).name));
     }
     let total = state.stages.len();

@@ -6,7 +6,9 @@ use super::entry::decode;
 use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
-use crate::model::{ExecutionView, HoldKind, HoldView, PauseView, RestartView, StageProgress, StageSource, StageView, Status};
+use crate::model::{
+    ExecutionView, HoldKind, HoldView, PauseView, RestartView, StageProgress, StageSource, StageView, Status,
+};
 use crate::store::{JournalRow, StoredExecution};
 
 /// Folds a journal.

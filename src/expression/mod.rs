@@ -91,8 +91,7 @@ impl Scope {
     pub const NAMES: [&'static str; 5] = ["execution", "parameters", "stages", "trigger", "variables"];
 
     /// What they see under `execution`.
-    pub const EXECUTION: [&'static str; 6] =
-        ["id", "application", "pipeline", "createdTime", "startTime", "status"];
+    pub const EXECUTION: [&'static str; 6] = ["id", "application", "pipeline", "createdTime", "startTime", "status"];
 
     /// What they see of each stage.
     pub const STAGE: [&'static str; 9] =

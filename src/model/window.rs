@@ -32,8 +32,7 @@ pub enum Workday {
 
 impl Workday {
     /// All, Sunday first, as Spinnaker numbers them from 1.
-    pub const FROM_SUNDAY: [Self; 7] =
-        [Self::Sun, Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat];
+    pub const FROM_SUNDAY: [Self; 7] = [Self::Sun, Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat];
 
     /// The words by which files name them.
     pub const WORDS: [&'static str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -84,7 +83,12 @@ impl Hours {
         let moment = |minute: u16| {
             let day = day.checked_add(i64::from(minute / DAY).days()).ok()?;
             let minute = minute % DAY;
-            Some(zone.to_ambiguous_zoned(day.at(i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?, 0, 0)))
+            Some(zone.to_ambiguous_zoned(day.at(
+                i8::try_from(minute / 60).ok()?,
+                i8::try_from(minute % 60).ok()?,
+                0,
+                0,
+            )))
         };
         let begin = moment(self.from)?.compatible().ok()?;
         let end = moment(self.to + over_midnight)?.later().ok()?;
@@ -124,7 +128,8 @@ impl Jitter {
         let (min, max) = (self.min.as_millis(), self.max.as_millis().max(self.min.as_millis()));
         // FNV-1a: it only has to spread.
         let bytes = execution.0.as_bytes().iter().chain(stage.as_str().as_bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = bytes
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         Duration::from_millis(min + hash % (max - min + 1))
     }
 }
@@ -274,6 +279,8 @@ mod tests {
         for text in ["", "9-17", "09:00", "25:00-26:00", "09:60-10:00", "24:00-06:00", "09:00-09:00", "+9:00-10:00"] {
             assert_eq!(Hours::parse(text), None, "{text}");
         }
-        assert!(Window::is_timezone("Europe/Berlin") && Window::is_timezone("UTC") && !Window::is_timezone("Mars/Base"));
+        assert!(
+            Window::is_timezone("Europe/Berlin") && Window::is_timezone("UTC") && !Window::is_timezone("Mars/Base")
+        );
     }
 }

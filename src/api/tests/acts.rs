@@ -153,7 +153,10 @@ async fn a_dry_run_tells_what_would_happen_and_starts_nothing() {
     }
     let nobody = r#"{"parameters": {"region": "eu"}, "dryRun": true, "outcomes": {"nobody": "FAILED"}}"#;
     world.post(STARTS, nobody).await.problem(422, "refused");
-    world.post(STARTS, r#"{"parameters": {"region": "mars"}, "dryRun": true}"#).await.problem(422, "invalid-parameters");
+    world
+        .post(STARTS, r#"{"parameters": {"region": "mars"}, "dryRun": true}"#)
+        .await
+        .problem(422, "invalid-parameters");
     let after = world.get("/api/v1/executions?limit=100").await.json(200)["items"].as_array().map(Vec::len);
     assert_eq!(before, after);
 }

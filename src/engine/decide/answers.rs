@@ -97,11 +97,7 @@ impl Step<'_> {
             return Ok(());
         }
         let note = overdue.then_some("ending what it had started took too long and was given up: it may still run");
-        if timed_out {
-            self.out_of_time(stage, note)
-        } else {
-            self.stopped(stage, note)
-        }
+        if timed_out { self.out_of_time(stage, note) } else { self.stopped(stage, note) }
     }
 
     pub(super) fn signal(&mut self, path: &StagePath, attempt: Option<u32>, payload: Value) -> Done {

@@ -215,9 +215,7 @@ impl Shell {
                     | Command::Resume { .. }
                     | Command::Skip { .. },
                 )
-                | What::Event(_) => {
-                    Err(EngineError::Unreadable(unreadable.reason.clone()))
-                }
+                | What::Event(_) => Err(EngineError::Unreadable(unreadable.reason.clone())),
             };
             answers.extend(incoming.reply.map(|reply| (reply, outcome)));
         }

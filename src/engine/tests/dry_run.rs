@@ -28,7 +28,8 @@ fn in_words(told: &DryRun) -> String {
 
 #[test]
 fn all_goes_well_if_nobody_says_otherwise() {
-    let told = told(pipeline(vec![stage("a", &[]), stage("ask", &["a"]).of("ask"), stage("c", &["a"]).when("false")]), &[]);
+    let told =
+        told(pipeline(vec![stage("a", &[]), stage("ask", &["a"]).of("ask"), stage("c", &["a"]).when("false")]), &[]);
     assert_eq!(in_words(&told), "a starts, a SUCCEEDED, ask starts: asks a person, c SKIPPED, ask SUCCEEDED");
     assert_eq!((told.status, told.never.len()), (Status::Succeeded, 0));
 }
@@ -47,7 +48,10 @@ fn a_chosen_failure_shows_what_would_be_left_out_and_what_runs_at_the_end() {
     assert_eq!((told.status, told.never), (Status::Terminal, vec![path("b")]));
     assert_eq!(told.description, "Failed: a, chosen to fail");
     let ignored = vec![stage("a", &[]).on_failure(OnFailure::Ignore), stage("b", &["a"])];
-    assert_eq!(in_words(&self::told(pipeline(ignored), &["a"])), "a starts, a FAILED_CONTINUE: chosen to fail, b starts, b SUCCEEDED");
+    assert_eq!(
+        in_words(&self::told(pipeline(ignored), &["a"])),
+        "a starts, a FAILED_CONTINUE: chosen to fail, b starts, b SUCCEEDED"
+    );
 }
 
 #[test]
@@ -55,10 +59,14 @@ fn a_window_is_waited_for_in_no_time_and_outputs_that_are_not_there_are_no_failu
     let mut early = stage("a", &[]);
     let hours = vec![Hours::parse("09:00-10:00").expect("hours")];
     early.window = Some(Window { days: Vec::new(), hours, timezone: "UTC".to_owned(), jitter: None });
-    let late = stage("b", &["a"]).when("stages.a.outputs.ready").fields(json!({"image": "${ stages.a.outputs.image }"}));
+    let late =
+        stage("b", &["a"]).when("stages.a.outputs.ready").fields(json!({"image": "${ stages.a.outputs.image }"}));
     let told = told(pipeline(vec![early, late]), &[]);
     let words = in_words(&told);
-    assert!(words.starts_with("a waits: for its time window, at 1970-01-01T09:00:00.000Z, a starts, a SUCCEEDED, "), "{words}");
+    assert!(
+        words.starts_with("a waits: for its time window, at 1970-01-01T09:00:00.000Z, a starts, a SUCCEEDED, "),
+        "{words}"
+    );
     assert!(words.contains("b starts, b note: its `when`") && words.contains("b note: its field `/image`"), "{words}");
     assert_eq!(told.status, Status::Succeeded);
 }
@@ -66,6 +74,7 @@ fn a_window_is_waited_for_in_no_time_and_outputs_that_are_not_there_are_no_failu
 #[test]
 fn an_outcome_for_no_stage_is_refused() {
     let outcomes = BTreeMap::from([(path("nobody"), Status::Terminal)]);
-    let refused = dry_run(new_execution(pipeline(vec![stage("a", &[])])), kinds(), &outcomes, Timestamp::from_millis(0));
+    let refused =
+        dry_run(new_execution(pipeline(vec![stage("a", &[])])), kinds(), &outcomes, Timestamp::from_millis(0));
     assert_eq!(refused.expect_err("refused"), "the pipeline has no stage `nobody`");
 }

@@ -152,7 +152,10 @@ fn a_window_that_closed_while_nobody_looked_is_waited_for_once_more() {
     let mut run = Run::of(vec![in_window("a", &[])]);
     run.now = half_past_five().plus(span("1h").as_duration());
     run.crash();
-    assert_eq!((run.asked().as_str(), run.state.next_due()), ("", Some(half_past_five().plus(span("1d").as_duration()))));
+    assert_eq!(
+        (run.asked().as_str(), run.state.next_due()),
+        ("", Some(half_past_five().plus(span("1d").as_duration())))
+    );
 }
 
 #[test]
@@ -221,7 +224,13 @@ fn a_timeout_that_is_worth_another_attempt_is_that_of_each() {
         assert_eq!(run.asked(), "a:start");
     }
     run.pass("1m").cancelled("a");
-    assert_eq!((run.status(), run.error("a")), (Status::Terminal, "timed out after 1m; the attempt before failed: timed out after 1m; the attempt before failed: timed out after 1m"));
+    assert_eq!(
+        (run.status(), run.error("a")),
+        (
+            Status::Terminal,
+            "timed out after 1m; the attempt before failed: timed out after 1m; the attempt before failed: timed out after 1m"
+        )
+    );
     // Another failure isn't.
     let mut run = Run::of(vec![retried_on(vec![RetryOn::Text("timeout".to_owned())]).timeout("1m")]);
     run.answer("a", failure("exit code 1", 1));
@@ -308,7 +317,11 @@ fn it_knows_how_the_execution_will_have_ended() {
         let mut pipeline = pipeline(vec![stage("a", &[]), finally("tell", &[]).when("execution.status == 'TERMINAL'")]);
         pipeline.name = "p".parse().expect("a name");
         let mut run = Run::of_pipeline(pipeline);
-        if failed { run.fail("a") } else { run.done("a") };
+        if failed {
+            run.fail("a")
+        } else {
+            run.done("a")
+        };
         run.stages()
     };
     assert_eq!(told(true), "a=TERMINAL tell=RUNNING");
@@ -319,7 +332,10 @@ fn it_knows_how_the_execution_will_have_ended() {
 fn after_a_restart_it_runs_again() {
     let mut run = Run::of_pipeline(with_an_end());
     run.done("a").fail("b").done("tidy").done("tell").restart(None);
-    assert_eq!((run.stages().as_str(), run.asked().as_str()), ("a=SUCCEEDED b=RUNNING tidy=NOT_STARTED tell=NOT_STARTED", "b:start"));
+    assert_eq!(
+        (run.stages().as_str(), run.asked().as_str()),
+        ("a=SUCCEEDED b=RUNNING tidy=NOT_STARTED tell=NOT_STARTED", "b:start")
+    );
     run.done("b").done("tidy").done("tell");
     assert_eq!(run.status(), Status::Succeeded);
 }

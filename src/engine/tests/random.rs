@@ -122,7 +122,11 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
             stage.when = when.map(str::to_owned);
             stage.timeout = timeout.map(|seconds| span(&seconds.to_string()));
             stage.retry = retry.map(|(attempts, timeouts)| {
-                let on = if timeouts { vec![RetryOn::Text(RetryOn::TIMEOUT.to_owned()), RetryOn::Text("code 2".to_owned())] } else { Vec::new() };
+                let on = if timeouts {
+                    vec![RetryOn::Text(RetryOn::TIMEOUT.to_owned()), RetryOn::Text("code 2".to_owned())]
+                } else {
+                    Vec::new()
+                };
                 crate::model::Retry { attempts, backoff: span("10s"), on }
             });
             stage.window = hours.map(window);
@@ -299,7 +303,10 @@ impl Watched {
                 let finally = run.state.plan.is_finally(*stage);
                 for need in &run.state.plan.stages()[*stage as usize].needs {
                     let status = run.state.stages[*need as usize].status();
-                    assert!(status.lets_downstream_start() || (finally && status.is_complete()), "needs end well first");
+                    assert!(
+                        status.lets_downstream_start() || (finally && status.is_complete()),
+                        "needs end well first"
+                    );
                 }
                 if let Some(window) = &run.state.definition(*stage).window
                     && *attempt == run.state.stages[*stage as usize].before + 1
@@ -513,7 +520,10 @@ pub(super) fn ended_by_the_rules(run: &Run) {
     assert_eq!(state.status, expected, "{}", run.stages());
     for (index, stage) in (0..).zip(&state.stages) {
         let began = state.started_at.is_some();
-        assert!(!state.plan.is_finally(index) || !began || stage.status().is_complete(), "what runs at the end has run");
+        assert!(
+            !state.plan.is_finally(index) || !began || stage.status().is_complete(),
+            "what runs at the end has run"
+        );
     }
     if !canceled && begun == 0 {
         assert!(!any(Status::Canceled) || any(Status::Terminal), "stages are cancelled for a reason");

@@ -80,7 +80,8 @@ fn a_window_is_read_in_both_spellings() {
     assert_eq!(spinnakers.hours, [Hours { from: 545, to: 1020 }]);
     let jitter = spinnakers.jitter.expect("some");
     assert_eq!((jitter.min.as_millis(), jitter.max.as_millis(), jitter.skip_manual), (60_000, 600_000, true));
-    let off = check_stages(json!([{"refId": "1", "type": "wait", "waitTime": 1, "restrictExecutionDuringTimeWindow": false,
+    let off =
+        check_stages(json!([{"refId": "1", "type": "wait", "waitTime": 1, "restrictExecutionDuringTimeWindow": false,
         "restrictedExecutionWindow": {"days": [1]}}]));
     assert_eq!((said(&off).as_str(), pipeline(&off).stages.remove(0).window), ("nothing", None));
 }
@@ -90,10 +91,13 @@ fn what_a_window_or_a_retry_cannot_be_is_said() {
     let wrong = |stage: Value| said(&check_stages(json!([stage])));
     let window = wrong(json!({"id": "a", "type": "wait", "waitTime": 1,
         "window": {"days": ["monday"], "hours": ["9-17"], "timezone": "Mars/Base", "jitter": "soon"}}));
-    for part in ["`monday`, which is none of", "`9-17` is no stretch of a day", "no time zone `Mars/Base`", "/window/jitter"] {
+    for part in
+        ["`monday`, which is none of", "`9-17` is no stretch of a day", "no time zone `Mars/Base`", "/window/jitter"]
+    {
         assert!(window.contains(part), "{part}: {window}");
     }
-    let retry = wrong(json!({"id": "a", "type": "wait", "waitTime": 1, "retry": {"attempts": 2, "on": ["(", 300, true]}}));
+    let retry =
+        wrong(json!({"id": "a", "type": "wait", "waitTime": 1, "retry": {"attempts": 2, "on": ["(", 300, true]}}));
     for part in ["`(` is no regular expression", "/retry/on/1", "/retry/on/2"] {
         assert!(retry.contains(part), "{part}: {retry}");
     }
