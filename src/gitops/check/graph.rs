@@ -35,7 +35,7 @@ impl Graph {
                     (0..at).rev().find(same).into_iter().collect()
                 }
                 (None, _) => Vec::new(),
-                (Some(_), _) => resolve(draft, at, &index, sink),
+                (Some(_), _) => resolve(drafts, at, &index, sink),
             });
         }
         let ids: Vec<_> = drafts.iter().map(|draft| draft.id.clone()).collect();
@@ -181,7 +181,8 @@ fn index<'d>(drafts: &'d [Draft<'_>], sink: &mut Sink) -> HashMap<&'d StageId, u
 }
 
 /// The stages that a stage says it needs, each once.
-fn resolve(draft: &Draft<'_>, at: usize, index: &HashMap<&StageId, usize>, sink: &mut Sink) -> Vec<usize> {
+fn resolve(drafts: &[Draft<'_>], at: usize, index: &HashMap<&StageId, usize>, sink: &mut Sink) -> Vec<usize> {
+    let draft = &drafts[at];
     let mut needs = Vec::new();
     for (field, id) in draft.needs.iter().flatten() {
         if sink.is_full() {
