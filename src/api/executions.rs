@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::guard::Actor;
+use super::guard::{Actor, Roles};
 use super::problem::{Problem, fault};
 use super::request::{Params, Payload, parse, parse_filter};
 use crate::clock::Timestamp;
@@ -241,6 +241,7 @@ pub(super) async fn judge(
     State(shared): State<Shared>,
     Path((id, path)): Path<(String, String)>,
     Extension(Actor(by)): Extension<Actor>,
+    Extension(Roles(roles)): Extension<Roles>,
     Payload(answer): Payload<Answer>,
 ) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
     let id: ExecutionId = parse(&id, "execution")?;
@@ -251,7 +252,7 @@ pub(super) async fn judge(
         VerdictWord::Stop => Verdict::Stop,
     };
     let engine = shared.api.engine.clone();
-    let judgment = Judgment { verdict, input, by };
+    let judgment = Judgment { verdict, input, by, roles };
     let task = tokio::spawn(async move { engine.judge(id, &path, judgment).await });
     task.await.map_err(Problem::internal)??;
     Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))

@@ -43,6 +43,7 @@ async fn snapshot(
         frozen_applications: (freezes.len() - everything) as u64,
         live: backlog.live,
         in_memory: engine.in_memory() as u64,
+        stranded: engine.stranded() as u64,
         inbox_waiting: backlog.inbox,
         inbox_oldest: age(backlog.inbox_since),
         outbox_waiting: backlog.outbox,

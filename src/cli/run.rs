@@ -256,7 +256,7 @@ impl Session {
             return Ok(());
         };
         let by = std::env::var("USER").unwrap_or_else(|_| "you".to_owned());
-        local.engine().judge(view.id, &stage.path, Judgment { verdict, input, by }).await?;
+        local.engine().judge(view.id, &stage.path, Judgment { verdict, input, by, roles: None }).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::ConstantTimeEq as _;
 
 use super::Config;
 use crate::clock::Timestamp;
@@ -19,17 +19,33 @@ pub const SESSION_LENGTH: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The cookie that holds a session.
 pub const SESSION_COOKIE: &str = "longboat_session";
 
+/// Who has a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// How executions, judgments and freezes name them.
+    pub name: String,
+    /// Their roles; none: any.
+    pub roles: Option<Vec<String>>,
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        Self { name: "operator".to_owned(), roles: None }
+    }
+}
+
 /// Checks tokens and sessions. Both are compared in constant time, and against every configured token, so
 /// that an answer's delay tells nothing about either.
 #[derive(Debug, Clone)]
 pub struct Access {
-    tokens: Vec<SecretString>,
+    tokens: Vec<(SecretString, Holder)>,
 }
 
 impl Access {
     /// The access that a configuration grants.
     pub fn new(config: &Config) -> Self {
-        Self { tokens: config.server.tokens.clone() }
+        let holders = config.server.holders.iter().cloned().chain(std::iter::repeat_with(Holder::default));
+        Self { tokens: config.server.tokens.iter().cloned().zip(holders).collect() }
     }
 
     /// Whether no token is asked for: a person's own machine.
@@ -42,32 +58,44 @@ impl Access {
         self.matching(token).is_some()
     }
 
+    /// Who has this token, if it is one.
+    pub fn holder(&self, token: &str) -> Option<&Holder> {
+        self.matching(token).map(|(_, holder)| holder)
+    }
+
     /// A session for whoever has this token, valid for [`SESSION_LENGTH`] from `now`. It doesn't hold the
     /// token, and ends early if the token is taken out of the configuration.
     pub fn open_session(&self, token: &str, now: Timestamp) -> Option<String> {
-        let token = self.matching(token)?;
+        let (token, _) = self.matching(token)?;
         let end = now.plus(SESSION_LENGTH).as_millis().to_string();
         Some(format!("{end}.{}", hex::encode(seal(token, &end))))
     }
 
     /// Whether this is a session that one of the tokens opened and that has not ended.
     pub fn admits_session(&self, session: &str, now: Timestamp) -> bool {
-        let Some((end, seal_text)) = session.split_once('.') else { return false };
-        let Ok(end_millis) = end.parse::<i64>() else { return false };
-        let Ok(found) = hex::decode(seal_text) else { return false };
-        let mut good = Choice::from(0);
-        for token in &self.tokens {
-            good |= seal(token, end)[..].ct_eq(&found);
-        }
-        bool::from(good) && now < Timestamp::from_millis(end_millis)
+        self.session_holder(session, now).is_some()
     }
 
-    fn matching(&self, token: &str) -> Option<&SecretString> {
+    /// Who has the token that opened this session, if it is one that has not ended.
+    pub fn session_holder(&self, session: &str, now: Timestamp) -> Option<&Holder> {
+        let (end, seal_text) = session.split_once('.')?;
+        let end_millis = end.parse::<i64>().ok()?;
+        let found = hex::decode(seal_text).ok()?;
+        let mut holder = None;
+        for (token, own) in &self.tokens {
+            if bool::from(seal(token, end)[..].ct_eq(&found)) {
+                holder = Some(own);
+            }
+        }
+        holder.filter(|_| now < Timestamp::from_millis(end_millis))
+    }
+
+    fn matching(&self, token: &str) -> Option<&(SecretString, Holder)> {
         // Digests have one length, whatever was sent.
         let sent = Sha256::digest(token.as_bytes());
         let mut found = None;
         for own in &self.tokens {
-            let digest = Sha256::digest(own.expose_secret().as_bytes());
+            let digest = Sha256::digest(own.0.expose_secret().as_bytes());
             if bool::from(digest[..].ct_eq(&sent[..])) {
                 found = Some(own);
             }

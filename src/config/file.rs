@@ -59,8 +59,8 @@ pub(super) struct ServerSection {
     pub(super) listen: Option<String>,
     /// The address under which people and forges reach the server, for links: `https://cd.example.com`.
     pub(super) public_url: Option<String>,
-    /// Tokens that give access to the API and the pages; one is enough, several allow a change of token.
-    pub(super) tokens: Vec<SecretSource>,
+    /// Tokens that give access to the API and the pages; one is enough, several allow a change of token, or tell people apart.
+    pub(super) tokens: Vec<TokenSection>,
     /// The folder for mirrors, logs and workspaces, `state` by default; relative to this file.
     pub(super) state_dir: Option<String>,
 }
@@ -324,6 +324,21 @@ pub(super) struct LoggingSection {
 pub(super) enum LogFormatWord {
     Text,
     Json,
+}
+
+/// A token: where it is kept, and who has it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields, extend("x-longboat-secret" = true))]
+pub(super) struct TokenSection {
+    /// The name of an environment variable of the server.
+    pub(super) env: Option<String>,
+    /// The path of a file, relative to this one; a line break at its end is left out.
+    pub(super) file: Option<String>,
+    /// Who has the token, as executions, judgments and freezes name them; `operator` if absent.
+    pub(super) name: Option<String>,
+    /// The roles of whoever has it, which a `manualJudgment` may ask for; any if absent.
+    pub(super) roles: Option<Vec<String>>,
 }
 
 /// A secret that pipelines use as `${ secret("name") }`: where it is kept, and who may use it.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use secrecy::SecretString;
 
-pub use access::{Access, SESSION_COOKIE, SESSION_LENGTH};
+pub use access::{Access, Holder, SESSION_COOKIE, SESSION_LENGTH};
 pub use applications::{ApplicationRefusal, ApplicationRule, Applications};
 pub use modules::{
     Dependents, MODULE_FOLDER, MODULE_REPOSITORY_RULE, ModuleRepository, ModuleSource, is_module_repository_name,
@@ -77,6 +77,8 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Tokens, any of which gives access to API and pages. If there are none, the server is on loopback.
     pub tokens: Vec<SecretString>,
+    /// Who has each of them, in the same order.
+    pub holders: Vec<Holder>,
     /// The absolute folder for mirrors, logs and workspaces.
     pub state_dir: PathBuf,
 }
@@ -331,7 +333,7 @@ impl Config {
     pub fn local(state_dir: &Path, listen: SocketAddr) -> Self {
         Self {
             path: PathBuf::from("longboat.yaml"),
-            server: Server { listen, public_url: None, tokens: Vec::new(), state_dir: state_dir.to_owned() },
+            server: Server { listen, public_url: None, tokens: Vec::new(), holders: Vec::new(), state_dir: state_dir.to_owned() },
             database: Database { url: default_database(state_dir), password: None, durable: true },
             forges: IndexMap::new(),
             repositories: Vec::new(),

@@ -32,6 +32,16 @@ fn findings(text: &str) -> String {
 }
 
 #[test]
+fn a_token_says_who_has_it() {
+    let config = parse("server: {tokens: [{env: LONGBOAT_TOKEN, name: ann, roles: [release]}, {env: GITHUB_TOKEN}]}");
+    let holders = config.expect("legal").server.holders;
+    assert_eq!((holders[0].name.as_str(), holders[0].roles.as_deref()), ("ann", Some(&["release".to_owned()][..])));
+    assert_eq!(holders[1], Holder::default());
+    let refused = parse("server: {tokens: [{env: LONGBOAT_TOKEN, name: \" ann\"}]}").expect_err("refused");
+    assert_eq!(refused.len(), 1);
+}
+
+#[test]
 fn the_formats_example_is_read_whole() {
     let config = parse(
         r#"

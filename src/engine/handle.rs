@@ -30,6 +30,7 @@ pub struct Handle {
     pub(super) ready: watch::Receiver<bool>,
     pub(super) kinds: Arc<Kinds>,
     pub(super) in_memory: Arc<AtomicUsize>,
+    pub(super) stranded: Arc<AtomicUsize>,
 }
 
 /// An execution changed, and the change is committed.
@@ -314,6 +315,11 @@ impl Handle {
     /// How many executions are in memory; those that wait for a time or a person aren't.
     pub fn in_memory(&self) -> usize {
         self.in_memory.load(Ordering::Relaxed)
+    }
+
+    /// How many executions nothing will wake, or can't be gone on with, as far as this process has come across them.
+    pub fn stranded(&self) -> usize {
+        self.stranded.load(Ordering::Relaxed)
     }
 
     async fn stored(&self, id: ExecutionId) -> Result<StoredExecution, EngineError> {

@@ -172,6 +172,9 @@ pub struct Judgment {
     pub input: Option<String>,
     /// Who answered, as the API authenticated them.
     pub by: String,
+    /// Their roles; none: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
 }
 
 /// Whether to go on.

@@ -19,6 +19,9 @@ use super::registry::Kinds;
 use crate::clock::Timestamp;
 use crate::model::{Execution, OnFailure, Retry, SecretUse, Stage, Status};
 
+/// How long after its last word an execution that nothing wakes is looked at, if the process is another one by then.
+const LOOK_AT_STRANDED: Duration = Duration::from_secs(600);
+
 /// How long a stage that runs at the end whatever happened may take if it doesn't say: so nothing hangs in its end.
 pub const FINALLY_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -472,13 +475,34 @@ impl State {
             })
     }
 
+    /// What it waits for if nothing that Longboat knows will ever wake it: no time, no person, no end of a pause.
+    pub fn stranded(&self) -> Option<String> {
+        let sleeps = self.held.is_none() && self.paused.is_none() && self.only_waits() && self.next_due().is_none();
+        if !sleeps || self.active().any(|(index, _)| self.awaits_judgment(index)) {
+            return None;
+        }
+        let waits = self.active().map(|(index, stage)| {
+            let path = &self.plan.stages()[index as usize].path;
+            match &stage.phase {
+                Phase::Waiting { waiting_for, .. } => format!("stage {path} waits for {waiting_for}"),
+                _ => format!("stage {path} waits"),
+            }
+        });
+        let waits: Vec<String> = waits.collect();
+        Some(format!("nothing will wake it: {}, with no time at which it goes on", waits.join(", ")))
+    }
+
     /// When a Longboat that starts must look at it: at once if a handler had something of it in hand, or if a freeze
     /// that holds it may be over by then.
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         if self.held.is_some() {
             return Some(now);
         }
-        if self.status.is_complete() || self.only_waits() { self.next_due() } else { Some(now) }
+        if self.status.is_complete() || !self.only_waits() {
+            return (!self.status.is_complete()).then_some(now);
+        }
+        // What nothing wakes is looked at all the same, so that it is reported after a restart as well.
+        self.next_due().or_else(|| self.stranded().map(|_| now.plus(LOOK_AT_STRANDED)))
     }
 
     /// How the execution ends, now that nothing of it runs.

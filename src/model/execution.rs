@@ -92,6 +92,9 @@ pub struct ExecutionView {
     /// Who paused it, if no further stage starts because of that.
     #[serde(default)]
     pub paused: Option<PauseView>,
+    /// What it waits for if nothing that Longboat knows will ever wake it.
+    #[serde(default)]
+    pub stranded: Option<String>,
     /// When it was begun again, the latest last.
     pub restarts: Vec<RestartView>,
     /// What its stages started, in the order in which they did.

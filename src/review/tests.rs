@@ -196,6 +196,7 @@ fn view(name: &str, status: Status, description: &str, stages: Vec<StageView>) -
         held: None,
         compacted_time: None,
         paused: None,
+        stranded: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages,

@@ -41,6 +41,16 @@ pub(super) struct Fields {
     /// The answers to choose from when continuing; none means that no choice is offered.
     #[serde(default)]
     judgment_inputs: Vec<JudgmentInput>,
+    /// The roles of which whoever answers has to have one; none means that anybody may. Tokens have roles in the server's
+    /// configuration; a token without any has all.
+    #[serde(default)]
+    required_roles: Vec<String>,
+    /// Spinnaker's name for `requiredRoles`.
+    #[serde(default)]
+    selected_stage_roles: Vec<String>,
+    /// Another of Spinnaker's names for it.
+    #[serde(default)]
+    required_judgment_roles: Vec<String>,
 }
 
 /// One answer to choose from: `staging`, or as Spinnaker writes it, `{value: staging}`.
@@ -73,8 +83,15 @@ impl JudgmentInput {
 /// # Errors
 /// What is wrong with the answer, in words for the person who gave it.
 fn accepts(fields: &Map<String, Value>, answer: &Judgment) -> Result<(), String> {
-    let Fields { judgment_inputs, .. } = serde_json::from_value(fields.clone().into())
+    let Fields { judgment_inputs, required_roles, selected_stage_roles, required_judgment_roles, .. } = serde_json::from_value(fields.clone().into())
         .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
+    let required = required_roles.iter().chain(&selected_stage_roles).chain(&required_judgment_roles);
+    let required: Vec<&str> = required.map(String::as_str).collect();
+    if let Some(roles) = answer.roles.as_ref().filter(|_| !required.is_empty())
+        && !roles.iter().any(|role| required.contains(&role.as_str()))
+    {
+        return Err(format!("{} may not answer: it needs one of the roles {}", answer.by, quoted(&required)));
+    }
     let allowed: Vec<&str> = judgment_inputs.iter().map(JudgmentInput::as_str).collect();
     match (&answer.input, answer.verdict) {
         (Some(input), _) if allowed.is_empty() => {
@@ -186,7 +203,7 @@ mod tests {
     }
 
     fn answer(verdict: Verdict, input: Option<&str>) -> Judgment {
-        Judgment { verdict, input: input.map(str::to_owned), by: "ann".to_owned() }
+        Judgment { verdict, input: input.map(str::to_owned), by: "ann".to_owned(), roles: None }
     }
 
     async fn waiting(ctx: &StageContext) -> Value {
@@ -244,6 +261,23 @@ mod tests {
             let outcome = ManualJudgment.resume(&ctx, Some(checkpoint.clone()), Wake::Signal(payload)).await;
             assert!(matches!(outcome, Outcome::Wait { .. }), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn who_answers_has_one_of_the_roles() {
+        let Value::Object(fields) = json!({"requiredRoles": ["release", "lead"]}) else { panic!("a map") };
+        let by = |roles: Option<&[&str]>| Judgment {
+            roles: roles.map(|roles| roles.iter().map(ToString::to_string).collect()),
+            ..answer(Verdict::Continue, None)
+        };
+        assert_eq!(accepts(&fields, &by(Some(&["dev", "lead"]))), Ok(()));
+        assert_eq!(accepts(&fields, &by(None)), Ok(()), "whoever has no roles in the configuration has all");
+        let refused = accepts(&fields, &by(Some(&["dev"]))).expect_err("refused");
+        assert_eq!(refused, "ann may not answer: it needs one of the roles `release`, `lead`");
+        assert!(accepts(&fields, &Judgment { verdict: Verdict::Stop, ..by(Some(&[])) }).is_err(), "nor say no");
+        let Value::Object(spinnakers) = json!({"selectedStageRoles": ["release"]}) else { panic!("a map") };
+        assert!(accepts(&spinnakers, &by(Some(&["dev"]))).is_err());
+        assert_eq!(accepts(&Map::new(), &by(Some(&[]))), Ok(()), "where nobody asks for one, anybody may");
     }
 
     #[test]

@@ -234,6 +234,8 @@ pub struct Snapshot {
     pub live: u64,
     /// Executions in memory.
     pub in_memory: u64,
+    /// Executions that nothing will wake, or that can't be gone on with.
+    pub stranded: u64,
     /// Inbox entries that wait to be worked off.
     pub inbox_waiting: u64,
     /// How long the oldest of them has waited.
@@ -280,6 +282,11 @@ impl Snapshot {
             "executions_in_memory",
             "Executions in memory; those that wait for a time or a person are not",
             self.in_memory,
+        );
+        one(
+            "executions_stranded",
+            "Executions that nothing will wake, or that Longboat can't go on with: somebody has to look at them",
+            self.stranded,
         );
         one("inbox_waiting", "Noticed changes that wait to be worked off", self.inbox_waiting);
         one("outbox_waiting", "Statuses and comments that wait to be sent", self.outbox_waiting);

@@ -24,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::problem::{PROBLEM_JSON, Problem};
 use crate::clock::Clock;
-use crate::config::{Access, Config, SESSION_COOKIE};
+use crate::config::{Access, Config, Holder, SESSION_COOKIE};
 use crate::model::percent_encode;
 use crate::telemetry::metrics;
 
@@ -41,6 +41,10 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 /// Who sends a request, as far as it was authenticated; handlers find it in the request's extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Actor(pub(super) String);
+
+/// The roles of whoever sends a request; none: any. Handlers find them beside the [`Actor`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Roles(pub(super) Option<Vec<String>>);
 
 /// Puts the guards in front of a router that holds the API and the pages.
 pub fn guard(router: Router, config: &Config, clock: Clock) -> Router {
@@ -101,8 +105,9 @@ async fn admit(State(Guard(rules)): State<Guard>, mut request: Request, next: Ne
     let verdict =
         rules.check_host(&request).and_then(|()| rules.check_origin(&request)).and_then(|()| rules.identify(&request));
     match verdict {
-        Ok(actor) => {
+        Ok((actor, roles)) => {
             request.extensions_mut().insert(actor);
+            request.extensions_mut().insert(roles);
             next.run(request).await
         }
         Err(Refusal::Problem(problem)) => problem.into_response(),
@@ -162,9 +167,9 @@ impl Rules {
             || self.public_origin.as_ref() == Some(&origin)
     }
 
-    fn identify(&self, request: &Request) -> Result<Actor, Refusal> {
+    fn identify(&self, request: &Request) -> Result<(Actor, Roles), Refusal> {
         if self.access.is_open() {
-            return Ok(Actor(self.local_actor.clone()));
+            return Ok((Actor(self.local_actor.clone()), Roles(None)));
         }
         let path = request.uri().path();
         let headers = request.headers();
@@ -173,12 +178,15 @@ impl Rules {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        let admitted = match bearer {
-            Some(token) => self.access.admits(token),
-            None => session(headers).is_some_and(|session| self.access.admits_session(session, self.clock.now())),
+        let holder = match bearer {
+            Some(token) => self.access.holder(token),
+            None => session(headers).and_then(|session| self.access.session_holder(session, self.clock.now())),
         };
-        if admitted || path == LOGIN || path.starts_with("/assets/") || path == "/favicon.ico" {
-            return Ok(Actor("operator".to_owned()));
+        if let Some(Holder { name, roles }) = holder {
+            return Ok((Actor(name.clone()), Roles(roles.clone())));
+        }
+        if path == LOGIN || path.starts_with("/assets/") || path == "/favicon.ico" {
+            return Ok((Actor("nobody".to_owned()), Roles(Some(Vec::new()))));
         }
         let wants_page = bearer.is_none()
             && request.method() == Method::GET

@@ -116,6 +116,25 @@ async fn a_foreign_page_changes_nothing() {
     }
 }
 
+#[tokio::test]
+async fn whoever_has_a_token_of_their_own_is_called_by_their_name() {
+    let mut config = config("0.0.0.0:8084", &["anns-token", "other-token"], None);
+    let roles = Some(vec!["release".to_owned()]);
+    config.server.holders = vec![Holder { name: "ann".to_owned(), roles }, Holder::default()];
+    let session = Access::new(&config).open_session("anns-token", Clock::system().now()).expect("a session");
+    let cookie = format!("{SESSION_COOKIE}={session}");
+    for (headers, name) in [
+        (("authorization", "Bearer anns-token"), "ann"),
+        (("authorization", "Bearer other-token"), "operator"),
+        (("cookie", cookie.as_str()), "ann"),
+    ] {
+        let (status, _, body) = ask(&config, Ask { method: "GET", path: "/x", headers: &[headers] }).await;
+        assert_eq!((status, body.as_str()), (StatusCode::OK, name));
+    }
+    let access = Access::new(&config);
+    assert_eq!(access.holder("anns-token").and_then(|holder| holder.roles.clone()), Some(vec!["release".to_owned()]));
+}
+
 /// A path, headers, and what comes of them.
 type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], StatusCode);
 

@@ -28,7 +28,7 @@ impl StageHandler for Ask {
     async fn resume(&self, _: &StageContext, _: Option<Value>, wake: Wake) -> Outcome {
         match wake {
             Wake::Signal(judgment) => match serde_json::from_value::<Judgment>(judgment) {
-                Ok(Judgment { verdict: Verdict::Continue, input, by }) => {
+                Ok(Judgment { verdict: Verdict::Continue, input, by, .. }) => {
                     let outputs = json!({"input": input, "by": by});
                     Outcome::Done { outputs: outputs.as_object().cloned().unwrap_or_default() }
                 }

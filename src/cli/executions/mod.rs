@@ -169,6 +169,9 @@ fn describe(view: &ExecutionView) -> String {
         }
         text.push('\n');
     }
+    if let Some(stranded) = &view.stranded {
+        text.push_str(&format!("stranded: {stranded}\n"));
+    }
     if let Some(hold) = &view.held {
         if let Some(by) = &hold.by {
             let until =

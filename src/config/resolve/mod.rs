@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use http::Uri;
 use indexmap::IndexMap;
-use secrecy::SecretString;
 
 use super::file::{self, File};
 use super::tree::{Data, Tree};
-use super::{Config, DEFAULT_PREFIX, Database, Forge, Limits, LogFormat, Logging, Retention, Server, default_database};
+use super::{Config, DEFAULT_PREFIX, Database, Forge, Holder, Limits, LogFormat, Logging, Retention, Server, default_database};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::outbound::{Allowed, AllowedError};
 
@@ -32,6 +31,9 @@ const REVIEW_MEMORY: RangeInclusive<usize> = 32 * MIB..=64 * 1024 * MIB;
 const MOST_REVIEW_CPU: Duration = Duration::from_secs(600);
 const MOST_REVIEW_DEADLINE: Duration = Duration::from_secs(3600);
 const MOST_CATCH_UP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The longest name or role of whoever has a token, in characters.
+const MAX_HOLDER: usize = 100;
 
 /// What restarts and sub-pipelines that run may still need.
 const LEAST_DETAILS: Duration = Duration::from_secs(3600);
@@ -106,12 +108,17 @@ impl Work<'_> {
     fn server(&mut self, section: file::ServerSection) -> Server {
         let listen = self.listen(section.listen.as_deref());
         let public_url = section.public_url.and_then(|url| self.address(&url, "/server/publicUrl", &["http", "https"]));
-        let tokens: Vec<SecretString> = section
-            .tokens
-            .iter()
-            .enumerate()
-            .filter_map(|(index, source)| self.secret(source, &format!("/server/tokens/{index}")))
-            .collect();
+        let mut tokens = Vec::new();
+        let mut holders = Vec::new();
+        for (index, token) in section.tokens.into_iter().enumerate() {
+            let pointer = format!("/server/tokens/{index}");
+            let holder = self.holder(token.name, token.roles, &pointer);
+            let source = file::SecretSource { env: token.env, file: token.file };
+            if let Some(secret) = self.secret(&source, &pointer) {
+                tokens.push(secret);
+                holders.push(holder);
+            }
+        }
         // Counted as written: a token that can't be read has been reported for itself.
         let wants_token = self
             .tree
@@ -133,7 +140,24 @@ impl Work<'_> {
             );
         }
         let state_dir = self.base.join(section.state_dir.as_deref().unwrap_or("state"));
-        Server { listen, public_url, tokens, state_dir }
+        Server { listen, public_url, tokens, holders, state_dir }
+    }
+
+    /// Who has a token.
+    fn holder(&mut self, name: Option<String>, roles: Option<Vec<String>>, pointer: &str) -> Holder {
+        let is_word = |text: &String| {
+            (1..=MAX_HOLDER).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(char::is_control)
+        };
+        let bad = name.iter().chain(roles.iter().flatten()).any(|text| !is_word(text));
+        if bad {
+            self.error(
+                pointer,
+                Code::BadIdentifier,
+                "the name or a role of whoever has the token can't be used".to_owned(),
+                &format!("write 1 to {MAX_HOLDER} characters, without control characters and spaces at the ends"),
+            );
+        }
+        Holder { name: name.unwrap_or_else(|| Holder::default().name), roles }
     }
 
     fn listen(&mut self, text: Option<&str>) -> SocketAddr {

@@ -87,6 +87,7 @@ impl Engine {
         let stop = CancellationToken::new();
         let kinds = Arc::clone(registry.kinds());
         let in_memory = Arc::new(AtomicUsize::new(0));
+        let stranded_count = Arc::new(AtomicUsize::new(0));
         let handle = Handle {
             store: store.clone(),
             requests,
@@ -94,6 +95,7 @@ impl Engine {
             ready: watched,
             kinds,
             in_memory: Arc::clone(&in_memory),
+            stranded: Arc::clone(&stranded_count),
         };
         let committer = Committer { ledger, store: store.clone(), clock: clock.clone(), stop: stop.clone() };
         let now = clock.now();
@@ -107,6 +109,8 @@ impl Engine {
             internal,
             changed,
             in_memory,
+            stranded_count,
+            stranded: BTreeSet::new(),
             slots: HashMap::new(),
             ready: VecDeque::new(),
             commits: FuturesUnordered::new(),

@@ -100,6 +100,10 @@ struct Shell {
     changed: broadcast::Sender<Changed>,
     /// For people who watch: how many slots there are.
     in_memory: Arc<AtomicUsize>,
+    /// For people who watch: how many executions are stranded.
+    stranded_count: Arc<AtomicUsize>,
+    /// Executions that nothing will wake, or that can't be gone on with.
+    stranded: BTreeSet<ExecutionKey>,
     slots: HashMap<ExecutionKey, Slot>,
     /// Executions that something happened to, and that have no row on its way.
     ready: VecDeque<ExecutionKey>,
@@ -361,6 +365,7 @@ impl Shell {
         }
         self.start_effects();
         self.in_memory.store(self.slots.len(), Ordering::Relaxed);
+        self.stranded_count.store(self.stranded.len(), Ordering::Relaxed);
     }
 
     fn committed(&mut self, committed: Committed) {

@@ -105,15 +105,26 @@ impl Shell {
             live.armed = due;
             self.timers.arm(key, due);
         }
+        let stranded = due.is_none().then(|| live.state.stranded()).flatten();
+        let id = live.state.execution.info.id;
         let soon = self.clock.now().as_millis().saturating_add(LINGER_MILLIS);
         let long = due.is_none_or(|due| due.as_millis() > soon);
         if long && live.state.only_waits() && live.calls.is_empty() {
             self.slots.remove(&key);
         }
+        match stranded {
+            Some(reason) if self.stranded.insert(key) => {
+                tracing::warn!(execution = %id, reason, "an execution is stranded; signal its stage, or cancel it");
+            }
+            Some(_) => {}
+            None if !self.stranded.is_empty() => drop(self.stranded.remove(&key)),
+            None => {}
+        }
     }
 
     fn forget(&mut self, key: ExecutionKey) {
         self.holds.leave(key);
+        self.stranded.remove(&key);
         let mut restarts = Vec::new();
         if let Some(Slot::Live(mut live)) = self.slots.remove(&key) {
             for incoming in live.events.drain(..) {
@@ -232,6 +243,11 @@ impl Shell {
                 unreadable.row(now)
             }
         };
+        if row.status.is_complete() {
+            self.stranded.remove(&key);
+        } else {
+            self.stranded.insert(key);
+        }
         let changed = Changed { id: unreadable.id(), status: row.status, seq: row.seq };
         self.slots.insert(key, Slot::Closing { changed, answers, later: Vec::new() });
         self.commits.push(Box::pin(self.committer.clone().commit(vec![row])));

@@ -133,6 +133,9 @@ impl Worker {
                 let until = ctx.clock.now().plus(Duration::from_secs(seconds));
                 Outcome::Wait { until: Some(until), waiting_for: "time".to_owned(), checkpoint: json!({"n": 1}) }
             }
+            ("wait-for-nobody", "start") => {
+                Outcome::Wait { until: None, waiting_for: "a word".to_owned(), checkpoint: json!(null) }
+            }
             ("poll", "start") => Outcome::Poll { after: Duration::from_secs(10), checkpoint: json!({"pid": 7}) },
             ("lost", "recovered") => Outcome::Restart { reason: "it died with Longboat".to_owned() },
             ("panic", _) => panic!("out of luck"),
@@ -417,7 +420,7 @@ impl House {
     }
 
     pub async fn judge(&self, id: ExecutionId, path: &str, verdict: Verdict) -> Result<(), crate::engine::EngineError> {
-        let judgment = Judgment { verdict, input: None, by: "ann".to_owned() };
+        let judgment = Judgment { verdict, input: None, by: "ann".to_owned(), roles: None };
         self.handle().judge(id, &super::world::path(path), judgment).await
     }
 

@@ -341,6 +341,34 @@ fn after_a_restart_it_runs_again() {
 }
 
 #[tokio::test]
+async fn an_execution_that_nothing_will_wake_is_reported_also_after_a_restart() {
+    let house = House::new().await;
+    let forlorn = house.submit(pipeline(vec![stage("a", &[]).fields(json!({"do": "wait-for-nobody"}))])).await;
+    let asks = house.submit(pipeline(vec![stage("b", &[]).of("ask")])).await;
+    let view = house.until(forlorn, "its wait", |view| view.stranded.is_some()).await;
+    let told = "nothing will wake it: stage a waits for a word, with no time at which it goes on";
+    assert_eq!(view.stranded.as_deref(), Some(told));
+    house.until(asks, "the question", |view| view.stages[0].waiting_for.is_some()).await;
+    assert_eq!(house.view(asks).await.stranded, None, "a person will");
+    let counted = async |house: &House, count: usize| {
+        let handle = house.handle();
+        patiently("the count", async {
+            while handle.stranded() != count {
+                house.clock.advance(std::time::Duration::from_secs(60));
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    counted(&house, 1).await;
+    let house = house.crash().await;
+    counted(&house, 1).await;
+    house.handle().cancel(forlorn, "ann", None).await.expect("taken");
+    house.until_complete(forlorn).await;
+    counted(&house, 0).await;
+}
+
+#[tokio::test]
 async fn a_pause_survives_a_crash_and_needs_no_memory() {
     let house = House::new().await;
     let id = house.submit(pipeline(vec![stage("a", &[]).fields(json!({"do": "hang"})), stage("b", &["a"])])).await;

@@ -106,6 +106,7 @@ fn running() -> ExecutionView {
         held: None,
         compacted_time: None,
         paused: None,
+        stranded: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![stage],

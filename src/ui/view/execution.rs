@@ -44,6 +44,8 @@ pub(in crate::ui) struct ExecutionPage {
     overridden: Option<String>,
     /// Where a restart of what failed is asked for.
     restart: Option<String>,
+    /// What it waits for if nothing will wake it.
+    stranded: Option<String>,
     /// Where a pause is asked for.
     pause: Option<String>,
     /// Where its end is.
@@ -219,6 +221,7 @@ impl ExecutionPage {
             compacted: view.compacted_time.map(Moment::new),
             overridden: overridden(view),
             restart: is_broken(view).then(|| format!("/api/v1{}/restart", view.id.page())),
+            stranded: view.stranded.clone(),
             pause: (view.status == Status::Running && view.held.is_none())
                 .then(|| format!("/api/v1{}/pause", view.id.page())),
             resume: view.paused.as_ref().map(|_| format!("/api/v1{}/resume", view.id.page())),

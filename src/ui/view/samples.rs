@@ -91,6 +91,7 @@ pub(in crate::ui) fn execution() -> ExecutionView {
         held: None,
         compacted_time: None,
         paused: None,
+        stranded: None,
         restarts: Vec::new(),
         children: Vec::new(),
         stages: vec![

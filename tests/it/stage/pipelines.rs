@@ -125,7 +125,7 @@ async fn values_go_from_stage_to_stage_past_a_person() {
 
     let path = StagePath::parse("ask").expect("a path");
     let judgment =
-        |input: &str| Judgment { verdict: Verdict::Continue, input: Some(input.to_owned()), by: "ann".into() };
+        |input: &str| Judgment { verdict: Verdict::Continue, input: Some(input.to_owned()), by: "ann".into(), roles: None };
     let refused = running.engine.handle().judge(id, &path, judgment("mars")).await.expect_err("refused");
     assert!(matches!(&refused, EngineError::Refused(why) if why.contains("choose one of `eu`, `us`")), "{refused}");
     running.engine.handle().judge(id, &path, judgment("us")).await.expect("taken");
@@ -266,7 +266,7 @@ async fn files_go_from_one_fresh_checkout_to_another_and_over_a_restart() {
     let id = running.submit(&world, vec![build, ask, deploy]).await;
     running.until_stage(id, "it asks", |stage| stage.waiting_for.is_some()).await;
     let running = running.restart(&world).await;
-    let judgment = Judgment { verdict: Verdict::Continue, input: None, by: "ann".into() };
+    let judgment = Judgment { verdict: Verdict::Continue, input: None, by: "ann".into(), roles: None };
     running.engine.handle().judge(id, &StagePath::parse("ask").expect("a path"), judgment).await.expect("taken");
     let view = running.ended(id).await;
     assert_eq!(view.status, Status::Succeeded, "{:?}", of(&view, "deploy").error);
