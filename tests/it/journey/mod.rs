@@ -31,6 +31,7 @@ mod endings;
 mod freeze;
 mod hostile;
 mod kill;
+mod lanes;
 mod limits;
 mod lost;
 mod modules;
