@@ -41,9 +41,12 @@ async fn until_view(world: &World, server: &Server, id: &str, what: &str, shows:
 async fn a_newer_commit_supersedes_the_one_that_runs_and_what_runs_at_the_end_runs() {
     let world = World::new().await;
     let gate = world.folder().join("gate").display().to_string();
-    let first = world.push(&[(".longboat/shop.yaml", &file(&gate))], "First").await;
+    let base = world.push(&[(".longboat/shop.yaml", &file(&gate))], "Base").await;
     let server = world.serve();
+    world.settled(&base, "longboat/validate").await;
     let context = "longboat/shop/ship";
+    let first = world.push(&[("code", "1")], "First").await;
+    assert_eq!(world.webhook(&server, &base, &first).await, 202);
     world
         .until("the first one to run", || async {
             let statuses = world.statuses(&first).remove(context)?;
@@ -67,9 +70,8 @@ async fn a_queue_survives_a_kill_and_is_steered_from_a_terminal() {
     let world = World::new().await;
     let gate = world.folder().join("gate").display().to_string();
     let first = world.push(&[(".longboat/shop.yaml", &file(&gate))], "First").await;
-    std::fs::write(format!("{gate}-{first}"), "").expect("opened");
     let server = world.serve();
-    world.settled(&first, "longboat/shop/ship").await;
+    world.settled(&first, "longboat/validate").await;
     let starts = "/api/v1/applications/shop/pipelines/queue/executions";
     let (status, told) = server.post(starts, json!({"dryRun": true, "outcomes": {"settle": "FAILED"}})).await;
     assert_eq!((status, &told["status"], &told["never"]), (200, &json!("TERMINAL"), &json!(["done"])), "{told:#}");
