@@ -333,7 +333,13 @@ impl Config {
     pub fn local(state_dir: &Path, listen: SocketAddr) -> Self {
         Self {
             path: PathBuf::from("longboat.yaml"),
-            server: Server { listen, public_url: None, tokens: Vec::new(), holders: Vec::new(), state_dir: state_dir.to_owned() },
+            server: Server {
+                listen,
+                public_url: None,
+                tokens: Vec::new(),
+                holders: Vec::new(),
+                state_dir: state_dir.to_owned(),
+            },
             database: Database { url: default_database(state_dir), password: None, durable: true },
             forges: IndexMap::new(),
             repositories: Vec::new(),

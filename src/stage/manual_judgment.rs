@@ -83,8 +83,9 @@ impl JudgmentInput {
 /// # Errors
 /// What is wrong with the answer, in words for the person who gave it.
 fn accepts(fields: &Map<String, Value>, answer: &Judgment) -> Result<(), String> {
-    let Fields { judgment_inputs, required_roles, selected_stage_roles, required_judgment_roles, .. } = serde_json::from_value(fields.clone().into())
-        .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
+    let Fields { judgment_inputs, required_roles, selected_stage_roles, required_judgment_roles, .. } =
+        serde_json::from_value(fields.clone().into())
+            .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
     let required = required_roles.iter().chain(&selected_stage_roles).chain(&required_judgment_roles);
     let required: Vec<&str> = required.map(String::as_str).collect();
     if let Some(roles) = answer.roles.as_ref().filter(|_| !required.is_empty())

@@ -17,7 +17,9 @@ use indexmap::IndexMap;
 
 use super::file::{self, File};
 use super::tree::{Data, Tree};
-use super::{Config, DEFAULT_PREFIX, Database, Forge, Holder, Limits, LogFormat, Logging, Retention, Server, default_database};
+use super::{
+    Config, DEFAULT_PREFIX, Database, Forge, Holder, Limits, LogFormat, Logging, Retention, Server, default_database,
+};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::outbound::{Allowed, AllowedError};
 
@@ -146,7 +148,9 @@ impl Work<'_> {
     /// Who has a token.
     fn holder(&mut self, name: Option<String>, roles: Option<Vec<String>>, pointer: &str) -> Holder {
         let is_word = |text: &String| {
-            (1..=MAX_HOLDER).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(char::is_control)
+            (1..=MAX_HOLDER).contains(&text.chars().count())
+                && text.trim() == text
+                && !text.chars().any(char::is_control)
         };
         let bad = name.iter().chain(roles.iter().flatten()).any(|text| !is_word(text));
         if bad {

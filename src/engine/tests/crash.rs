@@ -190,7 +190,8 @@ async fn a_judgment_survives_the_death_that_follows_it() {
     *house.ledger.fault.lock().expect("lock") = Fault::DiesAfter(batches);
     let handle = house.handle();
     let judged = tokio::spawn(async move {
-        let judgment = crate::engine::Judgment { verdict: Verdict::Continue, input: None, by: "ann".into(), roles: None };
+        let judgment =
+            crate::engine::Judgment { verdict: Verdict::Continue, input: None, by: "ann".into(), roles: None };
         handle.judge(id, &path("ok"), judgment).await
     });
     patiently("death", house.ledger.died.notified()).await;

@@ -80,7 +80,8 @@ async fn a_judgment_counts_once_and_everything_else_is_a_typed_error() {
     let id = house.submit(pipeline(vec![stage("ok", &[]).of("ask"), does("b", &["ok"], json!({"do": "hang"}))])).await;
     house.until(id, "the question", |view| view.stages[0].waiting_for.is_some()).await;
     assert_eq!(house.view(id).await.description, "Waiting for approval: ok");
-    let nonsense = Judgment { verdict: Verdict::Continue, input: Some("nonsense".into()), by: "ann".into(), roles: None };
+    let nonsense =
+        Judgment { verdict: Verdict::Continue, input: Some("nonsense".into()), by: "ann".into(), roles: None };
     let refused = house.handle().judge(id, &path("ok"), nonsense).await.expect_err("refused by the stage");
     assert_eq!(refused.to_string(), "choose `eu` or `us`");
     assert!(matches!(house.judge(id, "b", Verdict::Continue).await, Err(EngineError::NotWaiting(_))));

@@ -94,7 +94,9 @@ async fn a_queue_survives_a_kill_and_is_steered_from_a_terminal() {
 
     let running = |view: &Value| view["status"] == "RUNNING" && view["stages"][0]["skippable"] == json!(true);
     until_view(&world, &server, &ids[0], "the first one to wait", running).await;
-    for (args, said) in [(["executions", "pause", &ids[0]], "Paused by "), (["executions", "resume", &ids[0]], "Running: settle")] {
+    for (args, said) in
+        [(["executions", "pause", &ids[0]], "Paused by "), (["executions", "resume", &ids[0]], "Running: settle")]
+    {
         let done = ask(&server, &args).await;
         assert!(done.status.success() && stderr(&done).starts_with(said), "{args:?}: {}", stderr(&done));
     }
@@ -108,6 +110,9 @@ async fn a_queue_survives_a_kill_and_is_steered_from_a_terminal() {
         let done = ask(&server, &["executions", "skip", id]).await;
         assert!(done.status.success(), "{}", stderr(&done));
         let view = until_view(&world, &server, id, "its end", |view| view["endTime"].is_string()).await;
-        assert_eq!((&view["status"], view["stages"][0]["outputs"]["skippedBy"].is_string()), (&json!("SUCCEEDED"), true));
+        assert_eq!(
+            (&view["status"], view["stages"][0]["outputs"]["skippedBy"].is_string()),
+            (&json!("SUCCEEDED"), true)
+        );
     }
 }

@@ -124,8 +124,12 @@ async fn values_go_from_stage_to_stage_past_a_person() {
     assert_eq!(running.view(id).await.description, "Waiting for approval: ask");
 
     let path = StagePath::parse("ask").expect("a path");
-    let judgment =
-        |input: &str| Judgment { verdict: Verdict::Continue, input: Some(input.to_owned()), by: "ann".into(), roles: None };
+    let judgment = |input: &str| Judgment {
+        verdict: Verdict::Continue,
+        input: Some(input.to_owned()),
+        by: "ann".into(),
+        roles: None,
+    };
     let refused = running.engine.handle().judge(id, &path, judgment("mars")).await.expect_err("refused");
     assert!(matches!(&refused, EngineError::Refused(why) if why.contains("choose one of `eu`, `us`")), "{refused}");
     running.engine.handle().judge(id, &path, judgment("us")).await.expect("taken");
