@@ -76,7 +76,7 @@ impl Hours {
         (hours.from < DAY && hours.from != hours.to).then_some(hours)
     }
 
-    /// The moments of its begin and end on a day. A time that the clock leaves out means the moment after the leap; of one
+    /// The moments of its begin and end on a day. A time that the clock leaves out means as much after the leap; of one
     /// that it shows twice, the first begins and the second ends.
     fn on(self, day: Date, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
         let over_midnight = if self.to <= self.from { DAY } else { 0 };
@@ -243,9 +243,9 @@ mod tests {
     #[test]
     fn when_the_clocks_change_a_window_is_as_long_as_the_clock_on_the_wall_shows() {
         let early = window(&[], &["01:30-02:30"], "Europe/Berlin");
-        // In spring 02:00 to 03:00 is left out: the window ends with the leap.
+        // In spring 02:00 to 03:00 is left out: 02:30 means 03:30.
         assert_eq!(opens(&early, "2026-03-29T00:29:59Z"), "2026-03-29T00:30:00.000Z");
-        assert_eq!(opens(&early, "2026-03-29T00:59:59Z"), "now");
+        assert_eq!(opens(&early, "2026-03-29T01:29:59Z"), "now");
         // In autumn 02:00 to 03:00 comes twice: the window goes on to the second 02:30.
         assert_eq!(opens(&early, "2026-10-24T23:30:00Z"), "now");
         assert_eq!(opens(&early, "2026-10-25T01:29:59Z"), "now");

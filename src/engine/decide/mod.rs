@@ -319,6 +319,7 @@ impl Step<'_> {
                 self.ask(stage, Ask::Resume(Wake::Due));
                 Ok(())
             }
+            Phase::Window { .. } if found.window_skipped_by.is_some() && self.goes_on(stage) => self.start(stage),
             Phase::Backoff { until } | Phase::Window { until } if *until <= self.now && self.goes_on(stage) => {
                 self.start(stage)
             }

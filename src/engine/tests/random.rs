@@ -344,12 +344,10 @@ impl Watched {
         assert!(state.has_active() || state.paused.is_some(), "a running execution has something that runs");
         assert_eq!(state.paused.is_some(), state.status == Status::Paused);
         if state.stop.is_some() {
-            let finally = |(index, _): (u32, _)| state.plan.is_finally(index);
-            let cancelling = |stage: &crate::engine::state::StageState| matches!(stage.phase, Phase::Cancelling { .. });
-            assert!(
-                state.active().all(|one| finally((one.0, ())) || cancelling(one.1)),
-                "only what runs at the end isn't stopped"
-            );
+            let is_left = |(index, stage): (u32, &crate::engine::state::StageState)| {
+                state.plan.is_finally(index) || matches!(stage.phase, Phase::Cancelling { .. })
+            };
+            assert!(state.active().all(is_left), "only what runs at the end isn't stopped");
         }
         for (index, stage) in state.active() {
             let named = match &stage.phase {
