@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn access(tokens: &[&str]) -> Access {
-        Access { tokens: tokens.iter().map(|token| SecretString::from(*token)).collect() }
+        Access { tokens: tokens.iter().map(|token| (SecretString::from(*token), Holder::default())).collect() }
     }
 
     #[test]
