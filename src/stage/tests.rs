@@ -189,7 +189,7 @@ fn schemas_take_what_authors_write_and_refuse_the_rest() {
         ("wait", json!({})),
         ("wait", json!({"waitTime": "soon"})),
         ("manualJudgment", json!({"judgmentInputs": [{"name": "a"}]})),
-        ("manualJudgment", json!({"requiredJudgmentRoles": ["ops"]})),
+        ("manualJudgment", json!({"requiredJudgmentRoles": "ops"})),
         ("script", json!({"dir": "src"})),
         ("script", json!({"command": 5})),
         ("script", json!({"command": []})),

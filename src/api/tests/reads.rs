@@ -101,7 +101,7 @@ async fn unknown_addresses_and_methods_are_problems() {
         "/api/v1/executions/018f6b2e-4a57-7c3e-9d8f-0a1b2c3d4e5f/stages/build/log",
         "/api/v1/executions/018f6b2e-4a57-7c3e-9d8f-0a1b2c3d4e5f/stages/build/log?attempt=1",
         "/api/v1/executions/018f6b2e-4a57-7c3e-9d8f-0a1b2c3d4e5f/stages/..%2F..%2Fetc/log?attempt=1",
-        "/api/v1/executions/018f6b2e-4a57-7c3e-9d8f-0a1b2c3d4e5f/pause",
+        "/api/v1/executions/018f6b2e-4a57-7c3e-9d8f-0a1b2c3d4e5f/unpause",
         "/api/v1/applications/no",
         "/api/v1/applications/no/pipelines",
         "/api/v1/applications/no/pipelines/x",

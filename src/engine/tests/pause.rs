@@ -254,7 +254,7 @@ fn what_runs_at_the_end_runs_after_everything_else() {
     run.done("a").done("b");
     assert_eq!(run.asked(), "tidy:start");
     run.done("tidy").done("tell");
-    assert_eq!((run.status(), run.text().as_str()), (Status::Succeeded, "Succeeded in 0s"));
+    assert_eq!((run.status(), run.text().as_str()), (Status::Succeeded, "Succeeded in 0ms"));
 }
 
 #[test]

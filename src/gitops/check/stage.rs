@@ -262,7 +262,8 @@ fn retry(field: &Field<'_>, sink: &mut Sink) -> Option<Retry> {
         None => Span::from_millis(BACKOFF_MILLIS).ok(),
     };
     let on = fields.take("on").map(|field| field.items(sink, MAX_RETRY_ON).unwrap_or_default());
-    let on: Option<Vec<RetryOn>> = on.unwrap_or_default().iter().map(|item| retry_on(item, sink)).collect();
+    let on: Vec<_> = on.unwrap_or_default().iter().map(|item| retry_on(item, sink)).collect();
+    let on: Option<Vec<RetryOn>> = on.into_iter().collect();
     fields.finish(&RETRY_KEYS, what, Dialect::Longboat, sink);
     Some(Retry { attempts: u32::try_from(attempts?).ok()?, backoff: backoff?, on: on? })
 }

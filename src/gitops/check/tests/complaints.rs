@@ -391,7 +391,7 @@ fn expressions_name_what_exists_upstream() {
     "${ trigger.brnach } ${ trigger.parameters.x } ${ execution.time }"
       LB0502 /stages/1/env/X: the trigger has no `brnach` (did you mean `branch`?)
       LB0502 /stages/1/env/X: the trigger has no `parameters` (write `parameters` alone)
-      LB0502 /stages/1/env/X: the execution has no `time` (it has `id`, `application`, `pipeline`, `createdTime`, `startTime`)
+      LB0502 /stages/1/env/X: the execution has no `time` (it has `id`, `application`, `pipeline`, `createdTime`, `startTime`, `status`)
     "${ paramters.n }"
       LB0502 /stages/1/env/X: there is no variable `paramters` (did you mean `parameters`?)
     "${HOME}"
