@@ -91,7 +91,10 @@ pub(super) async fn below(State(shared): State<Shared>, Path(path): Path<String>
     users.retain(|one| standing.contains(&(one.repository.clone(), one.branch.clone())));
     let detail = detail(&shared, name, &users);
     let near = match users.is_empty() && !whole && detail != ImpactDetail::Counts {
-        true => nearest(name, store.used_modules().await?.iter().map(String::as_str)).map(str::to_owned),
+        true => {
+            let used = store.used_modules().await?;
+            nearest(name, used.iter().map(String::as_str).filter(|used| *used != name)).map(str::to_owned)
+        }
         false => None,
     };
     let pipelines = match detail {

@@ -117,7 +117,12 @@ pub(super) async fn below(
 pub(super) fn repository_at<'a>(shared: &'a Shared, path: &'a str) -> Result<(&'a Repository, &'a str), Problem> {
     match shared.api.config.repository_at(path) {
         Some(found) => Ok(found),
-        None => Err(not_configured(&parse::<RepositoryName>(path, "repository")?)),
+        None => {
+            // What is asked about the repository is not a part of its name.
+            let end = ["/dependencies", "/pull-requests", "/removals"].iter().filter_map(|word| path.find(word)).min();
+            let name = parse::<RepositoryName>(&path[..end.unwrap_or(path.len())], "repository")?;
+            Err(not_configured(&name))
+        }
     }
 }
 

@@ -175,5 +175,6 @@ async fn what_files_use_is_told_by_branch_and_file() {
     );
     world.get(&format!("{base}?branch=old")).await.problem(404, "not-found");
     world.get(&format!("{base}?brunch=old")).await.problem(400, "bad-request");
-    world.get("/api/v1/repositories/acme/none/dependencies").await.problem(404, "not-found");
+    let nobody = world.get("/api/v1/repositories/acme/none/dependencies").await.problem(404, "not-found");
+    assert_eq!(nobody["detail"], "no repository `acme/none` is configured");
 }

@@ -125,21 +125,24 @@ fn words(all: impl Iterator<Item = String>) -> String {
 fn users(answer: &Value) -> String {
     let name = text(answer, "module");
     if number(answer, "files") == 0 {
-        return format!("Nobody uses {name}.\n");
+        return format!("Nobody uses {name}, or nothing was looked at yet.\n");
     }
     let count = |value: &Value| {
         let (repositories, files) = (number(value, "repositories"), number(value, "files"));
         format!("{} of {}", counted(files, "file"), repositories_of(repositories))
     };
+    // What is not of a module repository has no commits to tell apart.
+    let at_commits = |one: &&Value| !one["commit"].is_null() || !one["reference"].is_null();
+    let end = if list(&answer["references"]).any(|one| at_commits(&one)) { ":" } else { "" };
     let verb = if number(answer, "files") == 1 { "uses" } else { "use" };
-    let mut out = format!("{} {verb} {name}:\n", count(answer));
-    for one in list(&answer["references"]) {
+    let mut out = format!("{} {verb} {name}{end}\n", count(answer));
+    for one in list(&answer["references"]).filter(at_commits) {
         let at = one["commit"].as_str().map(|commit| format!(" at {}", short(commit))).unwrap_or_default();
         out.push_str(&format!("  {}{at}: {}\n", called(name, &one["reference"]), count(one)));
     }
     let rows: Vec<Vec<String>> = list(&answer["items"]).map(row).collect();
     if !rows.is_empty() {
-        let head = ["REPOSITORY", "BRANCH", "FILE", "CALLED AS", "COMMIT", "PIPELINES", "THROUGH"];
+        let head = ["REPOSITORY", "BRANCH", "FILE", "CALLED AS", "COMMIT", "PIPELINES OF THE FILE", "THROUGH"];
         // A column that says nothing of anybody takes no room.
         let told: Vec<bool> = (0..head.len()).map(|at| rows.iter().any(|row| row[at] != "-")).collect();
         let keep =
@@ -262,9 +265,9 @@ mod tests {
   platform/deploy at 1a2b3c4: 1 file of 1 repository
   platform/deploy@v1 at 5d6e7f8: 1 file of 1 repository
 
-REPOSITORY  BRANCH  FILE                   CALLED AS           COMMIT   PIPELINES       THROUGH
-acme/shop   main    .longboat/shop.yaml:7  platform/deploy     1a2b3c4  shop/a, shop/b  -
-acme/tea    main    .longboat/tea.yaml:3   platform/deploy@v1  5d6e7f8  -               release, platform/all@v1
+REPOSITORY  BRANCH  FILE                   CALLED AS           COMMIT   PIPELINES OF THE FILE  THROUGH
+acme/shop   main    .longboat/shop.yaml:7  platform/deploy     1a2b3c4  shop/a, shop/b         -
+acme/tea    main    .longboat/tea.yaml:3   platform/deploy@v1  5d6e7f8  -                      release, platform/all@v1
 ";
         assert_eq!(users(&answer), expected);
         assert_eq!(note(&answer), None);
@@ -277,7 +280,7 @@ acme/tea    main    .longboat/tea.yaml:3   platform/deploy@v1  5d6e7f8  -       
     #[test]
     fn nobody_is_said_and_a_name_that_is_near() {
         let nobody = json!({"module": "std/tset", "detail": "plans", "files": 0, "near": "std/test"});
-        assert_eq!(users(&nobody), "Nobody uses std/tset.\n");
+        assert_eq!(users(&nobody), "Nobody uses std/tset, or nothing was looked at yet.\n");
         assert_eq!(note(&nobody).as_deref(), Some("did you mean `std/test`?"));
     }
 
