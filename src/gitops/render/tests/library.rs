@@ -265,19 +265,19 @@ fn a_use_says_through_which_modules_it_came_unless_the_file_calls_the_module_its
         let told = |used: &ModuleUse| (used.module.clone(), used.call.line, used.through.clone());
         file.modules.iter().map(told).collect()
     };
-    let name = |name: &str| name.to_owned();
-    let (deep, leaf, outer) = (name("platform/deep/er"), name("platform/leaf"), name("outer"));
-    let called = name("platform/deep/er@v1.0.0");
+    let one = |module: &str, line, through: &[&str]| {
+        (module.to_owned(), line, through.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    };
     assert_eq!(
         told("x: 1\ny: {use: outer}\n"),
         [
-            (outer.clone(), 2, vec![]),
-            (deep.clone(), 2, vec![outer.clone()]),
-            (leaf.clone(), 2, vec![outer.clone(), called]),
+            one("outer", 2, &[]),
+            one("platform/deep/er", 2, &["outer"]),
+            one("platform/leaf", 2, &["outer", "platform/deep/er@v1.0.0"]),
         ]
     );
     let both = told("x: {use: outer}\ny: {use: platform/leaf@v1.0.0}\n");
-    assert_eq!(both[2], (leaf, 2, vec![]), "{both:?}");
+    assert_eq!(both[2], one("platform/leaf", 2, &[]), "{both:?}");
 }
 
 #[test]
