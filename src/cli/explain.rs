@@ -43,7 +43,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let given = args.file.as_deref();
-    let tree = WorkTree::find(given.unwrap_or(Path::new(".")))?;
+    let tree = WorkTree::find(given.unwrap_or_else(|| Path::new(".")))?;
     let globals = match args.config.as_deref().map(Config::load_vars) {
         None => Map::new(),
         Some(Ok(vars)) => vars,

@@ -442,7 +442,7 @@ impl State {
         if self.status.is_complete() {
             return None;
         }
-        let mut due = if self.stop.is_none() { self.start_expires().or(self.deadline()) } else { None };
+        let mut due = if self.stop.is_none() { self.start_expires().or_else(|| self.deadline()) } else { None };
         let mut add = |time: Option<Timestamp>| due = [due, time].into_iter().flatten().min();
         for (index, stage) in self.active() {
             match &stage.phase {

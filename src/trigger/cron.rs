@@ -160,7 +160,7 @@ async fn work_off(shared: &Shared, table: &mut Table, now: Timestamp) -> Result<
                 tracing::warn!(application = %key.application, pipeline = %key.pipeline, table = key.table, why, "a time table was due and starts nothing");
             }
             // What was missed is worked off up to now, all of it.
-            let until = if matches!(&start, Err(_)) { now } else { moment };
+            let until = if start.is_err() { now } else { moment };
             CronStep { key, from: Some(from), until, due: Some(moment), start }
         }
     };

@@ -170,7 +170,7 @@ fn starts(plan: &Plan, branch: &str, paint: Paint, out: &mut String) {
 }
 
 fn reason(start: &PlannedStart) -> String {
-    let why = inert(&start.reason()).to_string();
+    let why = inert(&start.reason());
     if start.parameters.is_empty() { why } else { format!("{why} ({})", inert(&start.parameters.join(", "))) }
 }
 

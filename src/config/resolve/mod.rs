@@ -307,7 +307,7 @@ impl Work<'_> {
             );
         }
         let newest = section.newest.unwrap_or(default.newest);
-        let most = section.most.unwrap_or(default.most.max(newest));
+        let most = section.most.unwrap_or_else(|| default.most.max(newest));
         if most < newest {
             self.error(
                 "/retention/most",

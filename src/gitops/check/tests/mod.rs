@@ -92,7 +92,7 @@ fn rendered(path: &str, document: &Value) -> RenderedFile {
         modules: Vec::new(),
         files: Vec::new(),
         pins: Pins::default(),
-        stacks: std::sync::Arc::default(),
+        stacks: Arc::default(),
     }
 }
 
