@@ -157,7 +157,11 @@ fn concurrency(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) -> Op
         Some(lock) => Some(lock?),
         None => None,
     };
-    Some(Concurrency { max: u32::try_from(max?).ok()?, on_new: on_new.unwrap_or_else(|| Some(OnNew::default()))?, lock })
+    Some(Concurrency {
+        max: u32::try_from(max?).ok()?,
+        on_new: on_new.unwrap_or_else(|| Some(OnNew::default()))?,
+        lock,
+    })
 }
 
 /// A pipeline exported from Spinnaker names its application; it must be the file's.
