@@ -210,7 +210,7 @@ pub(super) fn run(
         let form = Form::new(text, &placed);
         let read = Form::read(&input(frame, &form.text, Places::Marked { table: &form.table, placed: &placed }));
         let form = Arc::new(form.with(read));
-        template.forms.keep(form.clone());
+        frame.work.session.kept.grow(template.forms.keep(form.clone()));
         form
     });
     let places = Places::Marked { table: &form.table, placed: &placed };

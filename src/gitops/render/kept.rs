@@ -6,6 +6,7 @@
 //! is asked for by less than all that it was made of.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use minijinja::Environment;
@@ -17,9 +18,10 @@ use super::template::Template;
 use crate::diagnostic::Diagnostic;
 use crate::gitops::Limits;
 
-/// The most text of modules that is kept, in bytes; what is made of it takes about ten times as much. When there is
-/// more, the next render begins anew.
-const MOST: usize = 4 * 1024 * 1024;
+/// The most that is kept, in bytes, as far as they are counted. When there is more, the next render begins anew.
+const MOST: usize = 64 * 1024 * 1024;
+/// About how many times the text of a module is what is made of it.
+const WEIGHT: usize = 32;
 
 /// What the last render used, for the next one.
 static LAST: Mutex<Option<Arc<Kept>>> = Mutex::new(None);
@@ -32,6 +34,8 @@ pub(super) struct Kept {
     /// The templates of modules, for the environment to compile.
     templates: Arc<Mutex<HashMap<String, Arc<Template>>>>,
     bodies: Mutex<Bodies>,
+    /// About how many bytes are kept.
+    bytes: AtomicUsize,
     /// Whether anything is kept; if not, all is read each time that it is needed.
     remembers: bool,
 }
@@ -40,7 +44,6 @@ pub(super) struct Kept {
 struct Bodies {
     /// By the name that places give the file: its bytes, and what they came to.
     by_file: HashMap<String, Vec<(Vec<u8>, Arc<Body>)>>,
-    bytes: usize,
     number: usize,
 }
 
@@ -48,7 +51,7 @@ impl Kept {
     /// What earlier renders with the same limits have left, or nothing yet.
     pub(super) fn of(limits: &Limits) -> Arc<Self> {
         let mut last = lock(&LAST);
-        if let Some(kept) = last.as_ref().filter(|kept| kept.limits == *limits && lock(&kept.bodies).bytes <= MOST) {
+        if let Some(kept) = last.as_ref().filter(|kept| kept.limits == *limits && kept.has_room()) {
             return kept.clone();
         }
         let kept = Arc::new(Self::new(limits));
@@ -62,7 +65,8 @@ impl Kept {
         let mut environment = engine::environment(limits.fuel);
         let waiting = templates.clone();
         environment.set_loader(move |name| Ok(lock(&waiting).get(name).and_then(|template| template.marked.clone())));
-        Self { limits: limits.clone(), environment, templates, bodies: Mutex::default(), remembers: true }
+        let (bodies, bytes) = (Mutex::default(), AtomicUsize::new(0));
+        Self { limits: limits.clone(), environment, templates, bodies, bytes, remembers: true }
     }
 
     /// What a render comes to that nothing is kept for, to hold others against.
@@ -71,9 +75,18 @@ impl Kept {
         Self { remembers: false, ..Self::new(limits) }
     }
 
-    /// Whether what a template yields is worth reading for the next time.
+    fn has_room(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) <= MOST
+    }
+
+    /// Whether what a template yields is to be read for the next time.
     pub(super) fn remembers(&self) -> bool {
-        self.remembers
+        self.remembers && self.has_room()
+    }
+
+    /// Counts what is kept with a module.
+    pub(super) fn grow(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The module whose file places call `file`, and which has these bytes.
@@ -93,7 +106,7 @@ impl Kept {
         if body.template.marked.is_some() {
             lock(&self.templates).insert(body.compiled.clone(), body.template.clone());
         }
-        bodies.bytes += bytes.len();
+        self.grow(bytes.len() * WEIGHT);
         bodies.by_file.entry(file.to_owned()).or_default().push((bytes, body.clone()));
         Ok(body)
     }

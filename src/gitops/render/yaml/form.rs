@@ -16,7 +16,7 @@ use crate::gitops::render::engine::Placed;
 use crate::gitops::render::reserved;
 use crate::gitops::render::session::lock;
 
-/// The most texts of a template that are kept. A form takes about as many times the text as a template.
+/// The most texts of a template that are kept.
 const FORMS: usize = 4;
 /// The longest text that is kept, in bytes.
 const LONGEST: usize = 16 * 1024;
@@ -63,12 +63,15 @@ impl Forms {
         length <= LONGEST && lock(&self.0).len() < FORMS
     }
 
-    /// Keeps what was read of a text.
-    pub(in crate::gitops::render) fn keep(&self, form: Arc<Form>) {
+    /// Keeps what was read of a text. Yields about how many bytes that takes.
+    pub(in crate::gitops::render) fn keep(&self, form: Arc<Form>) -> usize {
         let mut forms = lock(&self.0);
-        if forms.len() < FORMS {
-            forms.push(form);
+        if forms.len() >= FORMS {
+            return 0;
         }
+        let bytes = 4 * form.marked.len() + form.steps.len() * size_of::<Step>();
+        forms.push(form);
+        bytes
     }
 }
 
