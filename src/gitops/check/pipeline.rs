@@ -157,11 +157,11 @@ fn concurrency(fields: &mut Fields<'_>, dialect: Dialect, sink: &mut Sink) -> Op
         Some(lock) => Some(lock?),
         None => None,
     };
-    Some(Concurrency {
-        max: u32::try_from(max?).ok()?,
-        on_new: on_new.unwrap_or_else(|| Some(OnNew::default()))?,
-        lock,
-    })
+    let on_new = match on_new {
+        Some(on_new) => on_new?,
+        None => OnNew::default(),
+    };
+    Some(Concurrency { max: u32::try_from(max?).ok()?, on_new, lock })
 }
 
 /// A pipeline exported from Spinnaker names its application; it must be the file's.
