@@ -40,10 +40,13 @@ pub(super) struct Kept {
     remembers: bool,
 }
 
+/// The texts that a file has had, and what each came to.
+type Texts = Vec<(Vec<u8>, Arc<Body>)>;
+
 #[derive(Default)]
 struct Bodies {
-    /// By the name that places give the file: its bytes, and what they came to.
-    by_file: HashMap<String, Vec<(Vec<u8>, Arc<Body>)>>,
+    /// By the name that places give the file.
+    by_file: HashMap<String, Texts>,
     number: usize,
 }
 

@@ -100,7 +100,7 @@ impl Source for Counting {
 fn each_file_is_read_once_though_some_are_read_ahead() {
     let files: Vec<(String, String)> =
         (0..300).map(|number| (format!(".longboat/{number:03}.yaml"), format!("number: {number}\n"))).collect();
-    let files = Counting(MemorySource::new(files.clone()), Mutex::default());
+    let files = Counting(MemorySource::new(files), Mutex::default());
     let repository = RepositoryName::parse("acme/shop").expect("a name");
     let (limits, globals) = (Limits::default(), Map::new());
     let request = Request {
