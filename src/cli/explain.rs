@@ -119,13 +119,18 @@ fn for_people(explanation: &Explanation, read: &dyn Fn(&str) -> Option<String>) 
     let covered = explanation.covered;
     let read = |path: &str| if covered { None } else { read(path) };
     let mut text = format!("{}\n", serde_json::to_string_pretty(&explanation.value)?);
-    text.push_str(&step("written at", &explanation.place, &read));
-    for place in &explanation.through {
-        text.push_str(&step("value from", place, &read));
-    }
-    for link in &explanation.chain {
-        let place = Place::point(&link.file, link.line, link.column);
-        text.push_str(&step(&format!("`{}` called at", link.module), &place, &read));
+    let mut steps = vec![("written at".to_owned(), explanation.place.clone())];
+    steps.extend(explanation.through.iter().map(|place| ("value from".to_owned(), place.clone())));
+    steps.extend(
+        explanation
+            .chain
+            .iter()
+            .map(|link| (format!("`{}` called at", link.module), Place::point(&link.file, link.line, link.column))),
+    );
+    for (at, (what, place)) in steps.iter().enumerate() {
+        // A line that was shown is not shown again.
+        let again = steps[..at].iter().any(|(_, before)| (&before.file, before.line) == (&place.file, place.line));
+        text.push_str(&step(what, place, &|path| if again { None } else { read(path) }));
     }
     for variable in &explanation.variables {
         text.push_str(&format!("variable {}\n", variable.name));

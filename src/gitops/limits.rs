@@ -23,6 +23,9 @@ pub struct Limits {
     pub module_depth: usize,
     /// The most text that the templates of one file may yield together, in bytes.
     pub output_bytes: usize,
+    /// The most that operators and filters of one file's templates may make on their way, in bytes: a text counts its
+    /// length each time that it is joined, filtered or cut, an item of a list 32.
+    pub work_bytes: usize,
     /// The most instructions that the templates of one file may run together.
     pub fuel: u64,
     /// The most files that are rendered at the same time, each on a thread of its own.
@@ -42,6 +45,7 @@ impl Default for Limits {
             module_calls: 5_000,
             module_depth: 30,
             output_bytes: 16 * 1024 * 1024,
+            work_bytes: 128 * 1024 * 1024,
             fuel: 5_000_000,
             renderers: 8,
             findings: 200,

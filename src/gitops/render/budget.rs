@@ -13,6 +13,7 @@ pub(super) struct Budget {
     nodes: AtomicUsize,
     module_calls: AtomicUsize,
     output_bytes: AtomicUsize,
+    work_bytes: AtomicUsize,
     fuel: AtomicU64,
 }
 
@@ -24,6 +25,7 @@ impl Budget {
             nodes: AtomicUsize::new(0),
             module_calls: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            work_bytes: AtomicUsize::new(0),
             fuel: AtomicU64::new(0),
         }
     }
@@ -67,6 +69,19 @@ impl Budget {
         self.limits.output_bytes.saturating_sub(self.output_bytes.load(Ordering::Relaxed))
     }
 
+    /// Uses text and lists that are made on the way.
+    pub(super) fn work(&self, bytes: usize) -> Result<(), Fault> {
+        take(&self.work_bytes, bytes, self.limits.work_bytes).map_err(|max| {
+            let message = format!("the templates of the file make more than {max} bytes of texts and lists on the way");
+            Fault::new(Code::OutputTooLarge, message).hint("join and filter less, or split the file")
+        })
+    }
+
+    /// How much of these is left.
+    pub(super) fn work_left(&self) -> usize {
+        self.limits.work_bytes.saturating_sub(self.work_bytes.load(Ordering::Relaxed))
+    }
+
     /// Uses instructions of the engine.
     pub(super) fn fuel(&self, instructions: u64) -> Result<(), Fault> {
         let used = self.fuel.fetch_add(instructions, Ordering::Relaxed).saturating_add(instructions);
@@ -79,6 +94,8 @@ impl Budget {
 }
 
 fn take(used: &AtomicUsize, count: usize, max: usize) -> Result<(), usize> {
+    // What is asked for may be anything: the sum must not begin again at zero.
+    let count = count.min(max.saturating_add(1));
     let before = used.fetch_add(count, Ordering::Relaxed);
     if before.saturating_add(count) <= max { Ok(()) } else { Err(max) }
 }

@@ -12,7 +12,7 @@ use super::expression::Expression;
 use super::fault::Fault;
 use super::frame::{FRAME, Frame};
 use super::value::{Refusal, to_node};
-use super::{call, origin, reserved, scalar, scan};
+use super::{call, guards, origin, reserved, scalar, scan};
 use crate::diagnostic::Code;
 use crate::gitops::{Node, NodeValue, Origin, Position, Spot};
 
@@ -48,6 +48,10 @@ pub(super) fn environment(fuel: u64) -> Environment<'static> {
     environment.add_global("__text", Value::from_object(Function("__text", text)));
     environment.add_global("__k", Value::from_object(Function("__k", key)));
     environment.add_global("__count", Value::from_object(Function("__count", count)));
+    environment.add_global("__c", Value::from_object(Function("__c", guards::count)));
+    environment.add_global("__d", Value::from_object(Function("__d", guards::count_deep)));
+    environment.add_global("__mul", Value::from_object(Function("__mul", guards::multiply)));
+    guards::add(&mut environment);
     environment.add_global("module", Value::from_object(Function("module", call::module)));
     environment.add_global("file", Value::from_object(Function("file", call::file)));
     environment

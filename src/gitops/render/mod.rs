@@ -7,9 +7,10 @@
 //! 4. [`yaml`]: the text is parsed once, and values take the place of their placeholders.
 //! 5. [`call`], [`lookup`] and [`module`]: `module(...)` and `use:` go through 2 to 4 for the module, and place its tree.
 //!
-//! What a template uses is bounded ([`Limits`], counted in [`budget`]), with one exception: a string operation inside
-//! of one expression (`x ~ x`, `|replace`) can make a text as large as memory, because the engine has no bound for it.
-//! Files of strangers are therefore to be rendered in a process of their own, with a limit on memory and time.
+//! What a template uses is bounded ([`Limits`], counted in [`budget`]): what operators and filters make of texts and lists
+//! is counted before it is made ([`growth`], [`guards`]). The engine's steps are bounded in number, but not in time: to
+//! compare two long texts is one step. Files of strangers are therefore to be rendered in a process of their own, with
+//! limits on memory and time.
 
 mod arguments;
 mod budget;
@@ -21,6 +22,8 @@ mod expression;
 mod fault;
 mod file;
 mod frame;
+mod growth;
+mod guards;
 mod head;
 mod header;
 mod items;
@@ -43,6 +46,7 @@ mod value;
 mod variables;
 mod yaml;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -406,16 +410,33 @@ pub fn explain(file: &RenderedFile, pointer: &str) -> Option<Explanation> {
     let places: Vec<Place> = std::iter::once(&explained.place).chain(&explained.through).cloned().collect();
     explained.variables = file.stacks.written_at(environment_of(file, pointer).as_deref(), &places);
     let plain = explained.value.clone();
-    for step in steps(pointer)? {
-        cover_named(&step, &mut explained.value);
-    }
+    let node = file.root.as_deref()?.at(pointer)?;
+    explained.value = shown(node, &file.stacks.covered());
+    steps(pointer)?.iter().for_each(|step| cover_named(step, &mut explained.value));
     cover_named("", &mut explained.value);
-    if explained.variables.iter().any(|variable| variable.covered) {
-        // What was made of a credential is none to be shown either, whatever it is called here.
-        cover_named("password", &mut explained.value);
-    }
     explained.covered = explained.value != plain || explained.variables.iter().any(|variable| variable.covered);
     Some(explained)
+}
+
+/// A value without what was made of variables that look like credentials, whatever it is called here.
+fn shown(node: &Node, covered: &HashSet<Place>) -> Value {
+    match &node.value {
+        NodeValue::List(items) => items.iter().map(|item| shown(item, covered)).collect(),
+        NodeValue::Map(entries) => {
+            Value::Object(entries.iter().map(|(key, item)| (key.name.to_string(), shown(item, covered))).collect())
+        }
+        _ => {
+            let mut value = node.to_json();
+            let origin = &node.origin;
+            if !covered.is_empty()
+                && (covered.contains(&origin.place())
+                    || origin.through().iter().any(|spot| covered.contains(&spot.place())))
+            {
+                cover_named("password", &mut value);
+            }
+            value
+        }
+    }
 }
 
 /// The same without the variables.

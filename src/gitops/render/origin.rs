@@ -170,7 +170,7 @@ fn parameter(frame: &Frame, path: &[Box<str>]) -> Option<Origin> {
 /// Where a variable is defined that is used at a position.
 fn variable(frame: &Frame, path: &[Box<str>], position: Position) -> Option<Origin> {
     let (name, steps) = path.split_first()?;
-    if &**name != "vars" || steps.is_empty() {
+    if &**name != "vars" {
         return None;
     }
     descend(frame.variables.at(position), steps).map(|node| node.origin.clone())

@@ -4,6 +4,9 @@
 //! `{{ __e(12,(e)) }}`, where 12 is the number of the tag; every line of text gets a mark; in blocks that are
 //! captured into a variable `{{ e }}` becomes `{{ __text((e)) }}`, because what is captured is text.
 //!
+//! What could make texts and lists longer without bound gets a call that counts it ([`super::growth`]), and a key of a
+//! mapping that is an expression one that looks at it.
+//!
 //! A name `vars` in a part of a file that belongs to an environment becomes `__vars2`, where 2 is the number of the
 //! part.
 //!
@@ -17,6 +20,7 @@ use minijinja::machinery::Token;
 
 use super::expression::{Expression, Path, Spanned, follows_dot};
 use super::file::File;
+use super::growth::Edit;
 use super::items::{ItemOf, items};
 use super::reserved;
 use super::template::{Call, Tag, Template};
@@ -32,6 +36,8 @@ pub(super) const VARS: &str = "__vars";
 pub(super) struct Pass<'a> {
     left_out: &'a [Range<usize>],
     regions: &'a [Range<usize>],
+    /// What bounds the template's operations, in the order of the body.
+    growth: Vec<Edit>,
     file: &'a File,
     base: usize,
     body: &'a str,
@@ -60,10 +66,12 @@ impl<'a> Pass<'a> {
         body: &'a str,
         left_out: &'a [Range<usize>],
         regions: &'a [Range<usize>],
+        growth: Vec<Edit>,
     ) -> Self {
         Self {
             left_out,
             regions,
+            growth,
             file: &template.file,
             base: template.base,
             body,
@@ -114,6 +122,9 @@ impl<'a> Pass<'a> {
 
     /// Copies a stretch of the body.
     fn copy(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
         self.copies.push((self.out.len(), self.base + range.start..self.base + range.end));
         self.out.push_str(&self.body[range]);
     }
@@ -187,8 +198,9 @@ impl<'a> Pass<'a> {
         let offset = self.base + body.start;
         let after = self.regions.partition_point(|region| region.end <= offset);
         let region = self.regions.get(after).filter(|region| region.contains(&offset)).map(|_| after);
-        // Stretches, and what takes their place; what only adds something has no length.
-        let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+        // Stretches, and what takes their place; what only adds something has no length, and stands before what
+        // follows. At one place a key comes first, then the number of a call, then what bounds an operation.
+        let mut edits: Vec<Edit> = Vec::new();
         for key in keys(tokens) {
             // What stands in a call may mean more there than by itself.
             self.faithful = false;
@@ -214,7 +226,9 @@ impl<'a> Pass<'a> {
                 _ => {}
             }
         }
-        edits.sort_by_key(|(range, _)| range.start);
+        let first = self.growth.partition_point(|(range, _)| range.start < body.start);
+        edits.extend(self.growth[first..].iter().take_while(|(range, _)| range.start <= body.end).cloned());
+        edits.sort_by_key(|(range, _)| (range.start, range.end));
         let mut from = body.start;
         for (range, text) in edits {
             self.copy(from..range.start);

@@ -8,6 +8,7 @@ use minijinja::machinery::{Token, tokenize};
 
 use super::expression::{Expression, Path, Spanned};
 use super::file::File;
+use super::growth::growth;
 use super::items::ItemOf;
 use super::prepass::Pass;
 use super::scan::Scan;
@@ -110,7 +111,15 @@ impl Template {
         if complete && tokens.iter().all(|(token, _)| whole(token)) && body == template.file.text[base..] {
             return Ok(template);
         }
-        let mut pass = Pass::new(&template, &body, &left_out, regions);
+        // What makes texts and lists longer is found in the parsed text; most templates have no such thing.
+        let grows = |token: &Token<'_>| matches!(token, Token::Tilde | Token::Plus | Token::Mul | Token::Colon);
+        let parse = || minijinja::machinery::parse(&body, &template.file.name, engine::syntax());
+        let parsed = (judged || tokens.iter().any(|(token, _)| grows(token))).then(parse);
+        let growth = match &parsed {
+            Some(Ok(parsed)) => growth(parsed, &tokens),
+            Some(Err(_)) | None => Vec::new(),
+        };
+        let mut pass = Pass::new(&template, &body, &left_out, regions, growth);
         pass.run(&tokens);
         let faithful = pass.faithful;
         let Pass { out, findings, copies, marks, tags, statements, calls, assigned, sources, items, open, .. } = pass;
@@ -118,9 +127,12 @@ impl Template {
             return Err(findings);
         }
         // The engine judges the original text: its errors then speak of true places and of the author's words.
-        if (judged || !faithful || !complete)
-            && let Err(error) = minijinja::machinery::parse(&body, &template.file.name, engine::syntax())
-        {
+        let wrong = match parsed {
+            Some(parsed) => parsed.err(),
+            None if faithful && complete => None,
+            None => parse().err(),
+        };
+        if let Some(error) = wrong {
             return Err(vec![fault::syntax(&template, &error, open.last())]);
         }
         template =

@@ -8,15 +8,16 @@ use crate::support::server::Server;
 
 const GOOD: &str = "application: shop\npipelines: [{name: deploy, stages: [{id: a, type: noop}]}]\n";
 
-/// Opens a pull request whose file makes a text of 128 MiB on its way; what the status of its head says, and what the
+/// Opens a pull request whose file holds texts of 48 MiB on its way; what the status of its head says, and what the
 /// API tells of it.
 async fn review_with(limits: &str) -> (String, serde_json::Value) {
     let world = World::with(limits).await;
     let first = world.push(&[(".longboat/shop.yaml", GOOD)], "First").await;
     let server: Server = world.serve();
     world.settled(&first, "longboat/validate").await;
-    let doubling = "{% set x = x ~ x %}".repeat(27);
-    let text = format!("{{% set x = 'x' %}}{doubling}{GOOD}# {{{{ x|length }}}}\n");
+    let doubling = "{% set x = x ~ x %}".repeat(23);
+    let held = "{% set y = [x ~ 'a', x ~ 'b', x ~ 'c', x ~ 'd', x ~ 'e'] %}";
+    let text = format!("{{% set x = 'x' %}}{doubling}{held}{GOOD}# {{{{ y|length }}}}\n");
     let head = world.push_to("grow", &[(".longboat/shop.yaml", &text)], "Grow").await;
     let of = PullOf { title: "Grow", from: REPOSITORY, branch: "grow", head: &head, target: "main", author: "ann" };
     let number = world.github.open_pull(REPOSITORY, &of);

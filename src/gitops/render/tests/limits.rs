@@ -156,3 +156,116 @@ fn files_that_are_no_text() {
     assert_eq!(hostile(&[("a", &large)], &Limits::default()), (Code::FileTooLarge, "a.yaml:1:1".into()));
     assert_eq!(hostile(&[("b", "")], &Limits::default()), (Code::UnreadablePath, "a.yaml:1:1".into()));
 }
+
+/// What operators, filters and slices would make is counted before it is made.
+#[test]
+fn texts_and_lists_that_grow() {
+    let doubled =
+        |kind: &str, sign: &str| format!("{{% set x = {kind} %}}{}", format!("{{% set x = x {sign} x %}}").repeat(40));
+    let over =
+        |body: &str| format!("{{% for a in range(9999) %}}{{% for b in range(9) %}}{body}{{% endfor %}}{{% endfor %}}");
+    let long = "{% set x = 'abcdefgh ' * 100000 %}{% set l = [1] * 100000 %}";
+    let after = |text: &str| format!("{long}{text}");
+    for text in [
+        doubled("'x'", "~"),
+        doubled("'x'", "+"),
+        doubled("[1]", "+"),
+        doubled("[1]", "~"),
+        "{% set x = 'x' %}".to_owned() + &"{% set x = (x ~ 1) ~ (x) %}".repeat(40),
+        "{% set x = 'x' %}".to_owned() + &"{% set x = x * 9 %}".repeat(40),
+        "{% set x = [1] %}".to_owned() + &"{% set x = 9 * x %}".repeat(40),
+        "{% set x = [1] %}".to_owned() + &"{% set x = x|chain(x)|list %}".repeat(40),
+        "{% set x = 'x' %}".to_owned() + &"{% set x = [x, x]|join('') %}".repeat(40),
+        "{% set x = 'xx' %}".to_owned() + &"{% set x = x|replace('x', 'xx') %}".repeat(40),
+        "{% set x = 'x' %}".to_owned() + &"{% set x = '%s%s'|format(x, x) %}".repeat(40),
+        "{% set x = 'x' %}".to_owned() + &"{% set x = [x, x]|string %}".repeat(40),
+        "{% set x = 'x' %}".to_owned() + &"{% set x = [x, x]|tojson %}".repeat(40),
+        "{% set x = 'x' %}".to_owned() + &"{% set x = [x, x] %}".repeat(40) + "{{ x|pprint|length }}",
+        "{% set x = 'x' * 999999999999999999 %}".to_owned(),
+        "{% set x = [1] * 99999999 %}".to_owned(),
+        "{% set x = '%0999999999d'|format(1) %}".to_owned(),
+        "{% set x = '%*d'|format(999999999, 1) %}".to_owned(),
+        "{% set x = ('a\\n' * 1000)|indent(999999) %}".to_owned(),
+        "{% set x = ('a\\n' * 1000)|indent(width=999999) %}".to_owned(),
+        "{% set x = [1]|batch(999999999, 0) %}".to_owned(),
+        "{% set x = [1]|slice(999999999) %}".to_owned(),
+        "{% set x = [[1]]|tojson(indent=999999999) %}".to_owned(),
+        after("{% set x = x|replace('', x) %}"),
+        after("{% set x = l|join(x) %}"),
+        after("{% set x = x|list %}{% set x = x|list %}{% set x = x|list %}{% set x = x|list %}{% set x = x|list %}"),
+        after("{% set x = x|split('a')|map('upper')|list|list|list %}").replace("100000", "900000"),
+        after(&over("{% set y = x|upper %}")),
+        after(&over("{% set y = x[1:] %}")),
+        after(&over("{% set y = x[1:][:-1] %}")),
+        after(&over("{% set y = l|sort %}")),
+        after(&over("{% set y = l|list %}")),
+        after(&over("{% set y = x|escape %}")),
+        format!("{{% set m = {{{}}} %}}", (0..100).map(|n| format!("'k{n}': 1, ")).collect::<String>())
+            + &over("{% set y = dict(m, a=1) %}"),
+    ] {
+        let started = std::time::Instant::now();
+        let file = render(&[("a", &format!("{text}\n"))]);
+        let shown: String = text.chars().take(90).collect();
+        let finding = file.findings.first().unwrap_or_else(|| panic!("{shown}"));
+        assert_eq!(finding.code, Code::OutputTooLarge, "{shown}: {finding}");
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{shown}: {:?}", started.elapsed());
+    }
+}
+
+/// What counts the operations changes nothing about them.
+#[test]
+fn operations_that_are_counted_yield_what_they_did() {
+    let text = "\
+vars: {s: a, n: 3, f: 1.5, l: [1, 2], m: {k: [5, 6, 7], s: xyz}}
+a: {{ vars.s ~ vars.n ~ 'b' + 'c' ~ (1 + 2) * 3 }}
+b: {{ (1 + 2) * (3 + 4) * 2 - 6 / 2 * 2 + 2 ** 3 * 2 }}
+c: {{ 'ab' * 2 ~ 3 * 'c' }}
+d: {{ vars.l * 2 + [vars.s * 2, 'x'][1:] }}
+e: {{ vars.m.k[1:]|first * 2 ~ vars.m['s'][:2]|upper ~ vars.m.k[::-1]|first }}
+f: {{ {vars.s ~ 'k': vars.n * 2, 'z': [1 * 1, -2 * 3, vars.f * 2, true * 5]} }}
+g: {{ 'y' if vars.n * 2 == 6 and vars.n + 1 in [4] and not vars.n * 1 > 3 else 'n' }}
+h: {{ [vars.s ~ 1, vars.s ~ 2]|map('upper')|join('-' ~ vars.n) }}
+i: {{ -vars.n * 2 + -1 }}
+j: {{ '%s-%03d'|format(vars.s ~ '!', vars.n * 2) }}
+k: {{ module('m', a=vars.s ~ 'b', b=vars.n * 2, c=vars.l + [3]) }}
+l: {{ dict(a=vars.n + 1, b=vars.m.s[1:]) }}
+m: {{ (vars.l[0] + vars.l[1] * vars.n) ~ '' }}
+n: {{ (vars.s, vars.n * 2)[1] }}
+o: {{ vars.s[0:1] is string and vars.s ~ 'b' == 'ab' }}
+{% set x = vars.n * 2 + 1 %}
+p: {{ x }}
+{% if vars.s ~ 'b' == 'ab' and vars.n * vars.n == 9 %}
+q: {{ x * x }}
+{% endif %}
+{% for i in [1, 2] + vars.l * 1 if i * 2 < 4 %}
+r{{ loop.index }}: {{ i ~ ':' ~ loop.index * 10 }}
+{% endfor %}
+{% macro join(a, b='x' ~ 'y') %}{{ a ~ b * 2 }}{% endmacro %}
+s: {{ join(vars.s * 2, b=vars.s) ~ join('q') }}
+t: {{ 9007199254740993 * 1 }}
+u: {{ 4611686018427387904 * 2 // 2 }}
+";
+    let files = [("a", text), ("m/m", "v: {{ a ~ '/' ~ b * 2 }}\nc: {{ c[1:] }}\n")];
+    let mut json = good(&files).to_json();
+    json.as_object_mut().expect("a mapping").remove("vars");
+    let expected = serde_json::json!({
+        "a": "a3bc9", "b": 52.0, "c": "ababccc", "d": [1, 2, 1, 2, "x"], "e": "12XY7",
+        "f": {"ak": 6, "z": [1, -6, 3.0, 5]}, "g": "y", "h": "A1-3A2", "i": -7, "j": "a!-006",
+        "k": {"v": "ab/12", "c": [2, 3]}, "l": {"a": 4, "b": "yz"}, "m": "7", "n": 6, "o": true, "p": 7, "q": 49,
+        "r1": "1:10", "r2": "1:20", "s": "aaaaqxyxy", "t": 9_007_199_254_740_993_i64, "u": 4_611_686_018_427_387_904_i64,
+    });
+    for (key, value) in expected.as_object().expect("a mapping") {
+        assert_eq!(&json[key], value, "{key}");
+    }
+    for (text, words) in [
+        ("{{ vars.s * 2 }}", "`vars.s` is undefined"),
+        ("{{ 'a' ~ vars.s }}", "`vars.s` is undefined"),
+        ("{{ [1] + vars.s }}", "`vars.s` is undefined"),
+        ("{{ {} * 2 }}", "`*` can't be applied to a mapping and a number"),
+        ("{{ 'a' * -1 }}", "a text can only be multiplied by a whole number"),
+    ] {
+        let finding = bad(&[("a", &format!("a: {text}\n"))]);
+        assert!(finding.message.contains(words), "{text}: {finding}");
+        assert_eq!(at(&finding).split(':').nth(1), Some("1"), "{text}");
+    }
+}

@@ -422,6 +422,6 @@ fn an_error_in_a_statement_names_the_same_places() {
         assert_eq!(finding.chain.len(), 2, "{inner}");
     }
     let finding = bad(&[("a", "{% for x in vars.list %}\n{% if x.a.b %}{% endif %}\n{% endfor %}\n"), variables]);
-    assert_eq!(at(&finding), "a.yaml:2:7");
+    assert_eq!(at(&finding), "a.yaml:2:8");
     assert_eq!(finding.through.iter().map(short).collect::<Vec<_>>(), ["vars/default.yaml:3:7"]);
 }

@@ -291,6 +291,7 @@ pipelines:
     m: {{ vars.m }}
     l: {{ vars.l[0].n }}
     t: {{ vars.token }}
+    u: {{ vars|tojson|upper }}
     d: {{ vars.d }}
   - name: b
     r: {{ vars.r }}
@@ -334,6 +335,9 @@ pipelines:
     assert_eq!(at("/pipelines/0/t"), "vars.token \"***\"; Wins Default vars/default.yaml:5:8 \"***\"");
     let covered = explain(&file, "/pipelines/0/t").expect("there");
     assert_eq!((covered.value, covered.covered), (json!("***"), true));
+    // What was made of it is covered in whatever holds it; the rest is not.
+    let whole = explain(&file, "/pipelines/0").expect("there").value;
+    assert_eq!((&whole["t"], &whole["u"], &whole["s"]), (&json!("***"), &json!("***"), &json!("top")));
     // A mapping joins what lies below it, up to the first layer that has something else.
     assert_eq!(
         at("/pipelines/0/d/y"),

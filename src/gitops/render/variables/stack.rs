@@ -1,6 +1,6 @@
 //! Layers that lie on each other: what they are together, and which of them a variable has its value from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -229,6 +229,39 @@ impl Stacks {
             seen.push(variable.name.clone());
             new
         });
+        found
+    }
+
+    /// The places of the variables that look like credentials, and of the mappings and lists that hold them.
+    pub(in crate::gitops::render) fn covered(&self) -> HashSet<Place> {
+        fn walk(node: &Node, shown: &Value, found: &mut HashSet<Place>) -> bool {
+            let mut any = false;
+            match (&node.value, shown) {
+                (NodeValue::Map(entries), Value::Object(shown)) => {
+                    for ((_, node), shown) in entries.iter().zip(shown.values()) {
+                        any |= walk(node, shown, found);
+                    }
+                }
+                (NodeValue::List(items), Value::Array(shown)) => {
+                    for (node, shown) in items.iter().zip(shown) {
+                        any |= walk(node, shown, found);
+                    }
+                }
+                _ => any = node.to_json() != *shown,
+            }
+            if any {
+                found.insert(node.origin.place());
+            }
+            any
+        }
+        let mut found = HashSet::new();
+        for stack in [&self.common].into_iter().chain(self.environments.iter().map(|(_, stack)| stack)) {
+            if let Some(root) = stack.joined() {
+                let mut shown = root.to_json();
+                cover_named("", &mut shown);
+                walk(&root, &shown, &mut found);
+            }
+        }
         found
     }
 
