@@ -64,7 +64,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
         "groupby" groupby deep_of;
     }
     environment.add_filter("__c", |state: &mut State<'_, '_>, value: Value| -> Result<Value, Error> {
-        count(state, &[value.clone()])?;
+        count(state, std::slice::from_ref(&value))?;
         Ok(value)
     });
     let dict = Value::from_function(minijinja::functions::dict);
