@@ -201,7 +201,7 @@ fn a_module_repository_lists_shows_and_checks_its_own_modules_wherever_they_are(
         assert_eq!(stdout(&checked), "2 modules and 1 example checked\n", "{prefix}: {}", stderr(&checked));
         assert_eq!(stderr(&checked).contains("taking this for a module repository"), by_hand.is_empty());
         let listed = stdout(&run(&["modules", "list"]));
-        assert!(listed.contains("greet         stage   Greets somebody\n"), "{listed}");
+        assert!(listed.contains("greet         stage    Greets somebody\n"), "{listed}");
         assert!(!listed.contains("ci"), "{listed}");
         let shown = run(&["modules", "show", "greet"]);
         assert!(stdout(&shown).starts_with(&format!("greet ({greet})\n")), "{}{}", stdout(&shown), stderr(&shown));
