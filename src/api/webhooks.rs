@@ -15,9 +15,12 @@ use super::Shared;
 use super::problem::Problem;
 use super::request::read_body;
 use crate::forge::{Delivery, ForgeEvent, Forges, WebhookError};
-use crate::store::Accepted;
+use crate::store::{Accepted, HookAccepted};
 use crate::telemetry::metrics;
 use crate::trigger::Noticed;
+
+/// The largest custom webhook, in bytes: its payload is kept with each execution that it starts.
+const MAX_CUSTOM: usize = 256 * 1024;
 
 /// How many bodies of the largest size fit into memory at once, in KiB.
 pub(super) fn memory_budget(limit: usize) -> usize {
@@ -34,6 +37,9 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    if let Some(source) = path.strip_prefix("custom/") {
+        return receive_custom(&shared, source, &headers, body).await;
+    }
     if shared.api.forges.by_webhook_path(&path).next().is_none() {
         return Err(Problem::not_found("no forge of the configuration sends its webhooks here"));
     }
@@ -49,6 +55,46 @@ pub(super) async fn receive(
         answers.push(notice(&shared, &forge, delivery.id.as_deref(), event).await?);
     }
     Ok(together(answers).into_response())
+}
+
+/// Answers `POST /webhooks/custom/{source}`: with 202 when it is written down. What it starts is told later, by the list
+/// of executions.
+async fn receive_custom(shared: &Shared, source: &str, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let Some(secret) = shared.api.config.webhooks.get(source) else {
+        return Err(Problem::not_found("the configuration has no such source under `webhooks`"));
+    };
+    let limit = shared.api.config.limits.webhook_body.min(MAX_CUSTOM);
+    let (bytes, permits) = read_body(headers, body, limit, Some(&shared.webhook_memory)).await?;
+    let believed = crate::forge::receive_custom(secret, shared.api.clock.now(), headers, &bytes);
+    metrics().webhook("custom", if believed.is_ok() { "believed" } else { "refused" });
+    let delivery = believed.map_err(|error| {
+        tracing::debug!(source, %error, "a custom webhook was refused");
+        answer_to(&error)
+    })?;
+    drop(bytes);
+    drop(permits);
+    // Without a name of its sender's, each is another one.
+    let id = delivery.id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let accepted = shared.api.triggers.notice_hook(source.to_owned(), id.clone(), delivery.payload).await?;
+    let result = match accepted {
+        HookAccepted::New => "accepted",
+        HookAccepted::Duplicate => "duplicate",
+        HookAccepted::Full => {
+            return Err(Problem::unavailable("too many webhooks of this source wait to be worked off"));
+        }
+    };
+    Ok((StatusCode::ACCEPTED, Json(json!({"result": result, "delivery": id}))).into_response())
+}
+
+/// Why a webhook isn't believed, as an answer.
+fn answer_to(error: &WebhookError) -> Problem {
+    let text = error.to_string();
+    match error {
+        WebhookError::NoSecret | WebhookError::Repository { .. } => Problem::not_found(text),
+        WebhookError::Unsigned { .. } | WebhookError::WrongSignature => Problem::unsigned(text),
+        WebhookError::ContentType { .. } => Problem::unsupported_media_type(text),
+        WebhookError::Malformed(_) => Problem::bad_request(text),
+    }
 }
 
 /// What became of one event: the status to answer with, and a word.
@@ -90,13 +136,7 @@ fn believe(forges: &Forges, path: &str, headers: &HeaderMap, body: &[u8]) -> Res
     let error = refusal.unwrap_or(WebhookError::NoSecret);
     // At debug level: anybody can make these.
     tracing::debug!(path, %error, "a webhook was refused");
-    let text = error.to_string();
-    Err(match error {
-        WebhookError::NoSecret | WebhookError::Repository { .. } => Problem::not_found(text),
-        WebhookError::Unsigned { .. } | WebhookError::WrongSignature => Problem::unsigned(text),
-        WebhookError::ContentType { .. } => Problem::unsupported_media_type(text),
-        WebhookError::Malformed(_) => Problem::bad_request(text),
-    })
+    Err(answer_to(&error))
 }
 
 /// Takes up one event. The triggers write in a task of their own: whoever hangs up now takes nothing back.

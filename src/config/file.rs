@@ -46,6 +46,9 @@ pub(super) struct File {
     /// Secrets for pipelines, by name.
     #[schemars(with = "BTreeMap<String, SecretSection>")]
     pub(super) secrets: IndexMap<String, SecretSection>,
+    /// Where custom webhooks may come from (`/webhooks/custom/NAME`), by name.
+    #[schemars(with = "BTreeMap<String, WebhookSection>")]
+    pub(super) webhooks: IndexMap<String, WebhookSection>,
     /// Accounts of providers, by name. This version doesn't act on them.
     pub(super) accounts: Later,
 }
@@ -305,6 +308,16 @@ pub(super) struct NetworkSection {
     /// hosts by their exact name (`build.internal`), whatever they resolve to. Without it, private addresses are
     /// refused: this machine's own, those of the local network, and metadata services of clouds.
     pub(super) allow: Vec<String>,
+}
+
+/// A program that sends custom webhooks, which start the pipelines with a `webhook` trigger for it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct WebhookSection {
+    /// The secret under which it signs: what isn't signed is refused.
+    #[schemars(required)]
+    pub(super) secret: Option<SecretSource>,
 }
 
 /// What goes to standard error.

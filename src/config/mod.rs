@@ -54,6 +54,8 @@ pub struct Config {
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// What pipelines can use by name, without the values.
     pub secrets: IndexMap<SecretName, Secret>,
+    /// The secrets of custom webhooks, by their sources.
+    pub webhooks: IndexMap<String, SecretString>,
     /// The first part of every commit status context: `longboat`.
     pub status_prefix: String,
     /// Bounds on what others can make Longboat do.
@@ -346,6 +348,7 @@ impl Config {
             modules: Vec::new(),
             vars: serde_json::Map::new(),
             secrets: IndexMap::new(),
+            webhooks: IndexMap::new(),
             status_prefix: DEFAULT_PREFIX.to_owned(),
             limits: Limits::default(),
             retention: Retention::default(),
@@ -381,7 +384,7 @@ impl Config {
             ModuleSource::Followed(_) => None,
         });
         let passwords = credentials.chain(of_modules).map(|credentials| &credentials.password);
-        let database = self.database.password.iter();
+        let database = self.database.password.iter().chain(self.webhooks.values());
         self.server.tokens.iter().chain(forges).chain(passwords).chain(database).cloned().collect()
     }
 

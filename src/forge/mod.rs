@@ -6,6 +6,7 @@
 //! forge it is. The hosts that are called come from the configuration alone, never from a payload.
 
 pub mod bitbucket;
+mod custom;
 mod error;
 mod event;
 pub mod github;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::model::{CommitSha, CommitStatus, PullRequest, RepositoryName, StatusState};
 
+pub use custom::{CustomDelivery, receive_custom};
 pub use error::{ForgeError, ForgeErrorKind, SetupError};
 pub use event::{CommentEvent, Delivery, ForgeEvent, PullRequestAction, PullRequestEvent, Push, WebhookError};
 pub use plain::PlainForge;

@@ -34,7 +34,7 @@ impl<'a> RefName<'a> {
 pub fn git_triggers(pipeline: &Pipeline) -> impl Iterator<Item = &GitTrigger> {
     pipeline.triggers.iter().filter_map(|trigger| match trigger {
         Trigger::Git(git) => Some(git),
-        Trigger::Cron(_) | Trigger::Pipeline(_) | Trigger::Other(_) => None,
+        Trigger::Cron(_) | Trigger::Pipeline(_) | Trigger::Webhook(_) | Trigger::Other(_) => None,
     })
 }
 

@@ -24,6 +24,7 @@ mod secret;
 mod status;
 mod text;
 mod trigger;
+mod webhook;
 mod window;
 
 pub use artifact::{
@@ -63,4 +64,5 @@ pub use text::{counted, plain_log, shorten};
 pub use trigger::{
     Cause, CauseKind, CronTrigger, GitTrigger, Parent, ParentExecution, PipelineTrigger, Start, Trigger,
 };
+pub use webhook::{WebhookTrigger, is_hook_source, payload_pattern};
 pub use window::{Hours, Jitter, Window, Workday};

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::execution::rfc3339_or_null;
 use super::{
     ApplicationName, CommitSha, ExecutionId, Pipeline, PipelineName, RepositoryName, StageId, StagePath, Status,
-    TimeTable,
+    TimeTable, WebhookTrigger,
 };
 use crate::clock::Timestamp;
 
@@ -21,6 +21,8 @@ pub enum Trigger {
     Cron(CronTrigger),
     /// The end of another pipeline.
     Pipeline(PipelineTrigger),
+    /// A custom webhook.
+    Webhook(WebhookTrigger),
     /// A kind of trigger that is part of the format and kept, but not acted on by this version.
     #[serde(untagged)]
     Other(Value),
@@ -76,6 +78,7 @@ impl Trigger {
                     None => format!("end of {}{how}", of.pipeline),
                 }
             }
+            Self::Webhook(hook) => format!("webhook {}", hook.source),
             Self::Other(value) => {
                 format!("{} (not in this version)", value["type"].as_str().unwrap_or("another kind"))
             }
@@ -161,6 +164,14 @@ impl Pipeline {
         })
     }
 
+    /// Its triggers by custom webhooks.
+    pub fn webhook_triggers(&self) -> impl Iterator<Item = &WebhookTrigger> {
+        self.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::Webhook(hook) => Some(hook),
+            _ => None,
+        })
+    }
+
     /// Its `cron` triggers, each with its time table.
     pub fn time_tables(&self) -> impl Iterator<Item = (&CronTrigger, TimeTable)> {
         self.triggers.iter().filter_map(|trigger| match trigger {
@@ -198,6 +209,8 @@ pub enum CauseKind {
     Pipeline,
     /// A time table was due.
     Cron,
+    /// A custom webhook came.
+    Webhook,
 }
 
 /// The execution whose `pipeline` stage started this one.
@@ -270,7 +283,8 @@ pub struct Cause {
     pub commit: Option<CommitSha>,
     /// Where the branch stood before.
     pub previous: Option<CommitSha>,
-    /// The forge's word for the event (`push`), or the time table that was due.
+    /// The forge's word for the event (`push`), the time table that was due, or the source of a
+    /// custom webhook.
     pub event: Option<String>,
     /// Who acted, as the forge or the API authenticated them.
     pub actor: Option<String>,
@@ -287,6 +301,9 @@ pub struct Cause {
     /// The execution by whose end this one began, or the one that started it by a stage.
     #[serde(default)]
     pub parent_execution: Option<Box<ParentExecution>>,
+    /// What a custom webhook said: foreign text.
+    #[serde(default)]
+    pub payload: Option<Value>,
     /// For which moment a time table started it; RFC 3339 in documents.
     #[serde(default, with = "rfc3339_or_null")]
     pub scheduled_time: Option<Timestamp>,
@@ -296,7 +313,7 @@ impl Cause {
     /// Without what only the execution itself needs, for lists.
     #[must_use]
     pub fn in_short(&self) -> Self {
-        let mut short = self.clone();
+        let mut short = Self { payload: None, ..self.clone() };
         if let Some(parent) = &mut short.parent_execution {
             (parent.parameters, parent.stages) = (Map::new(), Map::new());
         }

@@ -109,6 +109,8 @@ pub enum TriggerFile {
     Cron(CronTriggerFile),
     /// The end of another pipeline. Starts the definition in force for the commit that it was published from.
     Pipeline(PipelineTriggerFile),
+    /// A custom webhook. Starts the definition in force for the commit that it was published from.
+    Webhook(WebhookTriggerFile),
 }
 
 /// A push.
@@ -200,6 +202,36 @@ pub struct PipelineTriggerFile {
     expected_artifact_ids: Vec<String>,
     /// Whether the outcome is reported on the commit; if nothing is said, then if the other execution reports on the
     /// same commit.
+    report: Option<bool>,
+    /// If false, the trigger does nothing.
+    #[schemars(extend("default" = true))]
+    enabled: Option<bool>,
+}
+
+/// A custom webhook.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({
+    "type": "webhook", "source": "registry", "payloadConstraints": {"action": "^published$"},
+    "parameters": {"version": "${ trigger.payload.package.version }"},
+}))]
+pub struct WebhookTriggerFile {
+    /// The last part of the address to which it is sent, `/webhooks/custom/SOURCE`; one of the server's `webhooks`.
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9_-]+$"), example = &"registry")]
+    source: String,
+    /// What the payload has to say: regular expressions that match anywhere in the text, by keys of the payload, JSON
+    /// pointers (`/package/name`) or paths (`package.name`). All have to match.
+    payload_constraints: Option<BTreeMap<String, String>>,
+    /// The values of the pipeline's parameters, before those that the payload gives under `parameters`;
+    /// `${ trigger.payload... }` is evaluated at the start.
+    #[schemars(example = serde_json::json!({"version": "${ trigger.payload.package.version }"}))]
+    parameters: Option<BTreeMap<String, Value>>,
+    /// The ids of expected artifacts of the pipeline that a start by this trigger needs; what the payload lists under
+    /// `artifacts` is looked through.
+    #[schemars(default)]
+    expected_artifact_ids: Vec<String>,
+    /// Whether the outcome is reported on the commit.
+    #[schemars(extend("default" = false))]
     report: Option<bool>,
     /// If false, the trigger does nothing.
     #[schemars(extend("default" = true))]

@@ -148,7 +148,7 @@ impl Secrets {
             (_, Some(parent), CauseKind::Pipeline) => parent.root,
             (.., kind) => kind,
         };
-        if !matches!(kind, CauseKind::Git | CauseKind::Manual | CauseKind::Cron) {
+        if !matches!(kind, CauseKind::Git | CauseKind::Manual | CauseKind::Cron | CauseKind::Webhook) {
             return Err(SecretError::PullRequest(name.clone()));
         }
         // A start by hand can name any commit, also one that only a stranger's pull request has brought.

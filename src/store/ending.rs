@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use sqlx::any::AnyRow;
 use tokio::sync::watch;
 
 use super::chunk::{self, Texts};
@@ -21,6 +22,8 @@ use crate::model::{
 
 /// What stands in the place of an application's name where a pipeline is named by its id.
 const ANY: &str = "*";
+/// What stands there if no pipeline is meant, but the source of a custom webhook; neither is an application's name.
+pub(super) const HOOK: &str = "@webhook";
 
 /// An end that is not worked off yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +89,7 @@ impl Store {
         .bind(pipeline.id.to_string())
         .fetch_all(self.reads())
         .await?;
-        rows.iter()
-            .map(|row| {
-                let row = Row::of("listener", row);
-                Ok((row.id("application")?, row.id("pipeline")?))
-            })
-            .collect()
+        rows.iter().map(listener).collect()
     }
 
     /// Ends an ending with what it starts and what is said about what it can't start; nothing, if it was worked off.
@@ -156,6 +154,12 @@ impl Store {
     }
 }
 
+/// A pipeline that listens.
+pub(super) fn listener(row: &AnyRow) -> Result<(ApplicationName, PipelineName), StoreError> {
+    let row = Row::of("listener", row);
+    Ok((row.id("application")?, row.id("pipeline")?))
+}
+
 /// Notes the ends among the rows of a batch that somebody may listen to.
 pub(super) async fn note(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
     static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
@@ -190,7 +194,9 @@ async fn any_listeners(tx: &mut Tx) -> Result<bool, StoreError> {
     if let Some(listeners) = tx.listeners {
         return Ok(listeners);
     }
-    let row = sqlx::query("SELECT COUNT(*) AS listeners FROM listener").fetch_one(&mut tx.connection).await?;
+    let row = sqlx::query("SELECT COUNT(*) AS listeners FROM listener WHERE target_application <> '@webhook'")
+        .fetch_one(&mut tx.connection)
+        .await?;
     let listeners = Row::of("listener", &row).int("listeners")? > 0;
     tx.listeners = Some(listeners);
     Ok(listeners)
@@ -209,10 +215,13 @@ pub(super) async fn keep_listeners(
         .await?;
     for pipeline in pipelines {
         for trigger in &pipeline.triggers {
-            let Trigger::Pipeline(trigger) = trigger else { continue };
-            let (of, target) = match trigger.target_id() {
-                Some(id) => (ANY.to_owned(), id.to_string()),
-                None => (trigger.application_or(application).to_string(), trigger.pipeline.clone()),
+            let (of, target) = match trigger {
+                Trigger::Pipeline(trigger) => match trigger.target_id() {
+                    Some(id) => (ANY.to_owned(), id.to_string()),
+                    None => (trigger.application_or(application).to_string(), trigger.pipeline.clone()),
+                },
+                Trigger::Webhook(trigger) => (HOOK.to_owned(), trigger.source.clone()),
+                _ => continue,
             };
             sqlx::query(
                 "INSERT INTO listener (application, pipeline, target_application, target) VALUES ($1, $2, $3, $4) \

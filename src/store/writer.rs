@@ -39,6 +39,8 @@ pub(super) struct Tx {
     pub(super) outbox_grew: bool,
     /// To be set by a job that noted the end of an execution that may start others.
     pub(super) endings_grew: bool,
+    /// To be set by a job that took up a custom webhook.
+    pub(super) hooks_grew: bool,
     /// Whether a pull request was ever merged, as far as that is known: see `mark`.
     pub(super) merges: Option<bool>,
     /// Whether any pipeline in force listens to the end of another, as far as that is known: see `ending`.
@@ -141,6 +143,7 @@ pub(super) struct Bells {
     pub(super) inbox: watch::Sender<u64>,
     pub(super) outbox: watch::Sender<u64>,
     pub(super) endings: watch::Sender<u64>,
+    pub(super) hooks: watch::Sender<u64>,
     /// Set once another process has the database.
     pub(super) lost: watch::Sender<Option<StoreError>>,
 }
@@ -194,6 +197,7 @@ impl Writer {
             inbox_grew: false,
             outbox_grew: false,
             endings_grew: false,
+            hooks_grew: false,
             merges: None,
             listeners: None,
             stage: Stage::Beginning,
@@ -241,6 +245,7 @@ impl Writer {
     /// One transaction and its answers.
     async fn write(&mut self, mut appends: Vec<AppendJob>, mut jobs: Vec<Taken>) {
         (self.tx.inbox_grew, self.tx.outbox_grew, self.tx.endings_grew) = (false, false, false);
+        self.tx.hooks_grew = false;
         self.tx.now = self.clock.now();
         let started = Instant::now();
         let whole = self.commit_all(&mut appends, &mut jobs).await;
@@ -248,6 +253,9 @@ impl Writer {
             Ok(()) => {
                 metrics().committed(appends.len() + jobs.len(), started.elapsed());
                 self.bells.ring(self.tx.inbox_grew, self.tx.outbox_grew);
+                if self.tx.hooks_grew {
+                    self.bells.hooks.send_modify(|count| *count += 1);
+                }
                 if self.tx.endings_grew {
                     self.bells.endings.send_modify(|count| *count += 1);
                 }

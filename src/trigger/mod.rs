@@ -14,6 +14,7 @@
 //!   of their own, and never executed.
 //! - **Module repositories** are kept in mirrors, too; a render sees a snapshot of them ([`ModuleSet`]).
 //! - **Time tables** are worked off by one owner, who starts what is due, and makes up for the latest of what was missed.
+//! - **Custom webhooks** start the pipelines that listen to their source.
 //! - **Ends of pipelines** start those that listen to them.
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
@@ -27,6 +28,7 @@ mod examine;
 mod failure;
 mod follow;
 mod given;
+mod hooks;
 mod manual;
 mod modules;
 mod owners;
@@ -234,6 +236,7 @@ impl Triggers {
         tasks.push(tokio::spawn(modules::keep(shared.clone())));
         tasks.push(tokio::spawn(cron::run(shared.clone())));
         tasks.push(tokio::spawn(endings::run(shared.clone())));
+        tasks.push(tokio::spawn(hooks::run(shared.clone())));
         Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }
 

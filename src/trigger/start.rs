@@ -192,6 +192,7 @@ fn cause(push: Push<'_>) -> Cause {
         override_freeze: None,
         parent: None,
         parent_execution: None,
+        payload: None,
         scheduled_time: None,
     }
 }

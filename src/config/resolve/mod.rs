@@ -20,7 +20,8 @@ use super::tree::{Data, Tree};
 use super::{
     Config, DEFAULT_PREFIX, Database, Forge, Holder, Limits, LogFormat, Logging, Retention, Server, default_database,
 };
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, pointer_step};
+use crate::model::is_hook_source;
 use crate::outbound::{Allowed, AllowedError};
 
 /// What a size may be where a few bytes would do: from 1 KiB.
@@ -64,6 +65,7 @@ pub(super) fn resolve(
     let network = work.network(&written.network);
     let logging = work.logging(written.logging);
     let secrets = work.secrets(written.secrets, repositories.len());
+    let webhooks = work.webhooks(written.webhooks);
     if !written.accounts.0.is_empty() {
         work.warn(
             "/accounts",
@@ -84,6 +86,7 @@ pub(super) fn resolve(
             modules,
             vars: written.vars.0,
             secrets,
+            webhooks,
             status_prefix,
             limits,
             retention,
@@ -317,6 +320,21 @@ impl Work<'_> {
             );
         }
         Retention { details, newest, most }
+    }
+
+    fn webhooks(&mut self, sections: IndexMap<String, file::WebhookSection>) -> IndexMap<String, SecretString> {
+        let mut webhooks = IndexMap::new();
+        for (name, section) in sections {
+            let pointer = format!("/webhooks/{}", pointer_step(&name));
+            if !is_hook_source(&name) {
+                let message = format!("`{name}` can't name the source of webhooks: it is part of an address");
+                self.error(&pointer, Code::BadIdentifier, message, "write 1 to 63 letters, digits, `-` and `_`");
+            }
+            if let Some(secret) = section.secret.and_then(|source| self.secret(&source, &format!("{pointer}/secret"))) {
+                webhooks.insert(name, secret);
+            }
+        }
+        webhooks
     }
 
     fn network(&mut self, section: &file::NetworkSection) -> Vec<Allowed> {

@@ -11,6 +11,7 @@ mod ending;
 mod execution;
 mod freeze;
 mod graph;
+mod hook;
 mod mark;
 mod opening;
 mod outbox;
@@ -161,6 +162,11 @@ on_every_backend! {
         an_end_that_somebody_listens_to_is_noted_with_it,
         an_end_is_worked_off_once,
         who_listens_goes_with_what_is_in_force,
+    }
+    hook {
+        a_delivery_is_taken_up_once_and_survives,
+        a_source_that_sends_too_much_is_held_up,
+        who_listens_to_a_source_is_known,
     }
     graph {
         what_files_use_is_kept_by_branch_and_replaced_as_a_whole,

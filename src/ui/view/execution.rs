@@ -363,6 +363,9 @@ fn cause(view: &ExecutionView) -> String {
                 None => "started by another pipeline".to_owned(),
             },
         },
+        (CauseKind::Webhook, _) => {
+            format!("started by the webhook {}", view.trigger.event.as_deref().unwrap_or_default())
+        }
         (CauseKind::Cron, _) => match &view.trigger.event {
             Some(table) => format!("started by the time table {table}"),
             None => "started by a time table".to_owned(),

@@ -29,6 +29,7 @@ mod commit;
 mod cron;
 mod endings;
 mod freeze;
+mod hooks;
 mod hostile;
 mod kill;
 mod lanes;

@@ -141,7 +141,7 @@ fn triggers_are_read_by_their_type() {
     let wrong = json!([
         {"branches": ["main"]},
         {"type": "gti"},
-        {"type": "webhook"},
+        {"type": "webhok"},
         {"type": "git", "branches": "main", "path": ["x"]},
         {"type": "git", "branches": ["a[", 3], "paths": ["src/{a"]},
         {"type": "git", "branch": "(?=x)"},
@@ -156,7 +156,7 @@ fn triggers_are_read_by_their_type() {
     insta::assert_snapshot!(said(&checked), @r#"
     LB0303 /triggers/0: a trigger needs `type`
     LB0305 /triggers/1/type: unknown trigger type `gti` (did you mean `git`?)
-    LB0305 /triggers/2/type: unknown trigger type `webhook` (there are `git`, `pull_request`, `cron` and `pipeline`)
+    LB0305 /triggers/2/type: unknown trigger type `webhok` (did you mean `webhook`?)
     LB0302 /triggers/3/branches: `branches` has to be a list, not a string (write `[main]`)
     LB0301 /triggers/3/path: a `git` trigger has no field `path` (did you mean `paths`?)
     LB0302 /triggers/4/branches/1: `branches[1]` has to be a string, not an integer (put it in quotes: `"3"`)

@@ -3,6 +3,7 @@
 mod cron;
 mod pipeline;
 mod start;
+mod webhook;
 
 use std::sync::LazyLock;
 
@@ -19,7 +20,7 @@ use crate::schema::format::{GitTriggerFile, PullRequestTriggerFile, keys};
 const MAX_TRIGGERS: usize = 100;
 const MAX_PATTERNS: usize = 200;
 
-const TYPES: [&str; 4] = ["git", "pull_request", "cron", "pipeline"];
+const TYPES: [&str; 5] = ["git", "pull_request", "cron", "pipeline", "webhook"];
 /// Keys of a git trigger in Spinnaker: which repository's pushes count, and bookkeeping.
 const SPINNAKER_GIT: &[&str] =
     &["description", "hash", "id", "link", "linkText", "project", "runAsUser", "slug", "source", "user"];
@@ -63,6 +64,7 @@ fn read(item: &Field<'_>, around: Around<'_>, sink: &mut Sink) -> Option<Trigger
             kept(&fields, item, &PULL_REQUEST, "a `pull_request` trigger", dialect, sink)
         }
         "cron" => cron::read(&mut fields, around, sink).map(Trigger::Cron),
+        "webhook" => webhook::read(&mut fields, around, sink).map(Trigger::Webhook),
         "pipeline" => pipeline::read(&mut fields, around, sink).map(Trigger::Pipeline),
         other if dialect == Dialect::Spinnaker => {
             let message = format!("this version of Longboat doesn't act on triggers of the type `{}`", cut(other));
@@ -73,7 +75,7 @@ fn read(item: &Field<'_>, around: Around<'_>, sink: &mut Sink) -> Option<Trigger
             let message = format!("unknown trigger type `{}`", cut(other));
             let hint = match nearest(other, TYPES) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "there are `git`, `pull_request`, `cron` and `pipeline`".to_owned(),
+                None => "there are `git`, `pull_request`, `cron`, `pipeline` and `webhook`".to_owned(),
             };
             kind.say(sink, Diagnostic::error(Code::ValueNotAllowed, message).hint(hint));
             None

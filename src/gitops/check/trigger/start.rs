@@ -22,6 +22,8 @@ const SPINNAKER_LATER: &[&str] = &["attributeConstraints", "dryRun", "rebake"];
 pub(super) enum Parameters {
     /// There are no others, so that a required one that is missing keeps it from ever starting.
     Whole,
+    /// The event brings others.
+    Some,
 }
 
 /// Reads those keys.

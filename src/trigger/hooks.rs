@@ -1,0 +1,205 @@
+//! Custom webhooks: what they bring starts the pipelines that listen to their source.
+//!
+//! A delivery was verified and written to the inbox before it was answered. Here it is worked off, and what it starts is
+//! written together with its end, so that whatever crashes when, it starts once. Everything in a payload is foreign:
+//! it chooses among the pipelines that ask for it, and fills in parameters that they declare, but never says which
+//! definition or which commit runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::artifacts::{self, Unresolved, commit_artifact};
+use super::{Shared, Triggers, given};
+use crate::clock::Timestamp;
+use crate::model::{Artifact, Cause, CauseKind, CommitStatus, ExecutionId, NewExecution, Pipeline, WebhookTrigger};
+use crate::store::{Hook, HookAccepted, Published, StoreError};
+
+/// How many deliveries are worked off before the stop is looked at again.
+const AT_ONCE: u32 = 20;
+/// The most artifacts that a payload brings.
+const MAX_ARTIFACTS: usize = 100;
+/// The longest correlation id, in characters.
+const MAX_CORRELATION_ID: usize = 200;
+/// How often deliveries are looked for, even if nobody says that there are any.
+const LOOK: Duration = Duration::from_secs(60);
+/// The pause after the first failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+impl Triggers {
+    /// Takes up the payload of a verified custom webhook.
+    ///
+    /// # Errors
+    /// If it can't be written; then it must be sent again.
+    pub async fn notice_hook(
+        &self,
+        source: String,
+        delivery: String,
+        payload: Value,
+    ) -> Result<HookAccepted, StoreError> {
+        // In a task of its own: what was begun is written, even if the sender doesn't wait for the answer.
+        let store = self.shared.store.clone();
+        let accepted = tokio::spawn(async move { store.accept_hook(source, delivery, payload).await }).await;
+        accepted.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// Works off deliveries until it is told to stop.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut came = shared.store.hooks_changed();
+    loop {
+        came.mark_unchanged();
+        let next = match turn(&shared).await {
+            Ok(next) => next,
+            Err(StoreError::Closed | StoreError::Fenced) => return,
+            Err(error) => {
+                tracing::error!(%error, "custom webhooks can't be worked off");
+                shared.clock.now().plus(FIRST_PAUSE)
+            }
+        };
+        tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            changed = came.changed() => if changed.is_err() { return },
+            () = shared.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+/// Works off what is due; yields when to look again.
+async fn turn(shared: &Shared) -> Result<Timestamp, StoreError> {
+    loop {
+        let due = shared.store.due_hooks(AT_ONCE).await?;
+        if due.is_empty() || shared.stopping.is_cancelled() {
+            break;
+        }
+        for hook in due {
+            if let Err(error) = work_off(shared, &hook).await {
+                if matches!(error, StoreError::Closed | StoreError::Fenced) {
+                    return Err(error);
+                }
+                tracing::error!(source = hook.source, delivery = hook.delivery, %error, "a custom webhook can't be worked off yet");
+                let pause = FIRST_PAUSE.saturating_mul(1 << hook.attempts.min(10)).min(LONGEST_PAUSE);
+                shared.store.retry_hook(hook.id, shared.clock.now().plus(pause)).await?;
+            }
+        }
+    }
+    let next = shared.store.next_hook_due().await?;
+    let look = shared.clock.now().plus(LOOK);
+    Ok(next.map_or(look, |due| due.min(look)))
+}
+
+async fn work_off(shared: &Shared, hook: &Hook) -> Result<(), StoreError> {
+    let (mut start, mut say) = (Vec::new(), Vec::new());
+    for (application, name) in shared.store.hook_listeners(&hook.source).await? {
+        let Some(published) = shared.store.pipeline(&application, &name).await? else { continue };
+        let is_for = |trigger: &&WebhookTrigger| trigger.source == hook.source && trigger.accepts(&hook.payload);
+        let Some(trigger) = published.pipeline.webhook_triggers().find(is_for) else { continue };
+        match execution(shared, hook, &published, trigger).await? {
+            Ok(new) => start.push(new),
+            Err(why) => {
+                tracing::warn!(
+                    %application, pipeline = %name, source = hook.source, delivery = hook.delivery, why,
+                    "a custom webhook starts nothing"
+                );
+                say.extend(not_started(shared, &published, trigger, &why));
+            }
+        }
+    }
+    let started = shared.store.settle_hook(hook.id, start, say).await?;
+    tracing::info!(
+        source = hook.source,
+        delivery = hook.delivery,
+        started = started.len(),
+        "a custom webhook was worked off"
+    );
+    for key in started {
+        (shared.submit)(key).await;
+    }
+    Ok(())
+}
+
+/// The execution that a delivery starts, or why there is none.
+async fn execution(
+    shared: &Shared,
+    hook: &Hook,
+    published: &Published,
+    trigger: &WebhookTrigger,
+) -> Result<Result<NewExecution, String>, StoreError> {
+    let Published { pipeline, revision, repository: name, branch, commit, .. } = published;
+    let Some(repository) = shared.repositories.get(name) else {
+        return Ok(Err(format!("the repository {name} is not in the configuration any more")));
+    };
+    let wanted = commit.clone();
+    let info = repository.read(move |mirror| mirror.commit(&wanted)).await.ok();
+    let cause = Cause {
+        kind: CauseKind::Webhook,
+        repository: Some(name.clone()),
+        branch: Some(branch.clone()),
+        commit: Some(commit.clone()),
+        event: Some(hook.source.clone()),
+        author: info.as_ref().map(|info| info.author.clone()),
+        message: info.map(|info| info.message),
+        payload: Some(hook.payload.clone()),
+        ..Cause::default()
+    };
+    let parameters = match given::parameters(pipeline, &trigger.start, told_parameters(pipeline, &hook.payload), &cause)
+    {
+        Ok(parameters) => parameters,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut brought = told_artifacts(&hook.payload);
+    brought.push(commit_artifact(name, commit, Some(branch)));
+    let ids = &trigger.start.expected_artifact_ids;
+    let artifacts = match artifacts::of_trigger(&shared.store, pipeline, ids, brought).await {
+        Ok(artifacts) => artifacts,
+        Err(Unresolved::Problems(problems)) => return Ok(Err(given::in_words(&problems))),
+        Err(Unresolved::Store(error)) => return Err(error),
+    };
+    let (application, pipeline_name) = (&pipeline.application, &pipeline.name);
+    let report = trigger.start.report.unwrap_or(false);
+    let same = told_correlation_id(&hook.payload).unwrap_or(&hook.delivery);
+    Ok(Ok(NewExecution {
+        id: ExecutionId::generate(),
+        pipeline: pipeline.clone(),
+        revision: Some(*revision),
+        parameters,
+        trigger: cause,
+        artifacts,
+        repository: Some(name.clone()),
+        commit: Some(commit.clone()),
+        report: report.then(|| shared.options.reports.pipeline(name, commit, application, pipeline_name)),
+        correlation_id: Some(format!("webhook {} {application}/{pipeline_name} {same}", hook.source)),
+        created_at: shared.clock.now(),
+    }))
+}
+
+fn not_started(shared: &Shared, published: &Published, trigger: &WebhookTrigger, why: &str) -> Option<CommitStatus> {
+    let pipeline = (&published.pipeline.application, &published.pipeline.name);
+    let reports = &shared.options.reports;
+    let status = || reports.not_started(&published.repository, &published.commit, pipeline, &why.replace('`', ""));
+    trigger.start.report.unwrap_or(false).then(status)
+}
+
+/// What a payload says under `parameters`, as far as the pipeline declares it: several pipelines may listen.
+fn told_parameters(pipeline: &Pipeline, payload: &Value) -> Map<String, Value> {
+    let told = payload.get("parameters").and_then(Value::as_object);
+    let declared = |name: &str| pipeline.parameters.iter().any(|parameter| parameter.name == name);
+    let told = told.into_iter().flatten().filter(|(name, _)| declared(name));
+    told.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What a payload says under `artifacts`; what is none is left out: the key may mean something else to its sender.
+fn told_artifacts(payload: &Value) -> Vec<Artifact> {
+    let told = payload.get("artifacts").and_then(Value::as_array);
+    let read = |value: &Value| serde_json::from_value::<Artifact>(value.clone()).ok();
+    let artifacts = told.into_iter().flatten().take(MAX_ARTIFACTS).filter_map(read);
+    artifacts.filter(|artifact| artifact.kind.is_some() && !artifacts::is_commit(artifact)).collect()
+}
+
+fn told_correlation_id(payload: &Value) -> Option<&str> {
+    let id = payload.get("correlationId").and_then(Value::as_str)?;
+    let sane = (1..=MAX_CORRELATION_ID).contains(&id.chars().count()) && !id.chars().any(char::is_control);
+    sane.then_some(id)
+}
