@@ -147,11 +147,12 @@ async fn work_off(
     let Some(due) = row.due else { return Ok(CronDone::Noted) };
     let done = match birth {
         None => CronDone::Noted,
-        Some(_) if let Some(waiting) = not_begun(tx, &row.key).await? => CronDone::Waiting(waiting),
-        Some(birth) => match execution::create(tx, birth, None).await? {
-            Created::New(key) => CronDone::Started(key),
-            // Whoever created it may not have come to this.
-            Created::Existing(key, _) => CronDone::Started(key),
+        Some(birth) => match not_begun(tx, &row.key).await? {
+            Some(waiting) => CronDone::Waiting(waiting),
+            None => match execution::create(tx, birth, None).await? {
+                // Whoever created what exists may not have come to this.
+                Created::New(key) | Created::Existing(key, _) => CronDone::Started(key),
+            },
         },
     };
     let outcome = match done {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use http::Uri;
 use indexmap::IndexMap;
+use secrecy::SecretString;
 
 use super::file::{self, File};
 use super::tree::{Data, Tree};

@@ -50,7 +50,7 @@ fn constraints(field: &Field<'_>, sink: &mut Sink) -> IndexMap<String, String> {
     let mut constraints = IndexMap::new();
     for (key, node) in entries {
         let pointer = format!("{}/{}", field.pointer, pointer_step(&key.name));
-        let item = Field { node, pointer, name: format!("{}.{}", field.name, key.name) };
+        let item = Field { node, pointer, name: format!("{}.{}", field.name, key.name).into() };
         let Some(text) = item.string(sink) else { continue };
         if let Err(error) = payload_pattern(text) {
             let reason = error.to_string();
