@@ -411,6 +411,7 @@ fn the_schema_names_every_key_of_the_format() {
             "modules",
             "vars",
             "secrets",
+            "webhooks",
             "accounts"
         ]
     );
