@@ -43,9 +43,14 @@ async fn a_wide_format_ends_its_own_process() {
 }
 
 #[tokio::test]
-async fn replacing_again_and_again_ends_its_own_process() {
+async fn text_that_would_grow_too_far_is_reported_before_it_is_made() {
     let growing: String = "{% set x = x|replace('x', 'xxxxxxxxxxxxxxxx') %}".repeat(10);
-    memory_bomb(&format!("{{% set x = 'x' %}}{growing}\nname: {{{{ x }}}}")).await;
+    let text = format!("application: shop\n{{% set x = 'x' %}}{growing}\nname: {{{{ x }}}}\n");
+    let (_, review) = looked_at(&[(FILE, &text)], small(reviews())).await;
+    assert_eq!((review.errors, review.trouble), (1, None), "{:?}", review.findings);
+    let finding = &review.findings[0].finding;
+    assert_eq!(finding.code, longboat::diagnostic::Code::OutputTooLarge);
+    assert_eq!(finding.place.as_ref().map(|place| place.line), Some(2));
 }
 
 #[tokio::test]
