@@ -24,7 +24,7 @@ use longboat::model::{
     ApplicationName, Artifacts, Cause, CommitSha, Dialect, ExecutionId, ExecutionKey, NewExecution, OnFailure,
     Pipeline, PipelineName, ReportTarget, RepositoryName, Stage, StageId, Status,
 };
-use longboat::store::{Append, Created, Store, StoreOptions};
+use longboat::store::{Append, Created, Shard, Store, StoreOptions};
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -286,6 +286,7 @@ fn row(key: ExecutionKey, seq: i64, now: Timestamp) -> Append {
     let (due_at, started_at) = (Some(now), Some(now));
     Append {
         key,
+        shard: Shard::of_key(key),
         seq,
         at: now,
         body,

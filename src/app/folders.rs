@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::model::{Cause, CauseKind, NewExecution, Parent, Status};
-    use crate::store::{Append, Created};
+    use crate::store::{Append, Created, Shard};
     use crate::trigger::sample;
 
     async fn created(store: &Store, parent: Option<ExecutionId>) -> (ExecutionId, crate::model::ExecutionKey) {
@@ -150,6 +150,7 @@ mod tests {
     async fn ended(store: &Store, key: crate::model::ExecutionKey, at: Timestamp) {
         let row = Append {
             key,
+            shard: Shard::of_key(key),
             seq: 1,
             at,
             body: "{}".to_owned(),

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use super::chunk::Texts;
 use super::connection::{Backend, Connection};
 use super::mark::{self, Reported};
-use super::ownership::{Ownership, SHARDS, shard_of};
+use super::ownership::Ownership;
 use super::rows::check_size;
+use super::shard::{Shard, Shards};
 use super::writer::{AppendJob, Tx};
 use super::{Store, StoreError, chunk, ending, outbox, postgres};
 use crate::clock::Timestamp;
@@ -17,6 +18,8 @@ use crate::model::{CommitStatus, ExecutionKey, Status};
 pub struct Append {
     /// The execution.
     pub key: ExecutionKey,
+    /// Its shard: the row is written only as long as this is owned.
+    pub shard: Shard,
     /// The journal row's number: larger than all before; the first is 1.
     pub seq: i64,
     /// When it was decided.
@@ -80,13 +83,10 @@ pub(super) async fn fence(tx: &mut Tx, ownership: &Ownership, jobs: &mut [Append
     if tx.backend() == Backend::Postgres {
         return Ok(());
     }
-    let mut asked = [false; SHARDS];
-    for encoded in jobs.iter().flat_map(|job| &job.rows) {
-        asked[shard_of(encoded.row.key)] = true;
-    }
-    let owned = ownership.still_owned(&mut tx.connection, &asked).await?;
+    let asked: Shards = jobs.iter().flat_map(|job| &job.rows).map(|encoded| encoded.row.shard).collect();
+    let owned = ownership.still_owned(&mut tx.connection, asked).await?;
     for job in jobs {
-        if job.rows.iter().any(|encoded| !owned[shard_of(encoded.row.key)]) {
+        if job.rows.iter().any(|encoded| !owned.contains(encoded.row.shard)) {
             job.outcome = Err(StoreError::Fenced);
         }
     }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use futures::TryStreamExt;
 use sqlx::AssertSqlSafe;
 
-use super::ownership::shard_of;
 use super::rows::{Row, document};
+use super::shard::Shard;
 use super::writer::Tx;
 use super::{Store, StoreError, lane, mark, outbox};
 use crate::clock::Timestamp;
@@ -34,6 +34,8 @@ pub enum Created {
 pub struct StoredExecution {
     /// The key and the unchanging part.
     pub execution: Execution,
+    /// Its shard.
+    pub shard: Shard,
     /// How it stands.
     pub status: Status,
     /// The sequence number of its last journal row; 0: none yet.
@@ -110,6 +112,8 @@ pub struct Page<T> {
 pub struct LiveExecution {
     /// The store's key.
     pub key: ExecutionKey,
+    /// Its shard.
+    pub shard: Shard,
     /// How it stands.
     pub status: Status,
     /// The sequence number of its last journal row; 0: it was created and not yet begun.
@@ -210,12 +214,13 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn live(&self) -> Result<Vec<LiveExecution>, StoreError> {
-        let mut rows = sqlx::query("SELECT id, status, seq, due_at FROM execution WHERE live = 1").fetch(self.reads());
+        let mut rows = sqlx::query("SELECT id, shard, status, seq, due_at FROM execution WHERE live = 1").fetch(self.reads());
         let mut live = Vec::new();
         while let Some(row) = rows.try_next().await? {
             let row = Row::of("execution", &row);
             live.push(LiveExecution {
                 key: ExecutionKey(row.int("id")?),
+                shard: Shard::of_row(row.int("shard")?)?,
                 status: row.status("status")?,
                 seq: row.int("seq")?,
                 due_at: row.time_or_null("due_at")?,
@@ -314,6 +319,7 @@ fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
     info.revision = row.int_or_null("revision")?.map(RevisionId);
     Ok(StoredExecution {
         execution: Execution { key: ExecutionKey(row.int("id")?), info },
+        shard: Shard::of_row(row.int("shard")?)?,
         status: row.status("status")?,
         seq: row.int("seq")?,
         started_at: row.time_or_null("started_at")?,
@@ -352,15 +358,16 @@ pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<Revisio
         return Ok(Created::Existing(key, id));
     }
     let key = ExecutionKey(tx.keys("execution", 1).await?);
-    let shard = i64::try_from(shard_of(key)).unwrap_or(0);
+    let lane = birth.new.pipeline.lane().map(|(lane, _)| lane);
+    let shard = lane.as_ref().map_or_else(|| Shard::of_key(key), Shard::of_lane);
     sqlx::query("INSERT INTO execution (id, shard, live, status, seq) VALUES ($1, $2, 1, $3, 0)")
         .bind(key.0)
-        .bind(shard)
+        .bind(shard.number())
         .bind(Status::NotStarted.as_str())
         .execute(&mut tx.connection)
         .await?;
     insert_info(tx, key, birth, birth.new.revision.or(published)).await?;
-    if let Some((lane, _)) = birth.new.pipeline.lane() {
+    if let Some(lane) = lane {
         lane::insert(tx, key, &lane).await?;
     }
     if let Some(message) = &birth.queued {

@@ -1,6 +1,8 @@
 //! Lanes: which executions stand in line, for a start to know without reading any journal.
 
+use super::connection::Connection;
 use super::rows::Row;
+use super::shard::Shard;
 use super::writer::Tx;
 use super::{Store, StoreError};
 use crate::model::{ApplicationName, ExecutionId, ExecutionKey, Lane, PipelineName, Status};
@@ -10,6 +12,8 @@ use crate::model::{ApplicationName, ExecutionId, ExecutionKey, Lane, PipelineNam
 pub struct LaneMember {
     /// The store's key.
     pub key: ExecutionKey,
+    /// Its shard, which is that of its lane.
+    pub shard: Shard,
     /// The public id.
     pub id: ExecutionId,
     /// The application.
@@ -30,7 +34,7 @@ impl Store {
     pub async fn lane_members(&self, lane: Option<&Lane>) -> Result<Vec<LaneMember>, StoreError> {
         let lane = lane.map(Lane::to_string);
         let rows = sqlx::query(
-            "SELECT e.id, e.status, l.name, i.public_id, i.application, i.pipeline FROM execution e \
+            "SELECT e.id, e.shard, e.status, l.name, i.public_id, i.application, i.pipeline FROM execution e \
              JOIN lane l ON l.execution = e.id JOIN execution_info i ON i.id = e.id \
              WHERE e.live = 1 AND ($1 IS NULL OR l.name = $1) ORDER BY e.id",
         )
@@ -42,6 +46,7 @@ impl Store {
                 let row = Row::of("lane", row);
                 Ok(LaneMember {
                     key: ExecutionKey(row.int("id")?),
+                    shard: Shard::of_row(row.int("shard")?)?,
                     id: row.id("public_id")?,
                     application: row.id("application")?,
                     pipeline: row.id("pipeline")?,
@@ -60,5 +65,27 @@ pub(super) async fn insert(tx: &mut Tx, key: ExecutionKey, lane: &Lane) -> Resul
         .bind(lane.to_string())
         .execute(&mut tx.connection)
         .await?;
+    Ok(())
+}
+
+/// Puts those who stand in a lane into its shard that were created when lanes had none. To be called while no process
+/// has executions in memory.
+pub(super) async fn gather(connection: &mut Connection) -> Result<(), StoreError> {
+    let rows = sqlx::query(
+        "SELECT e.id, e.shard, l.name FROM execution e JOIN lane l ON l.execution = e.id WHERE e.live = 1 ORDER BY e.id",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let row = Row::of("lane", &row);
+        let shard = Shard::of_lane(&row.id::<Lane>("name")?);
+        if row.int("shard")? != shard.number() {
+            sqlx::query("UPDATE execution SET shard = $1 WHERE id = $2")
+                .bind(shard.number())
+                .bind(row.int("id")?)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
     Ok(())
 }

@@ -4,7 +4,8 @@
 //! - **Writes** go through one task with a connection of its own (`writer`), which commits all that queued
 //!   meanwhile together. A write that was queued lands even if nobody waits for its answer any more.
 //! - **The engine's hot path** (`append`) writes the rows of many executions in a few statements.
-//! - **Ownership** (`ownership`) keeps a second process out, and refuses what a process writes that was replaced.
+//! - **Ownership** (`ownership`) keeps a second process out, and refuses what a process writes that was replaced: for each
+//!   `shard` of the executions.
 //!
 //! There are two backends, SQLite (`connect`) and PostgreSQL (`postgres`), with one set of tables and nearly one set
 //! of statements. `contract` is the list of tests that both have to pass.
@@ -59,6 +60,7 @@ mod repository;
 mod retention;
 mod rows;
 mod settle;
+mod shard;
 mod transfer;
 mod writer;
 
@@ -80,6 +82,7 @@ pub use removal::{Approval, BY_CONFIGURATION, RemovalVerdict, StoredRemoval, Tak
 pub use repository::{RepositoryNote, RepositoryState};
 pub use retention::{Compaction, Retention};
 pub use settle::{Settled, Settlement};
+pub use shard::{Owned, Shard, Shards};
 pub use transfer::{Moved, Progress, export, import};
 
 use std::fmt;
@@ -143,6 +146,7 @@ struct Inner {
     queue: mpsc::Sender<Command>,
     writer: Mutex<Option<JoinHandle<()>>>,
     bells: Bells,
+    shards: watch::Sender<Owned>,
     // Ends with this.
     _listener: Option<AbortOnDropHandle<()>>,
     _temporary: Option<TempDir>,
@@ -174,6 +178,7 @@ impl Store {
         let bells = Bells::default();
         let Opened { database, mut connection, reads, hold, listener } = Opened::open(&options, &bells).await?;
         let ownership = Ownership::claim(&mut connection, &options.owner).await?;
+        lane::gather(&mut connection).await?;
         let writer = Writer::new(connection, ownership, clock.clone(), bells.clone(), hold).start();
         let inner = Inner {
             database,
@@ -182,6 +187,7 @@ impl Store {
             queue: writer.queue,
             writer: Mutex::new(Some(writer.task)),
             bells,
+            shards: watch::Sender::new(Owned::ALL),
             _listener: listener,
             _temporary: temporary,
         };
@@ -217,6 +223,12 @@ impl Store {
             Ok(Some(error)) => error.clone(),
             Ok(None) | Err(_) => StoreError::Closed,
         }
+    }
+
+    /// The shards whose executions this process runs. A process that has the database for itself has all of them, and that
+    /// never changes.
+    pub fn shards(&self) -> watch::Receiver<Owned> {
+        self.inner.shards.subscribe()
     }
 
     fn reads(&self) -> &AnyPool {

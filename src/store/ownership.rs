@@ -1,6 +1,6 @@
 //! Who may run executions: a lock file keeps a second process out, and ownership rows fence late writers.
 //!
-//! An execution belongs to the shard `key % 64`. A store claims all shards when it opens, each with a higher
+//! An execution belongs to a shard (`shard`). A store claims all shards when it opens, each with a higher
 //! epoch than before; every commit with journal rows holds only if owner and epoch are still those of the claim.
 //! On SQLite a lock file already makes sure of it, on PostgreSQL a lock of the writer's session does
 //! (`postgres::session`), and the rows are what several processes on one database will rely on.
@@ -15,16 +15,7 @@ use sqlx::Row as _;
 use super::StoreError;
 use super::chunk::Texts;
 use super::connection::Connection;
-use crate::model::ExecutionKey;
-
-/// How many shards there are; part of the data's format.
-pub(super) const SHARDS: usize = 64;
-
-/// The shard of an execution.
-pub(super) fn shard_of(key: ExecutionKey) -> usize {
-    // The remainder of a division by 64 is below 64.
-    usize::try_from(key.0.rem_euclid(64)).unwrap_or(0)
-}
+use super::shard::{Shard, Shards};
 
 /// The lock file beside the database, held as long as this lives; the system lets go of it if the process dies.
 #[derive(Debug)]
@@ -64,14 +55,14 @@ impl Lock {
 #[derive(Debug)]
 pub(super) struct Ownership {
     owner: String,
-    epochs: [i64; SHARDS],
+    epochs: [i64; Shard::COUNT],
 }
 
 impl Ownership {
     /// Takes over all shards.
     pub(super) async fn claim(connection: &mut Connection, owner: &str) -> Result<Self, StoreError> {
         static CLAIM: LazyLock<String> = LazyLock::new(|| {
-            let rows: Vec<String> = (0..SHARDS).map(|shard| format!("({shard}, $1, 1)")).collect();
+            let rows: Vec<String> = (0..Shard::COUNT).map(|shard| format!("({shard}, $1, 1)")).collect();
             format!(
                 "INSERT INTO shard (shard, owner, epoch) VALUES {} \
                  ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, epoch = shard.epoch + 1, expires_at = NULL",
@@ -79,12 +70,9 @@ impl Ownership {
             )
         });
         sqlx::query(CLAIM.as_str()).bind(owner).execute(&mut *connection).await?;
-        let mut epochs = [0; SHARDS];
+        let mut epochs = [0; Shard::COUNT];
         for row in sqlx::query("SELECT shard, epoch FROM shard").fetch_all(connection).await? {
-            let shard: i64 = row.try_get("shard")?;
-            if let Some(epoch) = usize::try_from(shard).ok().and_then(|shard| epochs.get_mut(shard)) {
-                *epoch = row.try_get("epoch")?;
-            }
+            epochs[Shard::of_row(row.try_get("shard")?)?.index()] = row.try_get("epoch")?;
         }
         Ok(Self { owner: owner.to_owned(), epochs })
     }
@@ -95,37 +83,36 @@ impl Ownership {
     }
 
     /// The epoch under which a shard was claimed.
-    pub(super) fn epoch(&self, shard: usize) -> i64 {
-        self.epochs.get(shard).copied().unwrap_or(0)
+    pub(super) fn epoch(&self, shard: Shard) -> i64 {
+        self.epochs[shard.index()]
     }
 
     /// Whether all shards are still owned.
     pub(super) async fn holds_all(&self, connection: &mut Connection) -> Result<bool, StoreError> {
-        Ok(self.still_owned(connection, &[true; SHARDS]).await? == [true; SHARDS])
+        Ok(self.still_owned(connection, Shards::ALL).await? == Shards::ALL)
     }
 
     /// Which of the `asked` shards are still owned: one statement, in the transaction that relies on it.
     pub(super) async fn still_owned(
         &self,
         connection: &mut Connection,
-        asked: &[bool; SHARDS],
-    ) -> Result<[bool; SHARDS], StoreError> {
+        asked: Shards,
+    ) -> Result<Shards, StoreError> {
         /// For 1, 2, 4, ... shards; what is left over is filled with a repetition.
         static FENCE: LazyLock<Texts> =
             LazyLock::new(|| Texts::new("SELECT shard, epoch FROM shard WHERE owner = ? AND shard IN (", "?", ")"));
-        let shards: Vec<usize> = (0..SHARDS).filter(|shard| asked[*shard]).collect();
-        let mut owned = [false; SHARDS];
+        let shards: Vec<Shard> = asked.iter().collect();
+        let mut owned = Shards::NONE;
         let Some(last) = shards.last() else { return Ok(owned) };
         let places = shards.len().next_power_of_two();
         let mut query = sqlx::query(FENCE.text(connection.backend(), places)).bind(&self.owner);
         for place in 0..places {
-            query = query.bind(*shards.get(place).unwrap_or(last) as i64);
+            query = query.bind(shards.get(place).unwrap_or(last).number());
         }
         for row in query.fetch_all(connection).await? {
-            let shard = usize::try_from(row.try_get::<i64, _>("shard")?).unwrap_or(SHARDS);
-            let epoch: i64 = row.try_get("epoch")?;
-            if shard < SHARDS {
-                owned[shard] = self.epochs[shard] == epoch;
+            let shard = Shard::of_row(row.try_get("shard")?)?;
+            if row.try_get::<i64, _>("epoch")? == self.epoch(shard) {
+                owned.insert(shard);
             }
         }
         Ok(owned)

@@ -50,7 +50,7 @@ impl Holds {
     ) -> Self {
         let held: BTreeSet<ExecutionKey> = held.into_iter().collect();
         let mut lanes = Lanes::default();
-        for LaneMember { key, id, application, pipeline, status, lane } in members {
+        for LaneMember { key, shard: _, id, application, pipeline, status, lane } in members {
             lanes.restore(key, lane, status != Status::NotStarted, (id, application, pipeline));
         }
         Self { freezes, lanes, again: held.iter().copied().collect(), held, ..Self::default() }

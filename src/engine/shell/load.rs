@@ -9,12 +9,12 @@ use crate::engine::state::State;
 use crate::engine::status_text::{page, trouble_text};
 use crate::engine::view::fold;
 use crate::model::{CommitStatus, ExecutionId, ExecutionKey, Status, StatusState};
-use crate::store::{Append, Store, StoreError, StoredExecution};
+use crate::store::{Append, Shard, Store, StoreError, StoredExecution};
 
 /// What was found.
 pub(super) enum Loaded {
     /// An execution to go on with, or one that has ended and is to be restarted.
-    Live { state: Box<State>, seq: i64, ended: bool },
+    Live { state: Box<State>, shard: Shard, seq: i64, ended: bool },
     /// Nothing.
     Missing,
     /// One that has ended.
@@ -64,7 +64,7 @@ pub(super) async fn load(store: &Store, kinds: Arc<Kinds>, key: ExecutionKey, re
     let seq = rows.last().map_or(stored.seq, |row| row.seq);
     let ended = stored.status.is_complete();
     match fold(&stored, &rows, kinds) {
-        Ok(state) => Loaded::Live { state: Box::new(state), seq, ended },
+        Ok(state) => Loaded::Live { state: Box::new(state), shard: stored.shard, seq, ended },
         Err(reason) if ended => Loaded::Closed(reason),
         Err(reason) => {
             let known = rows.last().is_some_and(|row| encode(&[trouble(&reason)]).is_ok_and(|body| body == row.body));
@@ -85,9 +85,10 @@ fn trouble(reason: &str) -> Entry {
 impl Unreadable {
     /// An execution whose rules broke down, or whose rows are refused. The state may have taken along what was never
     /// written, an end above all.
-    pub(super) fn of_state(state: &State, seq: i64, reason: String) -> Self {
+    pub(super) fn of_state(state: &State, shard: Shard, seq: i64, reason: String) -> Self {
         let stored = StoredExecution {
             execution: (*state.execution).clone(),
+            shard,
             status: if state.status.is_complete() { Status::Running } else { state.status },
             seq,
             started_at: state.started_at,
@@ -128,6 +129,7 @@ impl Unreadable {
         let report = info.report.clone().map(|target| CommitStatus::new(target, said.0, &said.1, page(info.id)));
         Append {
             key: self.key(),
+            shard: self.stored.shard,
             seq: self.seq + 1,
             at: now,
             body: encode(entries).unwrap_or_default(),

@@ -10,6 +10,7 @@ use crate::engine::handle::{Command, Reply};
 use crate::engine::state::State;
 use crate::engine::{Changed, EngineError};
 use crate::model::StatusState;
+use crate::store::Shard;
 
 /// An execution that the loop knows.
 pub(super) enum Slot {
@@ -52,6 +53,8 @@ pub(super) type Answer = (Reply, Result<(), EngineError>);
 /// An execution with its state.
 pub(super) struct Live {
     pub(super) state: State,
+    /// Its shard.
+    pub(super) shard: Shard,
     /// The number of its latest journal row.
     pub(super) seq: i64,
     /// The row that is on its way, or the last one, says that it begins.

@@ -146,10 +146,11 @@ impl Shell {
         let Some(Slot::Loading(waiting)) = self.slots.get_mut(&key) else { return };
         let waiting = std::mem::take(waiting);
         match loaded {
-            Loaded::Live { state, seq, ended } => {
+            Loaded::Live { state, shard, seq, ended } => {
                 let said = state.execution.info.report.as_ref().map(|_| status_text::describe(&state));
                 let live = Live {
                     state: *state,
+                    shard,
                     seq,
                     began: false,
                     ended,
@@ -269,7 +270,7 @@ impl Shell {
                     self.dismiss(key, waiting, |_| Some(EngineError::Unreadable(reason.clone())));
                     return;
                 }
-                self.put_aside(&Unreadable::of_state(&live.state, seq, reason), waiting);
+                self.put_aside(&Unreadable::of_state(&live.state, live.shard, seq, reason), waiting);
             }
             Some(Slot::Closing { answers, later, .. }) => {
                 tracing::error!(execution = key.0, reason, "an execution can't even be put aside");
@@ -326,6 +327,7 @@ impl Live {
         self.committing = true;
         Ok(Some(Append {
             key,
+            shard: self.shard,
             seq: self.seq,
             at: now,
             body,

@@ -243,6 +243,7 @@ async fn a_journal_that_can_t_be_read_is_left_alone_by_a_restart() {
     // What a newer Longboat left.
     let row = Append {
         key: stored.execution.key,
+        shard: stored.shard,
         seq: stored.seq + 1,
         at: house.clock.now(),
         body: r#"{"v":99,"e":[]}"#.to_owned(),

@@ -84,6 +84,7 @@ async fn with_a_row_of_the_future() -> (House, ExecutionId) {
     let stored = house.store.execution(id).await.expect("reads").expect("there");
     let row = Append {
         key: stored.execution.key,
+        shard: stored.shard,
         seq: stored.seq + 1,
         at: house.clock.now(),
         body: r#"{"v":9,"e":[{"leap":{"far":true}}]}"#.to_owned(),

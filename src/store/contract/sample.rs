@@ -8,7 +8,9 @@ use crate::model::{
     ApplicationName, Artifacts, Cause, CommitSha, CommitStatus, ExecutionId, ExecutionKey, NewExecution, Pins,
     Pipeline, PipelineName, ReportTarget, RepositoryName, Status, StatusState, pipeline_id,
 };
-use crate::store::{Accepted, Append, Created, InboxId, Publication, RefChange, Seen, Settlement, Source, Store};
+use crate::store::{
+    Accepted, Append, Created, InboxId, Publication, RefChange, Seen, Settlement, Shard, Source, Store,
+};
 
 pub(in crate::store) const MAIN: &str = "refs/heads/main";
 
@@ -166,6 +168,7 @@ pub(in crate::store) fn append(key: ExecutionKey, seq: i64, status: Status) -> A
     let at = Timestamp::from_millis(1_700_000_000_000 + seq);
     Append {
         key,
+        shard: Shard::of_key(key),
         seq,
         at,
         body: format!("{{\"v\":1,\"entries\":[{seq}]}}"),

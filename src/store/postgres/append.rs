@@ -4,9 +4,9 @@
 use sqlx::PgConnection;
 
 use crate::clock::Timestamp;
-use crate::model::ExecutionKey;
 use crate::store::append::{Append, late};
-use crate::store::ownership::{Ownership, shard_of};
+use crate::store::ownership::Ownership;
+use crate::store::shard::Shards;
 use crate::store::{StoreError, rows::MAX_DOCUMENT};
 
 /// The most bytes of journal bodies in one statement; one body at least goes in.
@@ -90,8 +90,7 @@ async fn batch(
     let last = |at: usize, row: &Append| rows.get(at + 1).is_none_or(|next| next.key != row.key);
     let sums: Vec<&Append> = rows.iter().enumerate().filter(|(at, row)| last(*at, row)).map(|(_, row)| *row).collect();
     let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
-    let keys: Vec<ExecutionKey> = sums.iter().map(|row| row.key).collect();
-    let (shards, epochs) = claimed(ownership, &keys);
+    let (shards, epochs) = claimed(ownership, &sums);
     let (owned, summed): (i64, i64) = sqlx::query_as(BATCH)
         .bind(&journal.executions)
         .bind(&journal.seqs)
@@ -100,7 +99,7 @@ async fn batch(
         .bind(ownership.owner())
         .bind(&shards)
         .bind(&epochs)
-        .bind(keys.iter().map(|key| key.0).collect::<Vec<i64>>())
+        .bind(sums.iter().map(|row| row.key.0).collect::<Vec<i64>>())
         .bind(sums.iter().map(|row| row.status.as_str()).collect::<Vec<&str>>())
         .bind(sums.iter().map(|row| row.seq).collect::<Vec<i64>>())
         .bind(sums.iter().map(|row| millis(row.due_at)).collect::<Vec<Option<i64>>>())
@@ -115,9 +114,7 @@ async fn batch(
 }
 
 /// The shards of these executions, each once, and the epochs under which they were claimed.
-fn claimed(ownership: &Ownership, keys: &[ExecutionKey]) -> (Vec<i64>, Vec<i64>) {
-    let mut shards: Vec<usize> = keys.iter().map(|key| shard_of(*key)).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    shards.into_iter().map(|shard| (shard as i64, ownership.epoch(shard))).unzip()
+fn claimed(ownership: &Ownership, rows: &[&Append]) -> (Vec<i64>, Vec<i64>) {
+    let shards: Shards = rows.iter().map(|row| row.shard).collect();
+    shards.iter().map(|shard| (shard.number(), ownership.epoch(shard))).unzip()
 }

@@ -9,7 +9,7 @@ use super::proxy::{Proxy, Weather};
 use crate::clock::{Clock, Timestamp};
 use crate::model::{ExecutionKey, RepositoryName, Status};
 use crate::store::contract::server::{SERVER, administer, with_database};
-use crate::store::{Append, RefChange, RepositoryNote, Seen, Source, Store, StoreError, StoreOptions};
+use crate::store::{Append, RefChange, RepositoryNote, Seen, Shard, Source, Store, StoreError, StoreOptions};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -49,6 +49,7 @@ fn push(branch: &str) -> RefChange {
 fn row(key: i64) -> Append {
     Append {
         key: ExecutionKey(key),
+        shard: Shard::of_key(ExecutionKey(key)),
         seq: 1,
         at: Timestamp::from_millis(1),
         body: "{}".to_owned(),

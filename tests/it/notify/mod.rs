@@ -16,7 +16,7 @@ use longboat::model::{
     RepositoryName, Status, StatusState,
 };
 use longboat::notify::{ForgeStats, Reporter, ReporterOptions};
-use longboat::store::{Append, Created, Settlement, Store};
+use longboat::store::{Append, Created, Settlement, Shard, Store};
 use secrecy::SecretString;
 
 use crate::support::fake_github::{FakeGitHub, TOKEN};
@@ -103,6 +103,7 @@ impl World {
     async fn append(&self, key: ExecutionKey, seq: i64, status: CommitStatus) {
         let row = Append {
             key,
+            shard: Shard::of_key(key),
             seq,
             at: self.clock.now(),
             body: "{}".to_owned(),

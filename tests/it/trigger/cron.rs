@@ -5,7 +5,7 @@ use std::time::Duration;
 use longboat::clock::Timestamp;
 use longboat::git::GitOptions;
 use longboat::model::{CauseKind, ExecutionKey, Status};
-use longboat::store::{Append, CronState};
+use longboat::store::{Append, CronState, Shard};
 use longboat::trigger::TriggerOptions;
 
 use super::world::{START, World, file, follow};
@@ -50,6 +50,7 @@ async fn end_all(world: &World) {
     for key in keys {
         let row = Append {
             key,
+            shard: Shard::of_key(key),
             seq: 1,
             at: world.clock.now(),
             body: "{}".to_owned(),

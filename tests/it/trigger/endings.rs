@@ -1,7 +1,7 @@
 //! Pipelines that are started by the end of others.
 
 use longboat::model::{CauseKind, ExecutionKey, NewExecution, Status};
-use longboat::store::Append;
+use longboat::store::{Append, Shard};
 use longboat::trigger::ManualStart;
 use serde_json::{Map, json};
 
@@ -29,6 +29,7 @@ async fn end_all(world: &World, status: Status) -> usize {
         let now = Some(world.clock.now());
         let row = Append {
             key: *key,
+            shard: Shard::of_key(*key),
             seq: 1,
             at: world.clock.now(),
             body: json!({"v": 1, "e": []}).to_string(),
