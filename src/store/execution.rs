@@ -214,7 +214,8 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn live(&self) -> Result<Vec<LiveExecution>, StoreError> {
-        let mut rows = sqlx::query("SELECT id, shard, status, seq, due_at FROM execution WHERE live = 1").fetch(self.reads());
+        let mut rows =
+            sqlx::query("SELECT id, shard, status, seq, due_at FROM execution WHERE live = 1").fetch(self.reads());
         let mut live = Vec::new();
         while let Some(row) = rows.try_next().await? {
             let row = Row::of("execution", &row);

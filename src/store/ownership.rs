@@ -93,11 +93,7 @@ impl Ownership {
     }
 
     /// Which of the `asked` shards are still owned: one statement, in the transaction that relies on it.
-    pub(super) async fn still_owned(
-        &self,
-        connection: &mut Connection,
-        asked: Shards,
-    ) -> Result<Shards, StoreError> {
+    pub(super) async fn still_owned(&self, connection: &mut Connection, asked: Shards) -> Result<Shards, StoreError> {
         /// For 1, 2, 4, ... shards; what is left over is filled with a repetition.
         static FENCE: LazyLock<Texts> =
             LazyLock::new(|| Texts::new("SELECT shard, epoch FROM shard WHERE owner = ? AND shard IN (", "?", ")"));
