@@ -73,12 +73,7 @@ impl Mirror {
         args.extend(specs.iter().map(Into::into));
         let empty = self.blocking(super::mirror::Inner::is_empty).await?;
         let deadline = if empty { self.0.options.first_deadline } else { self.0.options.deadline };
-        let fetched = network.run(args, deadline, 64 * 1024).await;
-        if let Err(GitError::TimedOut { .. }) = &fetched {
-            // Killed, so its locks are nobody's.
-            self.blocking(|inner| inner.remove_locks(std::time::Duration::ZERO)).await?;
-        }
-        fetched.map(|_| ())
+        self.write(network, args, deadline).await
     }
 
     /// Forgets the head of a pull request. Its objects stay until the mirror is made anew.

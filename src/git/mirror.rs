@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use git2::{ErrorCode, Repository, RepositoryInitOptions, RepositoryOpenFlags};
@@ -73,6 +74,8 @@ pub(super) struct Inner {
     pub(super) network: Network,
     pub(super) options: GitOptions,
     pub(super) writing: Mutex<()>,
+    /// Whether a git of this process writes, or was ended in the middle with whoever waited for it.
+    pub(super) unfinished: AtomicBool,
 }
 
 impl std::fmt::Debug for Mirror {
@@ -90,7 +93,7 @@ impl Mirror {
     pub async fn open(dir: PathBuf, remote: Remote, options: GitOptions) -> Result<Self, GitError> {
         let dir = std::path::absolute(&dir).map_err(GitError::local("could not resolve", &dir))?;
         let network = Network::new(&dir, remote)?;
-        let mirror = Self(Arc::new(Inner { dir, network, options, writing: Mutex::new(()) }));
+        let mirror = Self(Arc::new(Inner { dir, network, options, writing: Mutex::new(()), unfinished: AtomicBool::new(false) }));
         mirror.blocking(Inner::prepare).await?;
         Ok(mirror)
     }
@@ -151,22 +154,38 @@ impl Mirror {
         args.push(self.0.network.address());
         args.extend(REFSPECS.map(Into::into));
         let deadline = if empty { self.0.options.first_deadline } else { self.0.options.deadline };
-        let fetched = self.0.network.run(args, deadline, 64 * 1024).await;
-        if let Err(GitError::TimedOut { .. }) = &fetched {
-            // Killed, so its locks are nobody's.
-            self.blocking(|inner| inner.remove_locks(Duration::ZERO)).await?;
-        }
-        fetched?;
+        self.write(&self.0.network, args, deadline).await?;
         if packs >= MANY_PACKS {
             self.join_packs().await;
         }
         Ok(())
     }
 
+    /// Runs a git that writes. To be called by whoever holds `writing`.
+    pub(super) async fn write(
+        &self,
+        network: &Network,
+        args: Vec<std::ffi::OsString>,
+        deadline: Duration,
+    ) -> Result<(), GitError> {
+        let unfinished = &self.0.unfinished;
+        if unfinished.swap(true, Ordering::AcqRel) {
+            // It was killed with the task that waited for it, so its locks are nobody's.
+            self.blocking(|inner| inner.remove_locks(Duration::ZERO)).await?;
+        }
+        let done = network.run(args, deadline, 64 * 1024).await;
+        if let Err(GitError::TimedOut { .. }) = &done {
+            // Killed as well.
+            self.blocking(|inner| inner.remove_locks(Duration::ZERO)).await?;
+        }
+        unfinished.store(false, Ordering::Release);
+        done.map(|_| ())
+    }
+
     /// Joins small packs. Objects that no ref names any more are kept: executions may still need them.
     async fn join_packs(&self) {
         let args = ["repack", "--geometric=2", "-d", "--quiet"];
-        if let Err(error) = self.0.network.run(args, self.0.options.first_deadline, 64 * 1024).await {
+        if let Err(error) = self.write(&self.0.network, args, self.0.options.first_deadline).await {
             tracing::warn!(mirror = %self.0.dir.display(), %error, "joining the mirror's packs failed");
         }
     }

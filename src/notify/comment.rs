@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 use super::send::{Outcome, Way, looks_twice, record};
 use crate::forge::{CommentId, Forge, ForgeError, ForgeErrorKind, PostedComment, markdown};
 use crate::model::RepositoryName;
-use crate::store::{KeptComment, OutboxEntry};
+use crate::store::{KeptComment, OutboxEntry, Store};
 
 /// Where a comment goes, and its text.
 struct Target<'a> {
+    store: &'a Store,
     forge: &'a Arc<dyn Forge>,
     repo: &'a str,
     pull_request: u64,
@@ -47,7 +48,7 @@ pub(super) async fn bring_up_to_date(
     let body = markdown::write(&comment, &capabilities, way.public_url.as_deref(), &marker);
     let digest = digest(&body);
     let tries = entry.attempts;
-    let target = Target { forge, repo: repository.as_str(), pull_request, marker: &marker, body: &body, tries };
+    let target = Target { store, forge, repo: repository.as_str(), pull_request, marker: &marker, body: &body, tries };
     let id = match &kept {
         Some(KeptComment { digest: Some(same), .. }) if *same == digest => return record(store, entry).await,
         Some(KeptComment { id, digest: Some(_) }) if look_first => target.look_and_edit(&CommentId(id.clone())).await,
@@ -62,6 +63,7 @@ pub(super) async fn bring_up_to_date(
         },
         Err(Trouble::NotLookedUp(error)) => Outcome::NotLookedUp(error),
         Err(Trouble::NotTaken(error)) => Outcome::NotTaken(error),
+        Err(Trouble::OffDuty) => Outcome::OffDuty,
     }
 }
 
@@ -70,6 +72,8 @@ enum Trouble {
     NotLookedUp(ForgeError),
     /// It was sent, and the forge did not take it or did not answer.
     NotTaken(ForgeError),
+    /// Another process reports by now; nothing was sent.
+    OffDuty,
 }
 
 impl Target<'_> {
@@ -108,13 +112,20 @@ impl Target<'_> {
             Some(PostedComment { id, body }) if same_text(&body, self.body) => Ok(id),
             Some(PostedComment { id, .. }) => self.edit(&id).await,
             None => {
+                self.ask_leave()?;
                 let posted = self.forge.post_comment(self.repo, self.pull_request, self.body).await;
                 posted.map_err(Trouble::NotTaken)
             }
         }
     }
 
+    /// Whether this process may still say something; asked right before it does.
+    fn ask_leave(&self) -> Result<(), Trouble> {
+        if self.store.may_act() { Ok(()) } else { Err(Trouble::OffDuty) }
+    }
+
     async fn edit(&self, id: &CommentId) -> Result<CommentId, Trouble> {
+        self.ask_leave()?;
         let edited = self.forge.edit_comment(self.repo, self.pull_request, id, self.body).await;
         edited.map(|()| id.clone()).map_err(Trouble::NotTaken)
     }

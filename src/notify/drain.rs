@@ -56,6 +56,8 @@ pub(super) struct Drain {
     timers: BTreeSet<Timestamp>,
     /// Until when nothing is started, because the store can't be written.
     held_until: Option<Timestamp>,
+    /// Until when inherited rows wait: the process that reported before may have requests on their way.
+    settling_until: Option<Timestamp>,
 }
 
 /// What a task of this loop did.
@@ -75,6 +77,7 @@ struct Flight {
 }
 
 impl Drain {
+    /// `takes_over`: another process may have reported until a moment ago.
     pub(super) async fn new(
         store: Store,
         clock: Clock,
@@ -82,7 +85,9 @@ impl Drain {
         composer: Option<Arc<dyn Composer>>,
         options: ReporterOptions,
         shared: Arc<Shared>,
+        takes_over: bool,
     ) -> Result<Self, StoreError> {
+        let settling_until = takes_over.then(|| clock.now().plus(options.late_by));
         let changed = store.outbox_changed();
         let inherited = OutboxId(store.last_outbox_id().await?);
         let lane = |(index, forge)| Lane::new(Arc::clone(forge), forges.repositories_of(index).len());
@@ -99,6 +104,7 @@ impl Drain {
             fresh: HashMap::new(),
             timers: BTreeSet::new(),
             held_until: None,
+            settling_until,
             store,
             clock,
             forges,
@@ -110,11 +116,11 @@ impl Drain {
     }
 
     /// Works until `stop`, or until the store is closed.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(&mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let next = match self.look().await {
                 Ok(next) => next,
-                Err(StoreError::Closed) => break,
+                Err(StoreError::Closed | StoreError::Fenced) => break,
                 Err(error) => {
                     self.hold(&error);
                     self.held_until
@@ -181,6 +187,11 @@ impl Drain {
         let mut put_off: BTreeMap<Timestamp, Vec<OutboxId>> = BTreeMap::new();
         for entry in entries {
             if self.busy.contains(&entry.order_key) {
+                continue;
+            }
+            // Not even passed over before that: what comes after it must not arrive before it.
+            if let Some(until) = self.settling_until.filter(|until| entry.id <= self.inherited && *until > now) {
+                put_off.entry(until).or_default().push(entry.id);
                 continue;
             }
             if entry.newer {
@@ -270,7 +281,7 @@ impl Drain {
     fn fly(&mut self, index: usize, entry: OutboxEntry) {
         let Some(lane) = self.lanes.get_mut(index) else { return };
         let inherited = entry.id <= self.inherited && !self.not_there.contains(&entry.id);
-        let look_first = inherited || self.lost.contains(&entry.id);
+        let look_first = inherited || entry.look_first || self.lost.contains(&entry.id);
         let way = Way {
             store: self.store.clone(),
             forge: Arc::clone(&lane.forge),
@@ -344,6 +355,11 @@ impl Drain {
             Outcome::Unrecorded(error) => {
                 self.lost.insert(flight.id);
                 Err(error)
+            }
+            Outcome::OffDuty => {
+                // This is about to be dropped.
+                self.held_until = Some(self.clock.now().plus(Duration::from_secs(1)));
+                Ok(())
             }
             Outcome::NotLookedUp(error) => self.put_off(flight, &entry, error).await,
             Outcome::NotComposed(reason) => {
@@ -425,8 +441,17 @@ impl Drain {
 
     /// The store failed: without it nothing can be sent, or it would be sent again and again.
     fn hold(&mut self, error: &StoreError) {
-        tracing::error!(%error, "the outbox can't be worked off");
+        if matches!(error, StoreError::Fenced) {
+            tracing::debug!("another replica reports by now");
+        } else {
+            tracing::error!(%error, "the outbox can't be worked off");
+        }
         self.held_until = Some(self.clock.now().plus(self.options.longest_wait.min(Duration::from_secs(5))));
+    }
+
+    /// The rows that are on their way to their forges.
+    pub(super) fn under_way(&self) -> Vec<OutboxId> {
+        self.flights.values().map(|flight| flight.id).collect()
     }
 
     fn publish(&self) {

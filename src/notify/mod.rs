@@ -13,12 +13,14 @@
 //! - How a forge fares is in `lane`: several failures in a row make a pause in which nothing goes to a repository, and
 //!   those of several, or the forge's own word, one in which nothing goes to the forge. Others don't notice.
 //! - What was given up gets another try now and then for a day (`revive`).
+//! - Of several processes on one database, one reports at a time (`term`).
 
 mod comment;
 mod drain;
 mod lane;
 mod revive;
 mod send;
+mod term;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,7 +33,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::clock::{Clock, Timestamp};
 use crate::forge::Forges;
 use crate::model::{Comment, Message, RepositoryName};
-use crate::store::{Store, StoreError};
+use crate::store::{Duty, Store, StoreError, Terms, while_on_duty};
+use term::Reporting;
 
 /// How many messages a slow listener of [`Reporter::subscribe`] may lag behind before it misses some.
 const LISTENER_BUFFER: usize = 256;
@@ -112,12 +115,12 @@ pub struct ForgeStats {
     pub last_error: Option<(Timestamp, String)>,
 }
 
-/// Drains the outbox until it is shut down, or dropped, which waits for nothing.
+/// Drains the outbox until it is shut down, or dropped, which waits for nothing; while it is this process that reports.
 #[derive(Debug)]
 pub struct Reporter {
     store: Store,
     stop: DropGuard,
-    tasks: [JoinHandle<()>; 2],
+    task: JoinHandle<()>,
     shared: Arc<Shared>,
 }
 
@@ -140,7 +143,7 @@ struct Shared {
 }
 
 impl Reporter {
-    /// Starts to drain the outbox. Without a `composer`, no comments are written.
+    /// Starts to drain the outbox, whenever it is this process's to do so. Without a `composer`, no comments are written.
     ///
     /// # Errors
     /// If the store can't be read.
@@ -151,12 +154,38 @@ impl Reporter {
         composer: Option<Arc<dyn Composer>>,
         options: ReporterOptions,
     ) -> Result<Self, StoreError> {
+        let terms = store.duty(Duty::Reports);
+        Self::start_in(terms, store, clock, forges, composer, options).await
+    }
+
+    /// As [`Reporter::start`], in these terms.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn start_in(
+        terms: Terms,
+        store: Store,
+        clock: Clock,
+        forges: Forges,
+        composer: Option<Arc<dyn Composer>>,
+        options: ReporterOptions,
+    ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared { forges: Mutex::default(), sent: broadcast::Sender::new(LISTENER_BUFFER) });
         let stop = CancellationToken::new();
-        let reviver = revive::Reviver::new(store.clone(), clock.clone(), forges.clone(), options.revive);
-        let drain = drain::Drain::new(store.clone(), clock, forges, composer, options, Arc::clone(&shared)).await?;
-        let tasks = [tokio::spawn(drain.run(stop.clone())), tokio::spawn(reviver.run(stop.clone()))];
-        Ok(Self { store, stop: stop.drop_guard(), tasks, shared })
+        let reporting =
+            Reporting { store: store.clone(), clock, forges, composer, options, shared: Arc::clone(&shared) };
+        let now = *terms.borrow();
+        // What is in the outbox by now is inherited; what comes after this returns is not.
+        let mut first = match now {
+            Some(term) => Some((term, reporting.begin(term).await?)),
+            None => None,
+        };
+        let stopping = stop.clone();
+        let work = while_on_duty(terms, stop.clone(), move |term| {
+            let begun = first.take().filter(|(of, _)| *of == term).map(|(_, drain)| drain);
+            reporting.clone().work(term, begun, stopping.clone())
+        });
+        Ok(Self { store, stop: stop.drop_guard(), task: tokio::spawn(work), shared })
     }
 
     /// How it goes.
@@ -184,10 +213,8 @@ impl Reporter {
     /// the forge by the next process.
     pub async fn shutdown(self) {
         drop(self.stop);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "the reporter ended badly");
-            }
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the reporter ended badly");
         }
     }
 }

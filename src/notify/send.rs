@@ -19,6 +19,8 @@ pub(super) enum Outcome {
     NotTaken(ForgeError),
     /// What to say could not be put together, and why; nothing was sent.
     NotComposed(String),
+    /// Another process reports by now; nothing was sent.
+    OffDuty,
 }
 
 /// What a message needs on its way.
@@ -67,6 +69,9 @@ async fn send_status(way: &Way, entry: &OutboxEntry, status: &CommitStatus, look
             Err(error) if look == 0 => return Outcome::NotLookedUp(error),
             Err(_) => {}
         }
+    }
+    if !store.may_act() {
+        return Outcome::OffDuty;
     }
     match forge.post_status(repo, status, url.as_deref()).await {
         Ok(()) => record(store, entry).await,

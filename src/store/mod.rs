@@ -4,6 +4,7 @@
 //! - **Writes** go through one task with a connection of its own (`writer`), which commits all that queued
 //!   meanwhile together. A write that was queued lands even if nobody waits for its answer any more.
 //! - **The engine's hot path** (`append`) writes the rows of many executions in a few statements.
+//! - **Duties** (`duty`): work that one process does for all that share the database.
 //! - **Ownership** (`ownership`) keeps a second process out, and refuses what a process writes that was replaced: for each
 //!   `shard` of the executions.
 //!
@@ -39,6 +40,8 @@ mod connection;
 #[cfg(test)]
 mod contract;
 mod cron;
+mod doubt;
+mod duty;
 mod ending;
 mod error;
 mod execution;
@@ -68,6 +71,7 @@ pub use append::Append;
 pub use backlog::Backlog;
 pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published, published_pins};
 pub use cron::{CronDone, CronKey, CronState, CronStep};
+pub use duty::{Duty, Term, Terms, while_on_duty};
 pub use ending::Ending;
 pub use error::StoreError;
 pub use execution::{Created, ExecutionFilter, ExecutionSummary, JournalRow, LiveExecution, Page, StoredExecution};
@@ -137,6 +141,8 @@ impl fmt::Debug for StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// The term that this handle's writes depend on: see `duty`.
+    term: Option<Term>,
 }
 
 struct Inner {
@@ -147,6 +153,7 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     bells: Bells,
     shards: watch::Sender<Owned>,
+    duties: duty::Duties,
     // Ends with this.
     _listener: Option<AbortOnDropHandle<()>>,
     _temporary: Option<TempDir>,
@@ -188,10 +195,11 @@ impl Store {
             writer: Mutex::new(Some(writer.task)),
             bells,
             shards: watch::Sender::new(Owned::ALL),
+            duties: duty::Duties::alone(),
             _listener: listener,
             _temporary: temporary,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), term: None })
     }
 
     /// Writes what is queued, closes the database and lets another process have it. Later calls fail with

@@ -33,6 +33,8 @@ pub struct OutboxEntry {
     /// It is outdated: the same execution said something newer, a newer execution owns the context, or the pull
     /// request's comment was marked once more.
     pub newer: bool,
+    /// Something else may stand on the forge by now, so it is looked up first: see [`Store::doubt_messages`].
+    pub look_first: bool,
 }
 
 /// The oldest pending row of each order key.
@@ -52,7 +54,7 @@ impl Store {
         // A context belongs to the execution that was created last, so rows compare by execution before time:
         // what an older execution says is outdated even if it says it later.
         let rows = sqlx::query(concat!(
-            "SELECT id, order_key, execution, attempts, document, \
+            "SELECT id, order_key, execution, attempts, document, look_first, \
              CASE WHEN EXISTS (SELECT 1 FROM outbox other WHERE other.order_key = outbox.order_key \
              AND (COALESCE(other.execution, 0) > COALESCE(outbox.execution, 0) \
              OR (COALESCE(other.execution, 0) = COALESCE(outbox.execution, 0) AND other.id > outbox.id))) \
@@ -242,6 +244,7 @@ fn read(row: &Row<'_>) -> Result<OutboxEntry, StoreError> {
         message: row.json("document")?,
         attempts: row.count("attempts")?,
         newer: row.int("newer")? != 0,
+        look_first: row.int("look_first")? != 0,
     })
 }
 

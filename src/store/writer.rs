@@ -15,6 +15,7 @@ use super::append::{self, Encoded};
 use super::connection::{Backend, Connection};
 use super::ownership::{Lock, Ownership};
 use super::postgres::{self, Link};
+use super::duty::{self, Term};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics;
@@ -104,6 +105,8 @@ pub(super) trait Job: Send {
 type Taken = (Box<dyn Job>, Result<(), StoreError>);
 
 struct Work<F, T> {
+    /// The term that has to hold for it.
+    term: Option<Term>,
     work: Option<F>,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -116,6 +119,9 @@ where
 {
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            if let Some(term) = self.term {
+                duty::hold(tx, term).await?;
+            }
             if let Some(work) = self.work.take() {
                 self.value = Some(work(tx).await?);
             }
@@ -425,7 +431,7 @@ impl Store {
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.queue(Command::Job(Box::new(Work { work: Some(work), value: None, reply }))).await?;
+        self.queue(Command::Job(Box::new(Work { term: self.term, work: Some(work), value: None, reply }))).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 

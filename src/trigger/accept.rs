@@ -37,6 +37,7 @@ impl Triggers {
         if RefName::of(&push.git_ref).is_none() {
             return Ok(Noticed::NoBranch);
         }
+        self.shared.listen_to_others().await?;
         let change = RefChange {
             repository: repository.name().clone(),
             tracked: repository.tracks(&push.git_ref),
@@ -101,6 +102,7 @@ impl Triggers {
         let Some(repository) = self.shared.repositories.get(&repository) else {
             return Ok(Noticed::NotFollowed(repository));
         };
+        self.shared.listen_to_others().await?;
         let notice = PullRequestNotice {
             delivery,
             source: Source::Webhook,

@@ -16,6 +16,8 @@
 //! - **Time tables** are worked off by one owner, who starts what is due, and makes up for the latest of what was missed.
 //! - **Custom webhooks** start the pipelines that listen to their source.
 //! - **Ends of pipelines** start those that listen to them.
+//! - **One process at a time** does all of this, of several that share a database (`term`); whatever is told is taken up by
+//!   each of them.
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
 mod accept;
@@ -42,6 +44,7 @@ pub(crate) mod sample;
 mod settle;
 mod start;
 mod taken;
+mod term;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,7 +72,8 @@ use crate::forge::Forges;
 use crate::gitops::{Limits, RemovalLimits};
 use crate::model::{CommitSha, CommitStatus, ExecutionKey, RepositoryName};
 use crate::schema::Catalog;
-use crate::store::{Store, StoreError};
+use crate::store::{Duty, Store, StoreError, Terms, while_on_duty};
+use term::Work;
 
 /// Hands a stored execution to the engine.
 pub type Submit = Arc<dyn Fn(ExecutionKey) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -166,7 +170,7 @@ pub struct Notice {
 #[derive(Clone)]
 pub struct Triggers {
     shared: Arc<Shared>,
-    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    work: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 /// What the parts of this room share.
@@ -191,22 +195,26 @@ struct Shared {
     /// Bounds looks at pull requests.
     reviews: Semaphore,
     stopping: CancellationToken,
+    /// When it is this process that does the work.
+    terms: Terms,
 }
 
 impl Triggers {
-    /// Takes away what the configuration takes, then begins to work off what is in the inbox, and to look at every
-    /// repository. Waits for the store alone.
+    /// Takes up what is told from now on, and whenever it is this process's to do so: takes away what the configuration
+    /// takes, works off what is in the inbox, and looks at every repository. Waits for the store alone.
     ///
     /// # Errors
     /// If the store can't be read or written.
     pub async fn start(deps: TriggerDeps, options: TriggerOptions) -> Result<Self, StoreError> {
-        for state in deps.store.repository_states().await? {
-            if let Some(repository) = deps.repositories.get(&state.name) {
-                let mut known = repository.known();
-                known.has_files = state.has_files;
-                known.reached = state.reached_at.is_some();
-            }
-        }
+        let terms = deps.store.duty(Duty::Triggers);
+        Self::start_in(terms, deps, options).await
+    }
+
+    /// As [`Triggers::start`], in these terms.
+    ///
+    /// # Errors
+    /// If the store can't be read or written.
+    pub async fn start_in(terms: Terms, deps: TriggerDeps, options: TriggerOptions) -> Result<Self, StoreError> {
         let TriggerDeps { store, clock, repositories, modules, catalog, forges, submit } = deps;
         let shared = Arc::new(Shared {
             store,
@@ -223,21 +231,21 @@ impl Triggers {
             checks: Arc::new(Semaphore::new(options.checks_at_once.max(1))),
             reviews: Semaphore::new(options.reviews.at_once.max(1)),
             stopping: CancellationToken::new(),
+            terms: terms.clone(),
             options,
         });
-        taken::enforce(&shared).await?;
-        let mut tasks = vec![tokio::spawn(worker::run(shared.clone()))];
-        for repository in shared.repositories.iter() {
-            tasks.push(tokio::spawn(follow::follow(shared.clone(), repository.clone())));
-            tasks.push(tokio::spawn(reconcile::pull_requests(shared.clone(), repository.clone())));
-            tasks.push(tokio::spawn(modules::recover(shared.clone(), repository.clone())));
-        }
-        tasks.push(tokio::spawn(modules::spread(shared.clone())));
-        tasks.push(tokio::spawn(modules::keep(shared.clone())));
-        tasks.push(tokio::spawn(cron::run(shared.clone())));
-        tasks.push(tokio::spawn(endings::run(shared.clone())));
-        tasks.push(tokio::spawn(hooks::run(shared.clone())));
-        Ok(Self { shared, tasks: Arc::new(Mutex::new(tasks)) })
+        shared.recall().await?;
+        let now = *terms.borrow();
+        let mut first = match now {
+            Some(term) => Some((term, Work::begin(&shared, term).await?)),
+            None => None,
+        };
+        let all = shared.clone();
+        let work = while_on_duty(terms, shared.stopping.clone(), move |term| {
+            let begun = first.take().filter(|(of, _)| *of == term).map(|(_, work)| work);
+            Work::go_on(all.clone(), term, begun)
+        });
+        Ok(Self { shared, work: Arc::new(Mutex::new(Some(tokio::spawn(work)))) })
     }
 
     /// What is followed.
@@ -260,9 +268,9 @@ impl Triggers {
     /// Stops. What was begun and not settled is begun again at the next start.
     pub async fn shutdown(&self) {
         self.shared.stopping.cancel();
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
-            let _ended = task.await;
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(work) = work {
+            let _ended = work.await;
         }
     }
 }

@@ -223,6 +223,14 @@ impl Repository {
         Ok(branch.into_iter().collect())
     }
 
+    /// Begins anew with what the store knows: another process may have followed the repository meanwhile.
+    pub(super) fn recall(&self, has_files: Option<bool>, reached: bool) {
+        let mut known = self.known();
+        // The default branch is the remote's word: the best that there is until the next look.
+        let default_branch = known.default_branch.take();
+        *known = Known { default_branch, has_files, reached, ..Known::default() };
+    }
+
     /// Remembers whether the tree of a tracked branch has application files.
     pub(super) fn note_files(&self, has_files: bool) {
         self.known().has_files = Some(has_files);

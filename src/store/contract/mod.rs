@@ -7,6 +7,7 @@ mod accept;
 mod append;
 mod backlog;
 mod cron;
+mod duty;
 mod ending;
 mod execution;
 mod freeze;
@@ -111,6 +112,10 @@ on_every_backend! {
         an_entry_put_off_holds_its_repository_and_no_other,
         texts_sort_by_their_bytes,
         a_text_with_a_zero_character_is_kept_readable,
+    }
+    duty {
+        what_is_written_after_the_end_of_a_term_is_refused,
+        a_doubted_message_is_said_once_more_after_a_look,
     }
     settle {
         all_that_came_out_of_a_commit_appears_together,

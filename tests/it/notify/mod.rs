@@ -1,6 +1,7 @@
 //! The reporter: from the outbox of a real store to a GitHub behind real HTTP. Time is moved by hand.
 
 mod comments;
+mod duty;
 mod faults;
 mod order;
 mod restart;

@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod control;
+pub mod duty;
 pub mod fake_bitbucket;
 pub mod fake_github;
 pub mod fakes;

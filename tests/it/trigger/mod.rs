@@ -4,6 +4,7 @@
 mod branches;
 mod cron;
 mod dependents;
+mod duty;
 mod endings;
 mod first_sight;
 mod manual;

@@ -9,12 +9,14 @@ use longboat::forge::{Forges, Push};
 use longboat::git::{GitOptions, Remote};
 use longboat::model::{ApplicationName, CommitSha, ExecutionKey, NewExecution, PipelineName, RepositoryName};
 use longboat::stage;
-use longboat::store::{ExecutionFilter, Store};
+use longboat::store::{Duty, ExecutionFilter, Store, Terms};
 use longboat::trigger::{
     ModuleOptions, ModuleSet, ModuleSpec, Notice, Noticed, RepositorySet, RepositorySpec, Submit, TriggerDeps,
     TriggerOptions, Triggers,
 };
 use tokio::sync::broadcast;
+
+use crate::support::duty::{ByHand, store_in};
 
 /// The clock's beginning.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -32,6 +34,7 @@ pub struct World {
     git: GitOptions,
     forges: Forges,
     state: tempfile::TempDir,
+    duty: Option<ByHand>,
 }
 
 /// A repository that is looked at once a minute.
@@ -159,10 +162,29 @@ impl World {
     ) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let submitted = Arc::default();
-        let triggers =
-            start(&store, &clock, &submitted, (specs.clone(), &modules), &options, &git, &forges, &state).await;
+        let parts = (specs.clone(), &modules);
+        let triggers = start(&store, &clock, &submitted, parts, &options, &git, &forges, &state, None).await;
         let notices = triggers.notices();
-        Self { store, clock, triggers, notices, submitted, specs, modules, options, git, forges, state }
+        Self { store, clock, triggers, notices, submitted, specs, modules, options, git, forges, state, duty: None }
+    }
+
+    /// A world whose duty is given and taken by hand: nobody has it yet.
+    pub async fn shared(specs: Vec<RepositorySpec>, options: TriggerOptions) -> Self {
+        let (clock, state) = (Clock::manual(START), tempfile::tempdir().expect("a folder"));
+        let database = state.path().join("longboat.db");
+        let store = store_in(&database, &clock).await;
+        let duty = ByHand::new(Duty::Triggers, &database);
+        let (modules, git, forges) = ((Vec::new(), ModuleOptions::default()), GitOptions::default(), Forges::new());
+        let submitted = Arc::default();
+        let (parts, terms) = ((specs.clone(), &modules), Some(duty.terms()));
+        let triggers = start(&store, &clock, &submitted, parts, &options, &git, &forges, &state, terms).await;
+        let (notices, duty) = (triggers.notices(), Some(duty));
+        Self { store, clock, triggers, notices, submitted, specs, modules, options, git, forges, state, duty }
+    }
+
+    /// The duty of a shared world.
+    pub fn duty(&self) -> &ByHand {
+        self.duty.as_ref().expect("a shared world")
     }
 
     /// Stops the triggers and starts them again on the same store and mirrors.
@@ -174,7 +196,8 @@ impl World {
         self.triggers.shutdown().await;
         self.specs = specs;
         let Self { store, clock, submitted, specs, modules, options, git, forges, state, .. } = self;
-        self.triggers = start(store, clock, submitted, (specs.clone(), modules), options, git, forges, state).await;
+        let parts = (specs.clone(), &*modules);
+        self.triggers = start(store, clock, submitted, parts, options, git, forges, state, None).await;
         self.notices = self.triggers.notices();
     }
 
@@ -294,6 +317,7 @@ async fn start(
     git: &GitOptions,
     forges: &Forges,
     state: &tempfile::TempDir,
+    terms: Option<Terms>,
 ) -> Triggers {
     let submitted = submitted.clone();
     let submit: Submit = Arc::new(move |key| {
@@ -310,5 +334,8 @@ async fn start(
         forges: forges.clone(),
         submit,
     };
-    Triggers::start(deps, options.clone()).await.expect("starts")
+    match terms {
+        Some(terms) => Triggers::start_in(terms, deps, options.clone()).await.expect("starts"),
+        None => Triggers::start(deps, options.clone()).await.expect("starts"),
+    }
 }
