@@ -93,7 +93,13 @@ impl Mirror {
     pub async fn open(dir: PathBuf, remote: Remote, options: GitOptions) -> Result<Self, GitError> {
         let dir = std::path::absolute(&dir).map_err(GitError::local("could not resolve", &dir))?;
         let network = Network::new(&dir, remote)?;
-        let mirror = Self(Arc::new(Inner { dir, network, options, writing: Mutex::new(()), unfinished: AtomicBool::new(false) }));
+        let mirror = Self(Arc::new(Inner {
+            dir,
+            network,
+            options,
+            writing: Mutex::new(()),
+            unfinished: AtomicBool::new(false),
+        }));
         mirror.blocking(Inner::prepare).await?;
         Ok(mirror)
     }

@@ -140,11 +140,7 @@ pub(super) async fn hold(tx: &mut Tx, term: Term) -> Result<(), StoreError> {
         Backend::Sqlite => "SELECT epoch FROM duty WHERE duty = $1 AND epoch = $2",
         Backend::Postgres => "SELECT epoch FROM duty WHERE duty = $1 AND epoch = $2 FOR SHARE",
     };
-    let row = sqlx::query(sql)
-        .bind(term.duty.as_str())
-        .bind(term.epoch)
-        .fetch_optional(&mut tx.connection)
-        .await?;
+    let row = sqlx::query(sql).bind(term.duty.as_str()).bind(term.epoch).fetch_optional(&mut tx.connection).await?;
     row.map(|_| ()).ok_or(StoreError::Fenced)
 }
 

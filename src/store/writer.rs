@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::append::{self, Encoded};
 use super::connection::{Backend, Connection};
+use super::duty::{self, Term};
 use super::ownership::{Lock, Ownership};
 use super::postgres::{self, Link};
-use super::duty::{self, Term};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics;

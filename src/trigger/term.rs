@@ -80,7 +80,8 @@ impl Shared {
         let states = self.store.repository_states().await?;
         for repository in self.repositories.iter() {
             let state = states.iter().find(|state| state.name == *repository.name());
-            repository.recall(state.and_then(|state| state.has_files), state.is_some_and(|state| state.reached_at.is_some()));
+            repository
+                .recall(state.and_then(|state| state.has_files), state.is_some_and(|state| state.reached_at.is_some()));
         }
         Ok(())
     }

@@ -135,9 +135,7 @@ async fn a_time_table_that_changes_hands_fires_once_for_each_moment() {
     let world = &setup.world;
     world.duty().begin().await;
     world.seen("acme/shop").await;
-    world
-        .until("the table is known", async |world| !world.store.cron_states().await.expect("reads").is_empty())
-        .await;
+    world.until("the table is known", async |world| !world.store.cron_states().await.expect("reads").is_empty()).await;
     let hours = 6;
     for hour in 1..=hours {
         world.clock.advance(Duration::from_secs(3600));
