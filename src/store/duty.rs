@@ -151,33 +151,39 @@ pub async fn while_on_duty<W: Future<Output = ()>>(
     stop: CancellationToken,
     mut begin: impl FnMut(Term) -> W,
 ) {
-    loop {
-        let begun = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            begun = terms.wait_for(Option::is_some) => begun.ok().and_then(|term| *term),
+    while let Some(term) = next(&mut terms, &stop).await {
+        let again = tokio::select! {
+            () = begin(term) => true,
+            () = over(&mut terms, term) => false,
         };
-        // The store is gone.
-        let Some(term) = begun else { return };
+        if stop.is_cancelled() {
+            return;
+        }
+        if !again {
+            tracing::info!(duty = term.duty.as_str(), "this process does not have the duty any more");
+            continue;
+        }
         tokio::select! {
-            () = begin(term) => {
-                if stop.is_cancelled() {
-                    return;
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(AGAIN) => {}
-                }
-            }
-            over = terms.wait_for(|now| *now != Some(term)) => {
-                let name = term.duty.as_str();
-                match over {
-                    Ok(_) => tracing::info!(duty = name, "this replica does not have the duty any more; its work is dropped"),
-                    Err(_) => return,
-                }
-            }
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(AGAIN) => {}
         }
     }
+}
+
+/// The term that holds, or the next one; none: it's time to stop, or the store is gone.
+async fn next(terms: &mut Terms, stop: &CancellationToken) -> Option<Term> {
+    let begun = async { terms.wait_for(Option::is_some).await.ok().and_then(|term| *term) };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        begun = begun => begun,
+    }
+}
+
+/// Returns when a term is over.
+async fn over(terms: &mut Terms, term: Term) {
+    // An error says that the store is gone, which ends it as well.
+    let _ = terms.wait_for(|now| *now != Some(term)).await.is_ok();
 }
 
 #[cfg(test)]
