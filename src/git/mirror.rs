@@ -191,7 +191,9 @@ impl Mirror {
     /// Joins small packs. Objects that no ref names any more are kept: executions may still need them.
     async fn join_packs(&self) {
         let args = ["repack", "--geometric=2", "-d", "--quiet"];
-        if let Err(error) = self.write(&self.0.network, args.map(Into::into).into(), self.0.options.first_deadline).await {
+        if let Err(error) =
+            self.write(&self.0.network, args.map(Into::into).into(), self.0.options.first_deadline).await
+        {
             tracing::warn!(mirror = %self.0.dir.display(), %error, "joining the mirror's packs failed");
         }
     }
