@@ -288,12 +288,6 @@ pub enum RowError {
     Damaged(String),
 }
 
-#[derive(Serialize)]
-struct RowOut<'a> {
-    v: u32,
-    e: &'a [Entry],
-}
-
 #[derive(Deserialize)]
 struct RowIn {
     v: u64,
@@ -305,13 +299,51 @@ struct RowHead {
     v: u64,
 }
 
+/// The body of a row, as it grows entry by entry.
+#[derive(Debug, Default)]
+pub struct Body {
+    entries: Vec<u8>,
+    version: u32,
+}
+
+impl Body {
+    /// Adds an entry behind those that are there.
+    ///
+    /// # Errors
+    /// If a value in it can't be written as JSON, which plain JSON values always can.
+    pub fn add(&mut self, entry: &Entry) -> Result<(), RowError> {
+        if !self.entries.is_empty() {
+            self.entries.push(b',');
+        }
+        self.version = self.version.max(entry.version());
+        serde_json::to_writer(&mut self.entries, entry).map_err(|error| RowError::Damaged(error.to_string()))
+    }
+
+    /// Whether there is nothing to be written.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How large it is, in bytes.
+    pub const fn size(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The text, in the oldest version that can say it.
+    pub fn text(&self) -> String {
+        let version = self.version.max(1);
+        format!(r#"{{"v":{version},"e":[{}]}}"#, String::from_utf8_lossy(&self.entries))
+    }
+}
+
 /// The body of a row.
 ///
 /// # Errors
-/// If a value in it can't be written as JSON, which plain JSON values always can.
+/// As [`Body::add`].
 pub fn encode(entries: &[Entry]) -> Result<String, RowError> {
-    let version = entries.iter().map(Entry::version).max().unwrap_or(1);
-    serde_json::to_string(&RowOut { v: version, e: entries }).map_err(|error| RowError::Damaged(error.to_string()))
+    let mut body = Body::default();
+    entries.iter().try_for_each(|entry| body.add(entry))?;
+    Ok(body.text())
 }
 
 /// The entries of a row's body.

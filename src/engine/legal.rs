@@ -28,6 +28,21 @@ impl IllegalEntry {
     }
 }
 
+/// Why a stage may not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotYet {
+    #[error("the execution is held")]
+    Held,
+    #[error("the execution is paused")]
+    Paused,
+    #[error("other stages have not ended, and it runs at the end")]
+    Others,
+    #[error("the execution stops")]
+    Stops,
+    #[error("stage {0}, which it needs, has not ended well")]
+    Needs(u32),
+}
+
 impl State {
     /// Whether an entry is legal now, and if not, why.
     pub(super) fn check(&self, entry: &Entry) -> Result<(), String> {
@@ -149,20 +164,25 @@ impl State {
     }
 
     pub(super) fn check_may_start(&self, stage: u32) -> Result<(), String> {
+        self.why_not_start(stage).map_or(Ok(()), |reason| Err(reason.to_string()))
+    }
+
+    /// Why a stage may not start; `None` if it may. It is asked often, and seldom told.
+    pub(super) fn why_not_start(&self, stage: u32) -> Option<NotYet> {
         if self.held.is_some() {
-            return Err("the execution is held".to_owned());
+            return Some(NotYet::Held);
         }
         if self.paused.is_some() {
-            return Err("the execution is paused".to_owned());
+            return Some(NotYet::Paused);
         }
         if self.plan.is_finally(stage) {
             if !self.main_is_over() {
-                return Err("other stages have not ended, and it runs at the end".to_owned());
+                return Some(NotYet::Others);
             }
         } else if self.stop.is_some() {
-            return Err("the execution stops".to_owned());
+            return Some(NotYet::Stops);
         }
-        self.has_what_it_needs(stage)
+        self.missing(stage).map(NotYet::Needs)
     }
 
     /// Whether it can be paused.
@@ -173,7 +193,13 @@ impl State {
         }
     }
 
-    pub(super) fn has_what_it_needs(&self, stage: u32) -> Result<(), String> {
+    /// Whether all that a stage needs ended well.
+    pub(super) fn has_what_it_needs(&self, stage: u32) -> bool {
+        self.missing(stage).is_none()
+    }
+
+    /// What a stage needs and has not ended well.
+    fn missing(&self, stage: u32) -> Option<u32> {
         let planned = &self.plan.stages()[stage as usize];
         let is_there = |need: &u32| {
             let status = self.stages[*need as usize].status();
@@ -184,10 +210,7 @@ impl State {
                 status.lets_downstream_start()
             }
         };
-        match planned.needs.iter().find(|need| !is_there(need)) {
-            Some(need) => Err(format!("stage {need}, which it needs, has not ended well")),
-            None => Ok(()),
-        }
+        planned.needs.iter().find(|need| !is_there(need)).copied()
     }
 
     /// Only what has ended is begun again, and only stages that had their turn: so whatever a restarted stage needs

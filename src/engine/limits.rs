@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// The shortest pause between two looks: a handler that asks for less would only burn commits.
 pub const SHORTEST_POLL: Duration = Duration::from_millis(20);
@@ -41,13 +42,37 @@ impl Bound {
     }
 }
 
+/// What has a size as JSON that is known roughly without writing it.
+pub trait Weighed: Serialize {
+    /// No more bytes than it has as JSON: those of its texts and keys.
+    fn at_least(&self) -> usize;
+}
+
+impl Weighed for Value {
+    fn at_least(&self) -> usize {
+        match self {
+            Self::String(text) => text.len(),
+            Self::Array(items) => items.iter().map(Self::at_least).sum(),
+            Self::Object(map) => map.at_least(),
+            Self::Null | Self::Bool(_) | Self::Number(_) => 1,
+        }
+    }
+}
+
+impl Weighed for Map<String, Value> {
+    fn at_least(&self) -> usize {
+        self.iter().map(|(key, value)| key.len() + value.at_least()).sum()
+    }
+}
+
 /// Checks the size of a value as JSON.
 ///
 /// # Errors
 /// If it is too large; the message is the stage's failure.
-pub fn check(what: Bound, value: &impl Serialize) -> Result<(), String> {
+pub fn check(what: Bound, value: &impl Weighed) -> Result<(), String> {
     let mut counter = Counter { left: what.limit() };
-    if serde_json::to_writer(&mut counter, value).is_ok() {
+    // What is far too large need not be written to be found so.
+    if value.at_least() <= what.limit() && serde_json::to_writer(&mut counter, value).is_ok() {
         return Ok(());
     }
     let limit = what.limit() / 1024;

@@ -342,7 +342,7 @@ impl State {
 
     /// Whether a stage that hasn't begun may: the execution goes on, and all that it needs ended well.
     pub fn may_start(&self, stage: u32) -> bool {
-        self.check_may_start(stage).is_ok()
+        self.why_not_start(stage).is_none()
     }
 
     /// The definition of a stage.
@@ -533,7 +533,7 @@ impl State {
     /// Whether a stage never began although all that it needs ended well, because the execution stopped before.
     pub fn has_left_out(&self) -> bool {
         (0..).zip(&self.stages).any(|(index, stage)| {
-            stage.phase == Phase::Idle && !self.plan.is_finally(index) && self.has_what_it_needs(index).is_ok()
+            stage.phase == Phase::Idle && !self.plan.is_finally(index) && self.has_what_it_needs(index)
         })
     }
 

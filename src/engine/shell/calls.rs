@@ -1,4 +1,8 @@
 //! Calling handlers: at once and within the loop if they have no effect, else as tasks that are counted.
+//!
+//! What a handler without an effect answers to a decision shares the row of that decision: nothing has happened
+//! outside that the row would have to come before, and if the row is lost, the answer is worked out again. So a chain
+//! of such stages takes one commit.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -15,11 +19,20 @@ use super::slot::{Call, Live, Slot};
 use super::{Internal, Shell};
 use crate::engine::decide::{Action, Ask, Event};
 use crate::engine::evaluate;
-use crate::engine::{CancelReason, Censor, Effect, Outcome, StageContext, StageHandler};
+use crate::clock::Clock;
+use crate::engine::{CancelReason, Censor, Effect, Outcome, Registry, Signals, StageContext, StageHandler};
 use crate::model::ExecutionKey;
 
 /// A handler's answer on its way. A handler that panics has failed; the engine hasn't.
-type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What a call takes beside the execution.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) clock: &'a Clock,
+    pub(super) signals: &'a Signals,
+}
 
 /// Tells the loop when a call with an effect has ended, in whatever way.
 struct Permit(UnboundedSender<Internal>);
@@ -35,10 +48,16 @@ impl Shell {
     /// Makes the calls that an execution's latest decisions asked for.
     pub(super) fn call_handlers(&mut self, key: ExecutionKey) {
         let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return };
-        for action in std::mem::take(&mut live.actions) {
+        let (actions, thinking) = (std::mem::take(&mut live.actions), std::mem::take(&mut live.thinking));
+        for action in actions {
             match action.ask {
                 Ask::Cancel(reason) => self.cancel(key, &action, reason),
                 Ask::Start | Ask::Resume(_) => self.ask(key, action),
+            }
+        }
+        for (action, answering) in thinking {
+            if matches!(self.slots.get(&key), Some(Slot::Live(live)) if live.wants(&action)) {
+                self.spawn(key, &action, answering, None);
             }
         }
     }
@@ -47,7 +66,7 @@ impl Shell {
     pub(super) fn start_effects(&mut self) {
         while self.running < self.options.max_running_effects && !self.stopping {
             let Some((key, action)) = self.effects.pop() else { break };
-            let Some((_, answering)) = self.prepare(key, &action) else { continue };
+            let Some(answering) = self.prepare(key, &action) else { continue };
             self.running += 1;
             let permit = Permit(self.internal.clone());
             self.spawn(key, &action, answering, Some(permit));
@@ -55,33 +74,21 @@ impl Shell {
     }
 
     fn ask(&mut self, key: ExecutionKey, action: Action) {
-        let Some(Slot::Live(live)) = self.slots.get(&key) else { return };
-        let effect = live.state.plan.stages()[action.stage as usize].kind.map(|kind| kind.effect);
-        if effect != Some(Effect::None) {
+        let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return };
+        if live.has_effect(&action) {
             self.effects.push(key, action);
             return;
         }
-        let Some((live, mut answering)) = self.prepare(key, &action) else { return };
-        match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => {
-                live.events.push_back(Event::Answered { stage: action.stage, call: action.call, outcome }.into());
-            }
-            Poll::Pending => self.spawn(key, &action, answering, None),
+        let desk = Desk { registry: &self.registry, clock: &self.clock, signals: &self.signals };
+        if let Some(answering) = live.ask_at_once(&action, desk) {
+            self.spawn(key, &action, answering, None);
         }
     }
 
     /// The call, ready to be made; `None` if nobody wants it any more.
-    fn prepare(&mut self, key: ExecutionKey, action: &Action) -> Option<(&mut Live, Answering)> {
-        let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return None };
-        if !live.wants(action) {
-            return None;
-        }
-        let kind = live.state.plan.stages()[action.stage as usize].kind?;
-        let handler = Arc::clone(self.registry.handler(kind)?);
-        let context = live.context(action.stage, &self.clock, &self.signals);
-        let checkpoint = live.state.stages[action.stage as usize].checkpoint().cloned();
-        let censor = self.registry.censor(kind).cloned();
-        Some((live, answer(handler, context, checkpoint, action.ask.clone(), censor)))
+    fn prepare(&self, key: ExecutionKey, action: &Action) -> Option<Answering> {
+        let Some(Slot::Live(live)) = self.slots.get(&key) else { return None };
+        live.prepare(action, Desk { registry: &self.registry, clock: &self.clock, signals: &self.signals })
     }
 
     fn spawn(&mut self, key: ExecutionKey, action: &Action, answering: Answering, permit: Option<Permit>) {
@@ -141,13 +148,46 @@ impl Shell {
 }
 
 impl Live {
+    /// Whether something may happen outside when the call is made.
+    pub(super) fn has_effect(&self, action: &Action) -> bool {
+        let kind = self.state.plan.stages()[action.stage as usize].kind;
+        kind.is_none_or(|kind| kind.effect != Effect::None)
+    }
+
+    /// Has a handler without an effect answer, and takes the answer down as something that happened. One that needs
+    /// more time than the loop has is handed back.
+    pub(super) fn ask_at_once(&mut self, action: &Action, desk: Desk<'_>) -> Option<Answering> {
+        let mut answering = self.prepare(action, desk)?;
+        match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => {
+                let (stage, call) = (action.stage, action.call);
+                self.events.push_back(Event::Answered { stage, call, outcome }.into());
+                None
+            }
+            Poll::Pending => Some(answering),
+        }
+    }
+
+    /// The call, ready to be made; `None` if nobody wants it any more.
+    fn prepare(&self, action: &Action, desk: Desk<'_>) -> Option<Answering> {
+        if !self.wants(action) {
+            return None;
+        }
+        let kind = self.state.plan.stages()[action.stage as usize].kind?;
+        let handler = Arc::clone(desk.registry.handler(kind)?);
+        let context = self.context(action.stage, desk.clock, desk.signals);
+        let checkpoint = self.state.stages[action.stage as usize].checkpoint().cloned();
+        let censor = desk.registry.censor(kind).cloned();
+        Some(answer(handler, context, checkpoint, action.ask.clone(), censor))
+    }
+
     /// Whether the answer to this call would still count.
     fn wants(&self, action: &Action) -> bool {
         let call = &self.state.stages[action.stage as usize].call;
         call.as_ref().is_some_and(|call| call.number == action.call)
     }
 
-    fn context(&self, stage: u32, clock: &crate::clock::Clock, signals: &crate::engine::Signals) -> StageContext {
+    fn context(&self, stage: u32, clock: &Clock, signals: &Signals) -> StageContext {
         let found = &self.state.stages[stage as usize];
         StageContext {
             execution: Arc::clone(&self.state.execution),

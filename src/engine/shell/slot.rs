@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::task::JoinHandle;
 
+use super::calls::Answering;
 use crate::clock::Timestamp;
 use crate::engine::decide::{Action, Event};
 use crate::engine::handle::{Command, Reply};
@@ -71,6 +72,8 @@ pub(super) struct Live {
     pub(super) committing: bool,
     /// What to call once the row is there.
     pub(super) actions: Vec<Action>,
+    /// Calls without an effect that were begun before the row is there, and need longer.
+    pub(super) thinking: Vec<(Action, Answering)>,
     /// Whom to tell once the row is there.
     pub(super) answers: Vec<Answer>,
     /// Handlers' calls that are out.

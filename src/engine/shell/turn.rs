@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::calls::Desk;
 use super::figures;
 use super::holds::Holds;
 use super::load::{Loaded, Unreadable};
 use super::slot::{Answer, Incoming, Live, Slot, What};
 use super::{Changed, Command, EngineError, LOAD_PAUSE, Shell, is_closed};
 use crate::clock::Timestamp;
-use crate::engine::decide::{Event, Refusal, advance};
-use crate::engine::entry::encode;
+use crate::engine::decide::{Ask, Event, Refusal, advance};
+use crate::engine::entry::Body;
 use crate::engine::handle::{Reply, payload};
 use crate::engine::status_text;
 use crate::engine::{Registry, entry::Entry};
@@ -19,6 +20,10 @@ use crate::store::Append;
 
 /// An execution that only waits for less than this stays in memory: reading it again costs more.
 const LINGER_MILLIS: i64 = 10_000;
+/// Calls of handlers without an effect whose answers may share a row: others wait for the loop.
+const FUSED_CALLS: usize = 100;
+/// A row of this size, in bytes, is written before more is asked of such handlers.
+const FUSED_BYTES: usize = 64 * 1024;
 
 impl Shell {
     /// Decides for up to `rows` executions, and yields their rows.
@@ -29,7 +34,8 @@ impl Shell {
             let Some(key) = self.ready.pop_front() else { break };
             let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { continue };
             live.queued = false;
-            let decided = live.decide(key, now, &self.registry, &mut self.holds);
+            let desk = Desk { registry: &self.registry, clock: &self.clock, signals: &self.signals };
+            let decided = live.decide(key, now, desk, &mut self.holds, if self.stopping { 0 } else { FUSED_CALLS });
             self.holds.note(key, live.state.held.is_some());
             match decided {
                 Ok(Some(row)) => batch.push(row),
@@ -159,6 +165,7 @@ impl Shell {
                     queued: false,
                     committing: false,
                     actions: Vec::new(),
+                    thinking: Vec::new(),
                     answers: Vec::new(),
                     calls: Vec::new(),
                     armed: None,
@@ -284,17 +291,20 @@ impl Shell {
 }
 
 impl Live {
-    /// Decides about all that happened; the row, if there is anything to record.
+    /// Decides about all that happened; the row, if there is anything to record. Handlers without an effect answer
+    /// meanwhile, up to `calls` times.
     fn decide(
         &mut self,
         key: ExecutionKey,
         now: Timestamp,
-        registry: &Registry,
+        desk: Desk<'_>,
         holds: &mut Holds,
+        mut calls: usize,
     ) -> Result<Option<Append>, String> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut body = Body::default();
+        let mut began = false;
         while let Some(incoming) = self.events.pop_front() {
-            let event = match self.event_of(key, incoming.what, registry, holds, now) {
+            let event = match self.event_of(key, incoming.what, desk.registry, holds, now) {
                 Ok(event) => holds.weigh(key, event, &self.state, now),
                 Err(error) => {
                     self.answers.extend(incoming.reply.map(|reply| (reply, Err(error))));
@@ -308,29 +318,36 @@ impl Live {
             };
             let decision = advance(&mut self.state, event, now)
                 .map_err(|error| format!("its rules contradict themselves ({error}), which is a fault in Longboat"))?;
-            if entries.is_empty() {
-                entries = decision.entries;
-            } else {
-                entries.extend(decision.entries);
+            for entry in &decision.entries {
+                began |= matches!(entry, Entry::Begin);
+                body.add(entry).map_err(|error| error.to_string())?;
             }
-            self.actions.extend(decision.actions);
+            for action in decision.actions {
+                let later = calls == 0 || body.size() > FUSED_BYTES || matches!(action.ask, Ask::Cancel(_));
+                if later || self.has_effect(&action) {
+                    self.actions.push(action);
+                } else {
+                    calls -= 1;
+                    let longer = self.ask_at_once(&action, desk);
+                    self.thinking.extend(longer.map(|answering| (action, answering)));
+                }
+            }
             if let Some(reply) = incoming.reply {
                 self.answers.push(self.answer(reply, decision.refused, path));
             }
         }
-        if entries.is_empty() {
+        if body.is_empty() {
             return Ok(None);
         }
-        let body = encode(&entries).map_err(|error| error.to_string())?;
         self.seq += 1;
-        self.began = entries.iter().any(|entry| matches!(entry, Entry::Begin));
+        self.began = began;
         self.committing = true;
         Ok(Some(Append {
             key,
             shard: self.shard,
             seq: self.seq,
             at: now,
-            body,
+            body: body.text(),
             status: self.state.status,
             due_at: self.state.wake_at(now),
             started_at: self.state.started_at,

@@ -157,11 +157,19 @@ pub(super) struct Watched {
     started: HashMap<(u32, u32), u32>,
     /// Calls of this process that were answered.
     answered: Vec<(u32, u64)>,
+    /// Where stages without an effect answer before the row is written: what they answer, drawn from this number.
+    fused: Option<u64>,
 }
 
 impl Watched {
     pub(super) fn of(pipeline: Pipeline) -> Self {
-        Self { run: Run::stored(pipeline), started: HashMap::new(), answered: Vec::new() }
+        Self { run: Run::stored(pipeline), started: HashMap::new(), answered: Vec::new(), fused: None }
+    }
+
+    /// Stages without an effect answer before the row is written, as in the shell.
+    pub(super) fn fusing(mut self, number: u64) -> Self {
+        self.fused = Some(number | 1);
+        self
     }
 
     fn step(&mut self, step: &Move) {
@@ -225,8 +233,38 @@ impl Watched {
         moves
     }
 
+    /// It is brought into memory for the first time.
+    pub(super) fn begin(&mut self) {
+        self.in_a_row(|watched| _ = watched.run.load());
+    }
+
     /// Does a move, and looks at nothing.
     pub(super) fn apply(&mut self, step: &Move) {
+        self.in_a_row(|watched| watched.happen(step));
+    }
+
+    /// Something happens, and what stages without an effect answer to it shares its row.
+    fn in_a_row(&mut self, happens: impl FnOnce(&mut Self)) {
+        let rows = self.run.journal.len();
+        happens(self);
+        let (now, Some(number)) = (self.run.now, &mut self.fused) else { return };
+        self.run.fuse(rows, 100, || {
+            // Xorshift: the same number gives the same answers.
+            *number ^= *number << 13;
+            *number ^= *number >> 7;
+            *number ^= *number << 17;
+            let answer = match *number % 8 {
+                0 => Answer::Retryable,
+                1 => Answer::Wait(Some(0)),
+                2 => Answer::Poll(5),
+                3 => Answer::Restart,
+                _ => Answer::Done,
+            };
+            outcome(answer, now)
+        });
+    }
+
+    fn happen(&mut self, step: &Move) {
         let run = &mut self.run;
         run.last = Decision::default();
         match step {
@@ -420,10 +458,12 @@ proptest! {
         pipeline in pipelines(),
         frozen in proptest::option::weighted(0.2, Just("release week")),
         moves in prop::collection::vec(moves(), 0..60),
+        fused in proptest::option::of(any::<u64>()),
     ) {
         let mut watched = Watched::of(pipeline);
+        watched.fused = fused.map(|number| number | 1);
         watched.run.frozen = frozen.map(hold);
-        watched.run.load();
+        watched.begin();
         watched.check();
         for step in &moves {
             watched.step(step);
@@ -532,7 +572,7 @@ pub(super) fn ended_by_the_rules(run: &Run) {
     // Whoever could have run has run.
     if expected == Status::Succeeded {
         for (index, stage) in (0..).zip(&state.stages) {
-            let free = state.has_what_it_needs(index).is_ok();
+            let free = state.has_what_it_needs(index);
             assert_eq!(stage.status() == Status::NotStarted, !free, "stage {index} in {}", run.stages());
         }
     }

@@ -24,12 +24,61 @@ fn does(id: &str, needs: &[&str], fields: Value) -> Stage {
 #[tokio::test]
 async fn a_chain_runs_and_each_step_is_one_row() {
     let house = House::new().await;
-    let id = house.submit(chain("none", 10)).await;
+    let id = house.submit(chain("work", 10)).await;
     let view = house.until_complete(id).await;
     assert_eq!(view.status, Status::Succeeded);
     let stored = house.store.execution(id).await.expect("reads").expect("there");
     assert_eq!(stored.seq, 11, "ten starts, of which nine share a row with the success before, and the end");
     assert_eq!((stored.status, stored.ended_at.is_some()), (Status::Succeeded, true));
+}
+
+#[tokio::test]
+async fn stages_without_an_effect_share_a_row_and_those_with_one_never_start_before_it() {
+    let house = House::with(Fault::Holds(0), EngineOptions::default()).await;
+    let mut stages: Vec<Stage> = chain("none", 3).stages;
+    stages.push(does("ship", &["s2"], json!({})));
+    stages.push(stage("after", &["ship"]).of("none"));
+    let id = house.submit(pipeline(stages)).await;
+    patiently("the first row", house.ledger.died.notified()).await;
+    assert_eq!(house.outside.asked(), ["s0.1 start", "s1.1 start", "s2.1 start"]);
+    assert_eq!(house.view(id).await.status, Status::NotStarted, "nothing of it is on disk");
+    house.ledger.release.notify_one();
+    assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
+    let key = house.store.execution(id).await.expect("reads").expect("there").execution.key;
+    let journal = house.store.journal(key).await.expect("reads");
+    let bodies: Vec<&str> = journal.iter().map(|row| row.body.as_str()).collect();
+    let first = r#"{"v":1,"e":["begin",{"start":{"s":0,"a":1}},{"done":{"s":0}},{"start":{"s":1,"a":1}},{"done":{"s":1}},"#;
+    assert!(bodies[0].starts_with(first) && bodies[0].ends_with(r#"{"start":{"s":3,"a":1}}]}"#), "{bodies:?}");
+    assert_eq!(bodies.len(), 2, "{bodies:?}");
+    assert!(bodies[1].ends_with(r#"{"done":{"s":4}},{"end":{"t":"SUCCEEDED"}}]}"#), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_stage_without_an_effect_that_needs_longer_is_called_once() {
+    let house = House::new().await;
+    let slow = |id, needs: &[&str]| does(id, needs, json!({"do": "yield"})).of("none");
+    let id = house.submit(pipeline(vec![slow("a", &[]), slow("b", &["a"])])).await;
+    assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
+    assert_eq!(house.outside.asked(), ["a.1 start", "b.1 start"]);
+}
+
+#[tokio::test]
+async fn a_row_doesnt_grow_without_bound_by_stages_that_share_it() {
+    let house = House::new().await;
+    let id = house.submit(chain("none", 250)).await;
+    assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
+    let stored = house.store.execution(id).await.expect("reads").expect("there");
+    assert_eq!(stored.seq, 3, "a hundred of them in each");
+    let large = |id: String, needs: &[&str]| {
+        does(&id, needs, json!({"outputs": {"text": "x".repeat(50_000)}})).of("none")
+    };
+    let names: Vec<String> = (0..8).map(|at| format!("s{at}")).collect();
+    let stages = (0..8).map(|at| large(names[at].clone(), &names[at.max(1) - 1..at].iter().map(String::as_str).collect::<Vec<_>>()));
+    let id = house.submit(pipeline(stages.collect())).await;
+    assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
+    let key = house.store.execution(id).await.expect("reads").expect("there").execution.key;
+    let sizes: Vec<usize> = house.store.journal(key).await.expect("reads").iter().map(|row| row.body.len()).collect();
+    assert!(sizes.len() > 2 && sizes.iter().all(|size| *size < 200_000), "{sizes:?}");
 }
 
 #[tokio::test]

@@ -214,6 +214,36 @@ impl Run {
         self
     }
 
+    /// As the shell does it: a stage without an effect answers before the row is written, up to `most` times, and what
+    /// follows shares that row.
+    pub fn fuse(&mut self, first_row: usize, most: usize, mut outcome: impl FnMut() -> Outcome) -> &mut Self {
+        for _ in 0..most {
+            let plain = |call: &Action| {
+                let kind = self.state.plan.stages()[call.stage as usize].kind;
+                kind.is_some_and(|kind| kind.effect == Effect::None) && !matches!(call.ask, Ask::Cancel(_))
+            };
+            let asked = self.last.actions.iter().position(plain);
+            let Some(action) = asked.map(|position| self.last.actions.remove(position)) else { break };
+            self.calls.retain(|call| *call != action);
+            let before = std::mem::take(&mut self.last);
+            self.event(Event::Answered { stage: action.stage, call: action.call, outcome: outcome() });
+            self.last.entries.splice(0..0, before.entries);
+            // What was asked before the answer may have been given up by it.
+            let stages = &self.state.stages;
+            let counts = |action: &Action| {
+                stages[action.stage as usize].call.as_ref().is_some_and(|call| call.number == action.call)
+            };
+            self.last.actions.splice(0..0, before.actions.into_iter().filter(counts));
+            self.last.refused = before.refused;
+        }
+        if self.journal.len() > first_row + 1 {
+            let rows = self.journal.split_off(first_row);
+            let entries: Vec<Entry> = rows.iter().flat_map(|(_, body)| decode(body).expect("decodes")).collect();
+            self.journal.push((rows[0].0, encode(&entries).expect("encodes")));
+        }
+        self
+    }
+
     /// The process dies and comes back: calls are lost, the journal is folded.
     pub fn crash(&mut self) -> &mut Self {
         self.calls.clear();
