@@ -26,3 +26,9 @@ pub mod store;
 pub mod telemetry;
 pub mod trigger;
 pub mod ui;
+
+/// What rendering and the engine do is, for a good part, to make small values and to drop them on other threads. Every
+/// program of this crate has it, so that what is tested and measured is what ships.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

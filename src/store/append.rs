@@ -102,10 +102,11 @@ pub(super) async fn insert(tx: &mut Tx, ownership: &Ownership, encoded: &[&Encod
     let mut rows: Vec<&Append> = encoded.iter().map(|encoded| &encoded.row).collect();
     rows.sort_unstable_by_key(|row| (row.key, row.seq));
     revive(tx, &rows).await?;
-    ending::note(tx, &rows).await?;
     if let Connection::Postgres(connection) = &mut tx.connection {
-        return postgres::append::write(connection, ownership, &rows).await;
+        tx.endings_grew |= postgres::append::write(connection, ownership, &rows, tx.now).await?;
+        return Ok(());
     }
+    ending::note(tx, &rows).await?;
     journal(tx, &rows).await?;
     rows.dedup_by(|later, kept| {
         let same = later.key == kept.key;

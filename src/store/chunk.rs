@@ -11,7 +11,7 @@
 use super::connection::Backend;
 
 /// The largest chunk.
-const LARGEST: usize = 256;
+pub(super) const LARGEST: usize = 256;
 
 /// The texts of a statement: for 1, 2, 4, ... 256 times the same row.
 pub(super) struct Texts {

@@ -2,7 +2,7 @@
 //! that none is lost and none counts twice.
 //!
 //! The engine's hot path pays nothing for it as long as no pipeline in force listens to another, and one statement per
-//! batch with ends afterwards.
+//! batch with ends afterwards; on PostgreSQL the statement of the hot path notes them itself (`postgres::append`).
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,6 @@ use sqlx::any::AnyRow;
 use tokio::sync::watch;
 
 use super::chunk::{self, Texts};
-use super::connection::Backend;
 use super::execution::{self, Birth, Created};
 use super::rows::Row;
 use super::writer::Tx;
@@ -160,7 +159,7 @@ pub(super) fn listener(row: &AnyRow) -> Result<(ApplicationName, PipelineName), 
     Ok((row.id("application")?, row.id("pipeline")?))
 }
 
-/// Notes the ends among the rows of a batch that somebody may listen to.
+/// Notes the ends among the rows of a batch that somebody may listen to; on SQLite.
 pub(super) async fn note(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError> {
     static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
         let head = "INSERT INTO ending (execution, seq, status, ended_at, attempts, due_at) \
@@ -185,12 +184,9 @@ pub(super) async fn note(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError
     Ok(())
 }
 
-/// Whether any pipeline in force listens to another. A process that has the database for itself asks once after each
-/// publication; where others may publish as well, the look-up itself is the question.
+/// Whether any pipeline in force listens to another. The process has the database for itself, so it asks once after each
+/// publication.
 async fn any_listeners(tx: &mut Tx) -> Result<bool, StoreError> {
-    if tx.backend() == Backend::Postgres {
-        return Ok(true);
-    }
     if let Some(listeners) = tx.listeners {
         return Ok(listeners);
     }

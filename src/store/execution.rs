@@ -1,18 +1,22 @@
 //! Executions: their unchanging document, the summary that lists show, and their journal.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use futures::TryStreamExt;
 use sqlx::AssertSqlSafe;
 
-use super::rows::{Row, document};
+use super::birth;
+pub(super) use super::birth::{Birth, create};
+use super::chunk::{self, Texts};
+use super::connection::Backend;
+use super::rows::Row;
 use super::shard::Shard;
-use super::writer::Tx;
-use super::{Store, StoreError, lane, mark, outbox};
+use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{
-    ApplicationName, Cause, CommitSha, CommitStatus, Execution, ExecutionId, ExecutionKey, ExecutionView, Message,
-    NewExecution, PipelineName, RepositoryName, RevisionId, Status, StatusState,
+    ApplicationName, Cause, CommitSha, Execution, ExecutionId, ExecutionKey, ExecutionView, NewExecution, PipelineName,
+    RepositoryName, RevisionId, Status,
 };
 
 /// How many executions a list shows if nobody says.
@@ -139,8 +143,7 @@ impl Store {
     /// # Errors
     /// If it can't be written, or its document is above 16 MiB.
     pub async fn create(&self, new: NewExecution) -> Result<Created, StoreError> {
-        let birth = Birth::new(new)?;
-        self.write(move |tx| Box::pin(async move { create(tx, &birth, None).await })).await
+        self.write_birth(Birth::new(new)?).await
     }
 
     /// The execution with that public id.
@@ -165,6 +168,33 @@ impl Store {
             .fetch_optional(self.reads())
             .await?;
         row.map(|row| stored(&Row::of("execution", &row))).transpose()
+    }
+
+    /// The executions with these keys, in no order; those that don't exist are left out.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn executions_by_keys(&self, keys: &[ExecutionKey]) -> Result<Vec<StoredExecution>, StoreError> {
+        /// For 1, 2, 4, ... keys; what is left over is filled with a repetition.
+        static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
+            let head = "SELECT * FROM execution_info i JOIN execution e ON e.id = i.id WHERE i.id IN (";
+            Texts::new(head, "?", ")")
+        });
+        let mut found = Vec::with_capacity(keys.len());
+        for piece in keys.chunks(chunk::LARGEST) {
+            let Some(last) = piece.last() else { break };
+            let places = piece.len().next_power_of_two();
+            // SQLite knows numbered parameters as well, and these are few.
+            let mut query = sqlx::query(TEXTS.text(Backend::Postgres, places));
+            for place in 0..places {
+                query = query.bind(piece.get(place).unwrap_or(last).0);
+            }
+            let mut rows = query.fetch(self.reads());
+            while let Some(row) = rows.try_next().await? {
+                found.push(stored(&Row::of("execution", &row))?);
+            }
+        }
+        Ok(found)
     }
 
     /// Executions, newest first.
@@ -206,7 +236,7 @@ impl Store {
     /// If the database can't be read.
     pub async fn started_by(&self, correlation_id: &str) -> Result<Option<(ExecutionKey, ExecutionId)>, StoreError> {
         let correlation = correlation_id.to_owned();
-        self.write(move |tx| Box::pin(async move { by_correlation(tx, Some(&correlation)).await })).await
+        self.write(move |tx| Box::pin(async move { birth::by_correlation(tx, Some(&correlation)).await })).await
     }
 
     /// All executions that have not ended, oldest first: what a start needs, without any journal.
@@ -327,101 +357,6 @@ fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
         ended_at: row.time_or_null("ended_at")?,
         summary: row.json_or_null("summary")?,
     })
-}
-
-/// A new execution, ready for the writer.
-pub(super) struct Birth {
-    pub(super) new: NewExecution,
-    cause: String,
-    document: String,
-    queued: Option<Message>,
-}
-
-impl Birth {
-    pub(super) fn new(new: NewExecution) -> Result<Self, StoreError> {
-        let queued = new
-            .report
-            .clone()
-            .map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()).into());
-        Ok(Self {
-            cause: document(|| format!("the cause of execution {}", new.id), &new.trigger.in_short())?,
-            document: document(|| format!("execution {}", new.id), &new)?,
-            queued,
-            new,
-        })
-    }
-}
-
-/// Writes it, unless its correlation id was used before. `published` is the revision that its pipeline is, if the
-/// document doesn't say.
-pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<RevisionId>) -> Result<Created, StoreError> {
-    if let Some((key, id)) = by_correlation(tx, birth.new.correlation_id.as_deref()).await? {
-        return Ok(Created::Existing(key, id));
-    }
-    let key = ExecutionKey(tx.keys("execution", 1).await?);
-    let lane = birth.new.pipeline.lane().map(|(lane, _)| lane);
-    let shard = lane.as_ref().map_or_else(|| Shard::of_key(key), Shard::of_lane);
-    sqlx::query("INSERT INTO execution (id, shard, live, status, seq) VALUES ($1, $2, 1, $3, 0)")
-        .bind(key.0)
-        .bind(shard.number())
-        .bind(Status::NotStarted.as_str())
-        .execute(&mut tx.connection)
-        .await?;
-    insert_info(tx, key, birth, birth.new.revision.or(published)).await?;
-    if let Some(lane) = lane {
-        lane::insert(tx, key, &lane).await?;
-    }
-    if let Some(message) = &birth.queued {
-        outbox::insert(tx, &[&outbox::NewEntry::new(Some(key), message)?]).await?;
-    }
-    if let Some(target) = &birth.new.report {
-        mark::of_merges(tx, vec![(target.repository.clone(), target.commit.clone())]).await?;
-    }
-    Ok(Created::New(key))
-}
-
-async fn by_correlation(
-    tx: &mut Tx,
-    correlation: Option<&str>,
-) -> Result<Option<(ExecutionKey, ExecutionId)>, StoreError> {
-    let Some(correlation) = correlation else { return Ok(None) };
-    let row = sqlx::query("SELECT id, public_id FROM execution_info WHERE correlation_id = $1")
-        .bind(correlation)
-        .fetch_optional(&mut tx.connection)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let row = Row::of("execution_info", &row);
-    Ok(Some((ExecutionKey(row.int("id")?), row.id("public_id")?)))
-}
-
-async fn insert_info(
-    tx: &mut Tx,
-    key: ExecutionKey,
-    birth: &Birth,
-    revision: Option<RevisionId>,
-) -> Result<(), StoreError> {
-    let new = &birth.new;
-    sqlx::query(
-        "INSERT INTO execution_info (id, public_id, correlation_id, application, pipeline, revision, repository, \
-         commit_sha, branch, created_at, cause, document, parent) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
-    .bind(key.0)
-    .bind(new.id.to_string())
-    .bind(new.correlation_id.as_deref())
-    .bind(new.pipeline.application.as_str())
-    .bind(new.pipeline.name.as_str())
-    .bind(revision.map(|revision| revision.0))
-    .bind(new.repository.as_ref().map(RepositoryName::as_str))
-    .bind(new.commit.as_ref().map(CommitSha::as_str))
-    .bind(new.trigger.branch.as_deref())
-    .bind(new.created_at.as_millis())
-    .bind(birth.cause.as_str())
-    .bind(birth.document.as_str())
-    .bind(new.trigger.parent.as_ref().map(|parent| parent.execution.to_string()))
-    .execute(&mut tx.connection)
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

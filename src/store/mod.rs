@@ -33,6 +33,7 @@ mod accept;
 mod append;
 mod backlog;
 mod baseline;
+mod birth;
 mod catalog;
 mod chunk;
 mod connect;

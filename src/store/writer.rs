@@ -2,7 +2,8 @@
 //!
 //! It takes all that queued while the commit before was under way and writes it in one transaction: many small
 //! writes share one flush of the disk, and nothing waits for a timer. The engine's appends go first, all of them
-//! in a few statements; each other job runs in a savepoint, so that one that fails leaves its neighbours alone.
+//! in a few statements; then the executions that somebody starts, likewise; each other job runs in a savepoint, so that
+//! one that fails leaves its neighbours alone.
 //! An answer is given only after the commit. Whoever asked may stop waiting: the write lands all the same.
 
 use std::time::{Duration, Instant};
@@ -12,12 +13,15 @@ use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::append::{self, Encoded};
+use super::birth::{self, Birth};
 use super::connection::{Backend, Connection};
 use super::duty::{self, Term};
+use super::execution::Created;
 use super::ownership::{Lock, Ownership};
 use super::postgres::{self, Link};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
+use crate::model::ExecutionKey;
 use crate::telemetry::metrics;
 
 /// How many writes may wait; who comes later waits for a place.
@@ -90,6 +94,8 @@ pub(super) enum Command {
     Job(Box<dyn Job>),
     /// Journal rows.
     Append(AppendJob),
+    /// A new execution that starts in any case.
+    Birth(BirthJob),
     /// Write what is queued, then end.
     Close,
 }
@@ -141,6 +147,21 @@ pub(super) struct AppendJob {
     pub(super) rows: Vec<Encoded>,
     pub(super) outcome: Result<(), StoreError>,
     reply: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A new execution. How it went is known after the commit.
+pub(super) struct BirthJob {
+    birth: Birth,
+    outcome: Result<Created, StoreError>,
+    reply: oneshot::Sender<Result<Created, StoreError>>,
+}
+
+/// What was taken from the queue.
+#[derive(Default)]
+struct Batch {
+    appends: Vec<AppendJob>,
+    births: Vec<BirthJob>,
+    jobs: Vec<Taken>,
 }
 
 /// What the writer tells everybody after a commit.
@@ -232,16 +253,16 @@ impl Writer {
                     continue;
                 }
             }
-            let mut appends = Vec::new();
-            let mut jobs = Vec::new();
+            let mut batch = Batch::default();
             for command in taken.drain(..) {
                 match command {
-                    Command::Append(job) => appends.push(job),
-                    Command::Job(job) => jobs.push((job, Ok(()))),
+                    Command::Append(job) => batch.appends.push(job),
+                    Command::Birth(job) => batch.births.push(job),
+                    Command::Job(job) => batch.jobs.push((job, Ok(()))),
                     Command::Close => commands.close(),
                 }
             }
-            self.write(appends, jobs).await;
+            self.write(batch).await;
         }
         if let Err(error) = self.tx.connection.close().await {
             tracing::warn!(%error, "the database was not closed cleanly; nothing is lost");
@@ -249,15 +270,16 @@ impl Writer {
     }
 
     /// One transaction and its answers.
-    async fn write(&mut self, mut appends: Vec<AppendJob>, mut jobs: Vec<Taken>) {
+    async fn write(&mut self, mut batch: Batch) {
         (self.tx.inbox_grew, self.tx.outbox_grew, self.tx.endings_grew) = (false, false, false);
         self.tx.hooks_grew = false;
         self.tx.now = self.clock.now();
         let started = Instant::now();
-        let whole = self.commit_all(&mut appends, &mut jobs).await;
+        let whole = self.commit_all(&mut batch).await;
+        let Batch { appends, births, jobs } = batch;
         match &whole {
             Ok(()) => {
-                metrics().committed(appends.len() + jobs.len(), started.elapsed());
+                metrics().committed(appends.len() + births.len() + jobs.len(), started.elapsed());
                 self.bells.ring(self.tx.inbox_grew, self.tx.outbox_grew);
                 if self.tx.hooks_grew {
                     self.bells.hooks.send_modify(|count| *count += 1);
@@ -281,6 +303,10 @@ impl Writer {
             };
             let _ = job.reply.send(outcome).is_ok();
         }
+        for BirthJob { outcome, reply, .. } in births {
+            // Nobody may be waiting any more; the execution runs all the same.
+            let _ = reply.send(whole.clone().and(outcome)).is_ok();
+        }
         for (job, outcome) in jobs {
             job.answer(outcome.and_then(|()| whole.clone()));
         }
@@ -296,10 +322,10 @@ impl Writer {
 
     /// Writes all in one transaction. `Err`: nothing of it holds, except where it says that this is not known. `Ok`:
     /// committed, apart from what failed by itself.
-    async fn commit_all(&mut self, appends: &mut [AppendJob], jobs: &mut [Taken]) -> Result<(), StoreError> {
+    async fn commit_all(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let Self { link, tx, ownership, .. } = self;
         let Some(link) = link else {
-            let outcome = self.transaction(appends, jobs).await;
+            let outcome = self.transaction(batch).await;
             if outcome.is_err() {
                 // The database may have taken it back by itself; then there is nothing to take back, which is fine.
                 let _ = self.tx.control("ROLLBACK").await.is_ok();
@@ -307,7 +333,7 @@ impl Writer {
             return outcome;
         };
         link.ready(&mut tx.connection, ownership).await?;
-        let Err(error) = self.bounded(appends, jobs).await else { return Ok(()) };
+        let Err(error) = self.bounded(batch).await else { return Ok(()) };
         if postgres::answers(&mut self.tx.connection).await {
             // The connection is well, and whatever was begun is taken back.
             return Err(error);
@@ -318,7 +344,7 @@ impl Writer {
         let again = link.reconnect(&mut tx.connection, ownership).await;
         match (stage, again) {
             // Nothing had been asked of it, so all of it can be asked again.
-            (Stage::Beginning, Ok(())) => self.bounded(appends, jobs).await,
+            (Stage::Beginning, Ok(())) => self.bounded(batch).await,
             (Stage::Beginning | Stage::Working, Err(again @ StoreError::Taken { .. })) => Err(again),
             (Stage::Beginning | Stage::Working, _) => Err(StoreError::Disconnected { reason: error.to_string() }),
             (Stage::Committing, Ok(())) => self.was_committed(&error).await,
@@ -327,8 +353,8 @@ impl Writer {
     }
 
     /// [`Writer::transaction`] with an end, should the network swallow what is sent. The server ends it sooner.
-    async fn bounded(&mut self, appends: &mut [AppendJob], jobs: &mut [Taken]) -> Result<(), StoreError> {
-        let outcome = tokio::time::timeout(LONGEST, self.transaction(appends, jobs)).await;
+    async fn bounded(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let outcome = tokio::time::timeout(LONGEST, self.transaction(batch)).await;
         outcome.unwrap_or_else(|_| Err(StoreError::Disconnected { reason: format!("no answer within {LONGEST:?}") }))
     }
 
@@ -347,14 +373,16 @@ impl Writer {
     }
 
     /// `Err`: nothing of it holds, unless the commit was sent. `Ok`: committed, apart from what failed by itself.
-    async fn transaction(&mut self, appends: &mut [AppendJob], jobs: &mut [Taken]) -> Result<(), StoreError> {
+    async fn transaction(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let Batch { appends, births, jobs } = batch;
         self.tx.stage = Stage::Beginning;
         self.begin().await?;
         self.tx.stage = Stage::Working;
         if !appends.is_empty() {
             self.append(appends).await?;
         }
-        if let ([(job, _)], []) = (&mut *jobs, &*appends) {
+        self.births(births, appends.is_empty() && jobs.is_empty()).await?;
+        if let ([(job, _)], [], []) = (&mut **jobs, &**appends, &**births) {
             // Alone in its transaction, it needs no savepoint: two trips less.
             job.run(&mut self.tx).await?;
         } else {
@@ -392,6 +420,37 @@ impl Writer {
             self.tx.control("ROLLBACK TO SAVEPOINT job").await?;
         }
         self.tx.control("RELEASE SAVEPOINT job").await
+    }
+
+    /// All new executions at once; if that fails, one after the other, so that only the bad ones fail. What is `alone`
+    /// in its transaction needs no savepoint.
+    async fn births(&mut self, jobs: &mut [BirthJob], alone: bool) -> Result<(), StoreError> {
+        if let ([job], true) = (&mut *jobs, alone) {
+            job.outcome = birth::create(&mut self.tx, &job.birth, None).await;
+            return job.outcome.clone().map(|_| ());
+        }
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.tx.control("SAVEPOINT job").await?;
+        let births: Vec<&Birth> = jobs.iter().map(|job| &job.birth).collect();
+        let first = birth::insert(&mut self.tx, &births, None).await;
+        self.end_savepoint(first.is_ok()).await?;
+        match first {
+            Ok(first) => {
+                for (key, job) in (first..).zip(jobs) {
+                    job.outcome = Ok(Created::New(ExecutionKey(key)));
+                }
+            }
+            Err(_) => {
+                for job in jobs {
+                    self.tx.control("SAVEPOINT job").await?;
+                    job.outcome = birth::create(&mut self.tx, &job.birth, None).await;
+                    self.end_savepoint(job.outcome.is_ok()).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All appends at once; if that fails, one after the other, so that only the bad ones fail.
@@ -439,6 +498,16 @@ impl Store {
     pub(super) async fn write_appends(&self, rows: Vec<Encoded>) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.queue(Command::Append(AppendJob { rows, outcome: Ok(()), reply })).await?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Queues a new execution and waits for its commit.
+    pub(super) async fn write_birth(&self, birth: Birth) -> Result<Created, StoreError> {
+        if birth.may_exist() {
+            return self.write(move |tx| Box::pin(async move { birth::create(tx, &birth, None).await })).await;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue(Command::Birth(BirthJob { birth, outcome: Err(StoreError::Closed), reply })).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 

@@ -1,7 +1,9 @@
 //! Bringing an execution into memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::is_closed;
 use crate::clock::Timestamp;
 use crate::engine::entry::{Entry, encode};
 use crate::engine::registry::Kinds;
@@ -48,18 +50,47 @@ pub(super) struct Unreadable {
     pub(super) known: bool,
 }
 
-/// Reads document and journal. One that has ended is read only if it is to be restarted (`revive`).
-pub(super) async fn load(store: &Store, kinds: Arc<Kinds>, key: ExecutionKey, revive: bool) -> Loaded {
-    let stored = match store.execution_by_key(key).await {
-        Ok(Some(stored)) if stored.status.is_complete() && !revive => return Loaded::Complete(stored.status),
-        Ok(Some(stored)) => stored,
-        Ok(None) => return Loaded::Missing,
-        Err(error) => return of_error(error),
+/// Reads documents and journals, the documents all at once. Those that have ended are read only if they are to be
+/// restarted (`revive`).
+pub(super) async fn load(
+    store: &Store,
+    kinds: &Arc<Kinds>,
+    keys: Vec<ExecutionKey>,
+    revive: bool,
+) -> Vec<(ExecutionKey, Loaded)> {
+    let stored = match store.executions_by_keys(&keys).await {
+        Ok(stored) => stored,
+        // Another attempt reads the same. One that is damaged must not hold up the others.
+        Err(error) if keys.len() == 1 || is_closed(&error) => {
+            return keys.into_iter().map(|key| (key, Loaded::Failed(error.clone()))).collect();
+        }
+        Err(_) => {
+            let mut all = Vec::new();
+            for key in keys {
+                all.extend(Box::pin(load(store, kinds, vec![key], revive)).await);
+            }
+            return all;
+        }
     };
-    let rows = match store.journal(key).await {
-        _ if stored.seq == 0 => Vec::new(),
+    let mut stored: HashMap<ExecutionKey, StoredExecution> =
+        stored.into_iter().map(|stored| (stored.execution.key, stored)).collect();
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        let loaded = match stored.remove(&key) {
+            Some(stored) if stored.status.is_complete() && !revive => Loaded::Complete(stored.status),
+            Some(stored) => with_journal(store, Arc::clone(kinds), stored).await,
+            None => Loaded::Missing,
+        };
+        all.push((key, loaded));
+    }
+    all
+}
+
+async fn with_journal(store: &Store, kinds: Arc<Kinds>, stored: StoredExecution) -> Loaded {
+    let rows = if stored.seq == 0 { Ok(Vec::new()) } else { store.journal(stored.execution.key).await };
+    let rows = match rows {
         Ok(rows) => rows,
-        Err(error) => return of_error(error),
+        Err(error) => return Loaded::Failed(error),
     };
     let seq = rows.last().map_or(stored.seq, |row| row.seq);
     let ended = stored.status.is_complete();
@@ -71,11 +102,6 @@ pub(super) async fn load(store: &Store, kinds: Arc<Kinds>, key: ExecutionKey, re
             Loaded::Unreadable(Box::new(Unreadable { stored, seq, reason, known }))
         }
     }
-}
-
-fn of_error(error: StoreError) -> Loaded {
-    // Another attempt reads the same.
-    Loaded::Failed(error)
 }
 
 fn trouble(reason: &str) -> Entry {

@@ -52,8 +52,10 @@ pub use engine::{Engine, EngineOptions};
 const BATCH_ROWS: usize = 2000;
 /// Batches that are out at once: one is written, one stands behind it.
 const BATCHES: usize = 2;
-/// Executions that are read at once.
-const LOADS: usize = 8;
+/// Reads of executions that are out at once.
+const LOADS: usize = 4;
+/// Executions that one of them is about.
+const LOADED: usize = 16;
 /// Requests and signals that may wait for the loop; who comes later waits for a place.
 const QUEUE: usize = 1024;
 /// Changes that a slow subscriber may be behind.
@@ -84,8 +86,8 @@ enum Internal {
     Found(Vec<LiveExecution>),
     /// The freezes in force, as the store has them.
     Freezes { asked: u64, found: Result<Freezes, StoreError>, reply: Option<FreezeReply> },
-    /// An execution was read.
-    Loaded { key: ExecutionKey, loaded: Loaded },
+    /// Executions were read.
+    Loaded(Vec<(ExecutionKey, Loaded)>),
 }
 
 /// The loop.
@@ -203,7 +205,10 @@ impl Shell {
             Internal::Found(live) => self.found(&live),
             Internal::Freezes { asked, found, reply } => self.heed_freezes(asked, found, reply),
             Internal::Freed => self.running = self.running.saturating_sub(1),
-            Internal::Loaded { key, loaded } => self.was_read(key, loaded),
+            Internal::Loaded(loaded) => {
+                self.loading = self.loading.saturating_sub(1);
+                loaded.into_iter().for_each(|(key, loaded)| self.was_read(key, loaded));
+            }
         }
     }
 
@@ -258,24 +263,41 @@ impl Shell {
 
     fn start_loads(&mut self) {
         while self.loading < LOADS && !self.stopping {
-            let Some(key) = self.loads.front() else { break };
-            let awaited = matches!(self.slots.get(key), Some(Slot::Loading(waiting)) if !waiting.is_empty());
-            let in_memory = self.slots.len().saturating_sub(self.loads.len());
-            if in_memory >= self.options.max_live && !awaited {
+            let (keys, revive) = self.next_loads();
+            if keys.is_empty() {
                 break;
             }
-            let Some(key) = self.loads.pop_front() else { break };
             self.loading += 1;
-            self.reading.insert(key);
-            let revive = matches!(self.slots.get(&key), Some(Slot::Loading(waiting)) if waiting.iter().any(Incoming::is_restart));
+            self.reading.extend(&keys);
             let (store, kinds, internal) =
                 (self.store.clone(), Arc::clone(self.registry.kinds()), self.internal.clone());
             tokio::spawn(async move {
-                let loaded = load::load(&store, kinds, key, revive).await;
+                let loaded = load::load(&store, &kinds, keys, revive).await;
                 // The loop may be gone.
-                let _ = internal.send(Internal::Loaded { key, loaded }).is_ok();
+                let _ = internal.send(Internal::Loaded(loaded)).is_ok();
             });
         }
+    }
+
+    /// Takes the next executions to be read together, and says whether they have ended and are to be restarted.
+    fn next_loads(&mut self) -> (Vec<ExecutionKey>, bool) {
+        let mut keys = Vec::new();
+        let mut restarts = false;
+        while let Some(key) = self.loads.front() {
+            let waiting = match self.slots.get(key) {
+                Some(Slot::Loading(waiting)) => waiting.as_slice(),
+                _ => &[],
+            };
+            let in_memory = self.slots.len().saturating_sub(self.loads.len());
+            let revive = waiting.iter().any(Incoming::is_restart);
+            let full = in_memory >= self.options.max_live && waiting.is_empty();
+            if full || keys.len() >= LOADED || (!keys.is_empty() && revive != restarts) {
+                break;
+            }
+            restarts = revive;
+            keys.extend(self.loads.pop_front());
+        }
+        (keys, restarts)
     }
 
     /// An execution was read. One that would stand in line waits until all older ones that are being read are there.

@@ -148,7 +148,6 @@ impl Shell {
     }
 
     pub(super) fn loaded(&mut self, key: ExecutionKey, loaded: Loaded) {
-        self.loading = self.loading.saturating_sub(1);
         let Some(Slot::Loading(waiting)) = self.slots.get_mut(&key) else { return };
         let waiting = std::mem::take(waiting);
         match loaded {

@@ -31,6 +31,94 @@ pub(super) fn growth(template: &Stmt<'_>, tokens: &[Spanned<'_>]) -> Vec<Edit> {
     walk.edits
 }
 
+/// The same, from the tokens alone, if that is all that it takes: no `+` and no `*`, and `~` only between names, texts and
+/// whole numbers. Most templates are like that, and need not be parsed for it.
+pub(super) fn plain_growth(tokens: &[Spanned<'_>]) -> Option<Vec<Edit>> {
+    let mut walk = Walk { tokens, edits: Vec::new() };
+    for (at, (token, span)) in tokens.iter().enumerate() {
+        match token {
+            Token::Plus | Token::Mul => return None,
+            Token::Tilde => {
+                let (left, right) = (operand_before(tokens, at)?, operand_after(tokens, at)?);
+                let (start, end) = (span.start_offset as usize, span.end_offset as usize);
+                let (first, last) = (tokens[left].1.start_offset as usize, tokens[right].1.end_offset as usize);
+                // What stands between two of them is counted once.
+                let goes_on = left > 0 && matches!(tokens[left - 1].0, Token::Tilde);
+                if !goes_on && !walk.is_short(first, start) {
+                    walk.edits.push((first..first, "__d(".to_owned()));
+                    walk.edits.push((start..start, ")".to_owned()));
+                }
+                if !walk.is_short(end, last) {
+                    walk.edits.push((end..end, "__d(".to_owned()));
+                    walk.edits.push((last..last, ")".to_owned()));
+                }
+            }
+            _ => {}
+        }
+    }
+    walk.slices();
+    walk.edits.sort_by_key(|(range, _)| range.start);
+    Some(walk.edits)
+}
+
+/// Where the plain operand before a sign begins: the number of its first token.
+fn operand_before(tokens: &[Spanned<'_>], sign: usize) -> Option<usize> {
+    let mut first = sign.checked_sub(1)?;
+    if is_name(&tokens[first].0) {
+        while first >= 2 && matches!(tokens[first - 1].0, Token::Dot) && is_name(&tokens[first - 2].0) {
+            first -= 2;
+        }
+    } else if !is_literal(&tokens[first].0) {
+        return None;
+    }
+    let begins = matches!(
+        tokens[first.checked_sub(1)?].0,
+        Token::Tilde
+            | Token::VariableStart
+            | Token::ParenOpen
+            | Token::BracketOpen
+            | Token::BraceOpen
+            | Token::Comma
+            | Token::Assign
+            | Token::Colon
+    );
+    begins.then_some(first)
+}
+
+/// Where the plain operand behind a sign ends: the number of its last token.
+fn operand_after(tokens: &[Spanned<'_>], sign: usize) -> Option<usize> {
+    let mut last = sign + 1;
+    if is_name(&tokens.get(last)?.0) {
+        while let [(Token::Dot, _), (name, _), ..] = &tokens[last + 1..]
+            && is_name(name)
+        {
+            last += 2;
+        }
+    } else if !is_literal(&tokens[last].0) {
+        return None;
+    }
+    let ends = matches!(
+        tokens.get(last + 1)?.0,
+        Token::Tilde
+            | Token::VariableEnd
+            | Token::BlockEnd
+            | Token::ParenClose
+            | Token::BracketClose
+            | Token::BraceClose
+            | Token::Comma
+            | Token::Colon
+    );
+    ends.then_some(last)
+}
+
+fn is_name(token: &Token<'_>) -> bool {
+    matches!(token, Token::Ident(word) if !matches!(*word, "in" | "and" | "or" | "not" | "if" | "else" | "is"))
+}
+
+fn is_literal(token: &Token<'_>) -> bool {
+    matches!(token, Token::Str(_) | Token::String(_) | Token::Int(_))
+}
+
 struct Walk<'t, 'a> {
     tokens: &'t [Spanned<'a>],
     edits: Vec<Edit>,
@@ -263,5 +351,59 @@ fn nesting(token: &Token<'_>) -> i32 {
         Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => 1,
         Token::ParenClose | Token::BracketClose | Token::BraceClose => -1,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::machinery::{parse, tokenize};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gitops::render::engine;
+
+    fn tokens(text: &str) -> Vec<Spanned<'_>> {
+        tokenize(text, false, engine::syntax()).collect::<Result<_, _>>().expect("tokens")
+    }
+
+    /// What both ways find, if the template is one.
+    fn both(text: &str) -> Option<(Option<Vec<Edit>>, Vec<Edit>)> {
+        let tokens = tokens(text);
+        let parsed = parse(text, "x", engine::syntax()).ok()?;
+        Some((plain_growth(&tokens), growth(&parsed, &tokens)))
+    }
+
+    #[test]
+    fn plain_rows_of_texts_need_no_parser() {
+        for text in [
+            "{{ a ~ b }}",
+            r#"{{ module("x", image=vars.image ~ ":" ~ vars.tag, env={"A": vars.b ~ "-a text that is long" ~ 7}) }}"#,
+            "{% for x in [a ~ b, c] %}{{ x[a ~ b:] }}{% endfor %}",
+            "{%- set x = a~b~c -%}{{ x[1:].y }} {{ (a ~ b) }}",
+            "{{ {a ~ 'x': 1} }}",
+            "{{ a }} and no more",
+        ] {
+            let (plain, found) = both(text).expect("a template");
+            assert_eq!(plain, Some(found), "{text}");
+        }
+        for text in ["{{ a + b }}", "{{ a * 2 }}", "{{ a|f ~ b }}", "{{ a ~ b|f }}", "{{ a ~ f(b) }}", "{{ not a ~ b }}"] {
+            assert_eq!(plain_growth(&tokens(text)), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_parser_is_not_asked_it_would_say_the_same(
+            words in prop::collection::vec(prop::sample::select(vec![
+                "a", "b", ".", "~", "~", "~", "'x'", "'a text that is much longer'", "7", "1.5", "(", ")", "[", "]", ":", ",", "|", "f",
+                "not", "and", "if", "else", "-", "==", "in", "is", "{", "}",
+            ]), 1..12),
+        ) {
+            let text = format!("x {{{{ {} }}}} y", words.join(" "));
+            let tokens = tokenize(&text, false, engine::syntax()).collect::<Result<Vec<_>, _>>();
+            if tokens.is_ok() && let Some((Some(plain), found)) = both(&text) {
+                prop_assert_eq!(plain, found, "{}", text);
+            }
+        }
     }
 }

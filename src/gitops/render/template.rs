@@ -8,7 +8,7 @@ use minijinja::machinery::{Token, tokenize};
 
 use super::expression::{Expression, Path, Spanned};
 use super::file::File;
-use super::growth::growth;
+use super::growth::{growth, plain_growth};
 use super::items::ItemOf;
 use super::prepass::Pass;
 use super::scan::Scan;
@@ -111,13 +111,14 @@ impl Template {
         if complete && tokens.iter().all(|(token, _)| whole(token)) && body == template.file.text[base..] {
             return Ok(template);
         }
-        // What makes texts and lists longer is found in the parsed text; most templates have no such thing.
-        let grows = |token: &Token<'_>| matches!(token, Token::Tilde | Token::Plus | Token::Mul | Token::Colon);
+        // What makes texts and lists longer is found in the tokens, or, if that is not enough, in the parsed text.
+        let plain = plain_growth(&tokens);
         let parse = || minijinja::machinery::parse(&body, &template.file.name, engine::syntax());
-        let parsed = (judged || tokens.iter().any(|(token, _)| grows(token))).then(parse);
-        let growth = match &parsed {
-            Some(Ok(parsed)) => growth(parsed, &tokens),
-            Some(Err(_)) | None => Vec::new(),
+        let parsed = (judged || plain.is_none()).then(parse);
+        let growth = match (plain, &parsed) {
+            (Some(plain), _) => plain,
+            (None, Some(Ok(parsed))) => growth(parsed, &tokens),
+            (None, Some(Err(_)) | None) => Vec::new(),
         };
         let mut pass = Pass::new(&template, &body, &left_out, regions, growth);
         pass.run(&tokens);

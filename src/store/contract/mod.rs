@@ -91,6 +91,7 @@ on_every_backend! {
         the_write_of_a_caller_that_went_away_lands,
         closing_writes_what_is_queued,
         readers_may_not_write,
+        executions_that_start_together_are_all_there_but_those_that_fail,
         keys_rise_and_a_failed_job_leaves_no_trace,
     }
     accept {

@@ -3,9 +3,9 @@
 use tokio::sync::oneshot;
 
 use super::Fixture;
-use super::sample::{append, created, quiet_run, webhook};
-use crate::model::{ExecutionKey, Status};
-use crate::store::{Store, StoreError};
+use super::sample::{append, created, quiet_run, run, webhook};
+use crate::model::{Concurrency, ExecutionKey, NewExecution, OnNew, Status};
+use crate::store::{Created, Store, StoreError};
 
 /// Keeps the writer busy until the sender is used, so that what is queued meanwhile shares the next transaction.
 pub(super) async fn hold(store: &Store) -> oneshot::Sender<()> {
@@ -94,6 +94,40 @@ pub(super) async fn readers_may_not_write(fixture: Fixture) {
     let store = fixture.open().await;
     let result = sqlx::query("UPDATE shard SET owner = 'thief'").execute(store.reads()).await;
     assert!(result.is_err());
+}
+
+pub(super) async fn executions_that_start_together_are_all_there_but_those_that_fail(fixture: Fixture) {
+    let store = fixture.open().await;
+    let queued = || {
+        let mut new = run();
+        new.pipeline.concurrency = Some(Concurrency { max: 1, on_new: OnNew::Queue, lock: None });
+        new
+    };
+    let at_once = |new: Vec<NewExecution>| {
+        let store = store.clone();
+        async move {
+            let release = hold(&store).await;
+            let all = futures::future::join_all(new.into_iter().map(|new| store.create(new)));
+            let (created, ()) = tokio::join!(all, async { release.send(()).expect("held") });
+            created
+        }
+    };
+    let first: Vec<NewExecution> = (0..70).map(|number| if number % 10 == 0 { queued() } else { quiet_run() }).collect();
+    let created = at_once(first.clone()).await;
+    for (number, (created, new)) in (1..).zip(created.into_iter().zip(&first)) {
+        let Ok(Created::New(key)) = created else { panic!("{created:?}") };
+        assert_eq!(key, ExecutionKey(number));
+        assert_eq!(store.execution_by_key(key).await.expect("reads").expect("exists").execution.info, *new);
+    }
+    assert_eq!(store.lane_members(None).await.expect("reads").len(), 7);
+    assert_eq!(store.outbox_waiting().await.expect("reads"), 7);
+    // One that is there already fails by itself.
+    let second = vec![quiet_run(), first[3].clone(), queued(), quiet_run()];
+    let created = at_once(second).await;
+    let went: Vec<bool> = created.iter().map(Result::is_ok).collect();
+    assert_eq!(went, [true, false, true, true], "{created:?}");
+    assert_eq!(store.live().await.expect("reads").len(), 73);
+    assert_eq!(store.outbox_waiting().await.expect("reads"), 8);
 }
 
 pub(super) async fn keys_rise_and_a_failed_job_leaves_no_trace(fixture: Fixture) {

@@ -17,7 +17,9 @@ const JOURNAL: &str = "INSERT INTO journal (execution, seq, at, body) \
      SELECT * FROM UNNEST($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::TEXT[])";
 
 /// Journal rows, one summary per execution, and how many shards of the batch are owned: locked until the commit, so
-/// that nobody takes them over meanwhile. Each summary's execution must be there, live, and behind the row.
+/// that nobody takes them over meanwhile. Each summary's execution must be there, live, and behind the row. Ends that a
+/// pipeline listens to are noted (`ending`) by the same statement: so nobody pays a trip for it, and nobody has to know
+/// whether another process has published such a pipeline.
 const BATCH: &str = "WITH \
      owned AS MATERIALIZED (SELECT shard, epoch FROM shard WHERE owner = $5 AND shard = ANY($6::BIGINT[]) FOR SHARE), \
      written AS (INSERT INTO journal (execution, seq, at, body) \
@@ -26,17 +28,24 @@ const BATCH: &str = "WITH \
              ended_at = v.ended_at, live = v.live \
          FROM UNNEST($8::BIGINT[], $9::TEXT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[], $13::BIGINT[], \
              $14::BIGINT[]) AS v (id, status, seq, due_at, started_at, ended_at, live) \
-         WHERE execution.id = v.id AND execution.seq < v.seq AND execution.live = 1 RETURNING 1) \
+         WHERE execution.id = v.id AND execution.seq < v.seq AND execution.live = 1 RETURNING 1), \
+     noted AS (INSERT INTO ending (execution, seq, status, ended_at, attempts, due_at) \
+         SELECT v.execution, v.seq, v.status, v.ended_at, 0, $19::BIGINT \
+         FROM UNNEST($15::BIGINT[], $16::BIGINT[], $17::TEXT[], $18::BIGINT[]) AS v (execution, seq, status, ended_at) \
+         JOIN execution_info i ON i.id = v.execution WHERE EXISTS (SELECT 1 FROM listener l \
+             WHERE (l.target_application = i.application AND l.target = i.pipeline) OR l.target_application = '*') \
+         RETURNING 1) \
      SELECT (SELECT COUNT(*) FROM owned JOIN UNNEST($6::BIGINT[], $7::BIGINT[]) AS claimed (shard, epoch) \
-         USING (shard, epoch)), (SELECT COUNT(*) FROM summed)";
+         USING (shard, epoch)), (SELECT COUNT(*) FROM summed), (SELECT COUNT(*) FROM noted)";
 
-/// Writes rows that are sorted by execution and number. After an error the transaction must be taken back to where
-/// it was.
+/// Writes rows that are sorted by execution and number, and says whether an end was noted that somebody listens to. After
+/// an error the transaction must be taken back to where it was.
 pub(in crate::store) async fn write(
     connection: &mut PgConnection,
     ownership: &Ownership,
     rows: &[&Append],
-) -> Result<(), StoreError> {
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let mut rest = rows;
     loop {
         let mut bytes = 0;
@@ -48,7 +57,7 @@ pub(in crate::store) async fn write(
         rest = later;
         let journal = Journal::of(piece);
         if rest.is_empty() {
-            return batch(connection, ownership, rows, &journal).await;
+            return batch(connection, ownership, rows, &journal, now).await;
         }
         sqlx::query(JOURNAL)
             .bind(&journal.executions)
@@ -85,13 +94,15 @@ async fn batch(
     ownership: &Ownership,
     rows: &[&Append],
     journal: &Journal<'_>,
-) -> Result<(), StoreError> {
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     // Only the last row of an execution counts for its summary.
     let last = |at: usize, row: &Append| rows.get(at + 1).is_none_or(|next| next.key != row.key);
     let sums: Vec<&Append> = rows.iter().enumerate().filter(|(at, row)| last(*at, row)).map(|(_, row)| *row).collect();
     let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
     let (shards, epochs) = claimed(ownership, &sums);
-    let (owned, summed): (i64, i64) = sqlx::query_as(BATCH)
+    let ends: Vec<&Append> = rows.iter().filter(|row| row.status.is_complete()).copied().collect();
+    let (owned, summed, noted): (i64, i64, i64) = sqlx::query_as(BATCH)
         .bind(&journal.executions)
         .bind(&journal.seqs)
         .bind(&journal.times)
@@ -106,11 +117,16 @@ async fn batch(
         .bind(sums.iter().map(|row| millis(row.started_at)).collect::<Vec<Option<i64>>>())
         .bind(sums.iter().map(|row| millis(row.ended_at)).collect::<Vec<Option<i64>>>())
         .bind(sums.iter().map(|row| i64::from(!row.status.is_complete())).collect::<Vec<i64>>())
+        .bind(ends.iter().map(|row| row.key.0).collect::<Vec<i64>>())
+        .bind(ends.iter().map(|row| row.seq).collect::<Vec<i64>>())
+        .bind(ends.iter().map(|row| row.status.as_str()).collect::<Vec<&str>>())
+        .bind(ends.iter().map(|row| row.at.as_millis()).collect::<Vec<i64>>())
+        .bind(now.as_millis())
         .fetch_one(connection)
         .await
         .map_err(late)?;
     let whole = usize::try_from(owned) == Ok(shards.len()) && usize::try_from(summed) == Ok(sums.len());
-    if whole { Ok(()) } else { Err(StoreError::Fenced) }
+    if whole { Ok(noted > 0) } else { Err(StoreError::Fenced) }
 }
 
 /// The shards of these executions, each once, and the epochs under which they were claimed.

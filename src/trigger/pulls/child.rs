@@ -118,6 +118,8 @@ pub(super) async fn run(options: &ReviewOptions, job: &Job) -> Result<Result<Loo
     let mut command = Command::new(&options.program);
     let cpu = options.cpu.as_millis().div_ceil(1000); // the system counts whole seconds
     command.args = vec![EXAMINE.into(), options.memory.to_string().into(), cpu.to_string().into()];
+    // Memory that the allocator takes in advance would count as written, and the limit would come on top of it.
+    command = command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
     command.stdin = Some(serde_json::to_vec(job).map_err(|error| broken(error.to_string()))?);
     command.deadline = options.deadline;
     command.max_output = LONGEST_TALK;
