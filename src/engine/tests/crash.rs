@@ -64,7 +64,9 @@ async fn check(house: &House, id: ExecutionId, view: &ExecutionView) {
     assert_eq!(view.status, Status::Succeeded);
     assert_eq!(view.stages[5].context["x"], 5);
     let mut started = HashSet::new();
-    for asked in house.outside.asked().iter().filter(|asked| asked.ends_with("start")) {
+    // Those without an effect are asked before their row is written, and again if that is lost.
+    let no_effect = |asked: &String| asked.starts_with("a.") || asked.starts_with("d.");
+    for asked in house.outside.asked().iter().filter(|asked| asked.ends_with("start") && !no_effect(asked)) {
         assert!(started.insert(asked.clone()), "{asked} happened twice");
     }
     let key = house.store.execution(id).await.expect("reads").expect("there").execution.key;
@@ -166,7 +168,7 @@ async fn a_stop_in_good_order_leaves_what_runs_to_be_adopted() {
 #[tokio::test]
 async fn a_stop_in_good_order_writes_what_is_known_and_begins_nothing() {
     let house = House::with(Fault::Holds(1), EngineOptions::default()).await;
-    let id = house.submit(pipeline(vec![stage("a", &[]), stage("b", &["a"]).of("none")])).await;
+    let id = house.submit(pipeline(vec![stage("a", &[]), stage("b", &["a"])])).await;
     // The row with the success of `a` and the start of `b` is on its way when the stop comes.
     patiently("the row", house.ledger.died.notified()).await;
     let ledger = std::sync::Arc::clone(&house.ledger);

@@ -285,7 +285,7 @@ async fn a_handlers_own_task_wakes_its_stage() {
 async fn a_change_is_told_after_it_is_on_disk() {
     let house = House::new().await;
     let mut changes = house.handle().subscribe();
-    let id = house.submit(chain("none", 3)).await;
+    let id = house.submit(chain("work", 3)).await;
     let mut last = 0;
     loop {
         let change = patiently("a change", changes.recv()).await.expect("told");
@@ -314,7 +314,7 @@ async fn many_executions_share_commits() {
     let house = House::new().await;
     let mut ids = Vec::new();
     for _ in 0..100 {
-        ids.push(house.submit(chain("none", 5)).await);
+        ids.push(house.submit(chain("work", 5)).await);
     }
     for id in ids {
         assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
