@@ -503,7 +503,8 @@ impl Store {
 
     /// Queues a new execution and waits for its commit.
     pub(super) async fn write_birth(&self, birth: Birth) -> Result<Created, StoreError> {
-        if birth.may_exist() {
+        // Somebody has to look before it is written: for what started in its place, or for the term.
+        if birth.may_exist() || self.term.is_some() {
             return self.write(move |tx| Box::pin(async move { birth::create(tx, &birth, None).await })).await;
         }
         let (reply, answer) = oneshot::channel();
