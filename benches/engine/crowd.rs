@@ -43,7 +43,9 @@ pub async fn print_waiting(prefix: &str) -> Result<(), Failure> {
     bench.close().await?;
     let said = String::from_utf8_lossy(&program.stdout).into_owned();
     if !program.status.success() {
-        return Err(format!("the process that starts on it failed: {}", String::from_utf8_lossy(&program.stderr)).into());
+        return Err(
+            format!("the process that starts on it failed: {}", String::from_utf8_lossy(&program.stderr)).into()
+        );
     }
     let number = |word: &str| -> Result<f64, Failure> {
         let line = said.lines().find_map(|line| line.strip_prefix(word)).ok_or("it didn't say all")?;
@@ -90,10 +92,7 @@ pub async fn print_history(prefix: &str) -> Result<(), Failure> {
     const COUNT: u64 = 1_000_000;
     let name = format!("{prefix}.history_1000000");
     let copies = Copies {
-        execution: &[(
-            "status",
-            "CASE n % 100 WHEN 0 THEN 'TERMINAL' WHEN 1 THEN 'CANCELED' ELSE 'SUCCEEDED' END",
-        )],
+        execution: &[("status", "CASE n % 100 WHEN 0 THEN 'TERMINAL' WHEN 1 THEN 'CANCELED' ELSE 'SUCCEEDED' END")],
         info: &[
             // Half of all are of one application, and none of those was cancelled.
             ("application", "CASE n % 2 WHEN 0 THEN 'big' ELSE 'small-' || (n % 199) END"),
@@ -130,10 +129,7 @@ async fn print_lists(name: &str, store: &Store) -> Result<(), Failure> {
         ("newest", all.clone()),
         ("further_back", ExecutionFilter { cursor: Some("500000".to_owned()), ..all.clone() }),
         ("application", ExecutionFilter { application: small.clone(), ..all.clone() }),
-        (
-            "pipeline",
-            ExecutionFilter { application: big.clone(), pipeline: Some("deploy-4".parse()?), ..all.clone() },
-        ),
+        ("pipeline", ExecutionFilter { application: big.clone(), pipeline: Some("deploy-4".parse()?), ..all.clone() }),
         ("commit", ExecutionFilter { commit: Some(format!("{:040x}", 250_000).parse()?), ..all.clone() }),
         ("repository", ExecutionFilter { repository: Some("acme/big".parse()?), ..all.clone() }),
         ("running", ExecutionFilter { status: Some(Status::Running), ..all.clone() }),
@@ -142,10 +138,7 @@ async fn print_lists(name: &str, store: &Store) -> Result<(), Failure> {
             "failed_of_application",
             ExecutionFilter { status: Some(Status::Terminal), application: small, ..all.clone() },
         ),
-        (
-            "none_of_application",
-            ExecutionFilter { status: Some(Status::Canceled), application: big, ..all.clone() },
-        ),
+        ("none_of_application", ExecutionFilter { status: Some(Status::Canceled), application: big, ..all.clone() }),
         ("pipeline_alone", ExecutionFilter { pipeline: Some("deploy-9".parse()?), ..all }),
     ];
     let mut slowest: f64 = 0.0;

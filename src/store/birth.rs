@@ -52,11 +52,7 @@ pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<Revisio
 }
 
 /// Writes them under keys that follow one another; yields the first.
-pub(super) async fn insert(
-    tx: &mut Tx,
-    births: &[&Birth],
-    published: Option<RevisionId>,
-) -> Result<i64, StoreError> {
+pub(super) async fn insert(tx: &mut Tx, births: &[&Birth], published: Option<RevisionId>) -> Result<i64, StoreError> {
     let first = tx.keys("execution", births.len()).await?;
     let born: Vec<(ExecutionKey, &Birth)> = (first..).map(ExecutionKey).zip(births.iter().copied()).collect();
     insert_summaries(tx, &born).await?;

@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 
 use super::slot::{Call, Live, Slot};
 use super::{Internal, Shell};
+use crate::clock::Clock;
 use crate::engine::decide::{Action, Ask, Event};
 use crate::engine::evaluate;
-use crate::clock::Clock;
 use crate::engine::{CancelReason, Censor, Effect, Outcome, Registry, Signals, StageContext, StageHandler};
 use crate::model::ExecutionKey;
 

@@ -47,7 +47,8 @@ async fn stages_without_an_effect_share_a_row_and_those_with_one_never_start_bef
     let key = house.store.execution(id).await.expect("reads").expect("there").execution.key;
     let journal = house.store.journal(key).await.expect("reads");
     let bodies: Vec<&str> = journal.iter().map(|row| row.body.as_str()).collect();
-    let first = r#"{"v":1,"e":["begin",{"start":{"s":0,"a":1}},{"done":{"s":0}},{"start":{"s":1,"a":1}},{"done":{"s":1}},"#;
+    let first =
+        r#"{"v":1,"e":["begin",{"start":{"s":0,"a":1}},{"done":{"s":0}},{"start":{"s":1,"a":1}},{"done":{"s":1}},"#;
     assert!(bodies[0].starts_with(first) && bodies[0].ends_with(r#"{"start":{"s":3,"a":1}}]}"#), "{bodies:?}");
     assert_eq!(bodies.len(), 2, "{bodies:?}");
     assert!(bodies[1].ends_with(r#"{"done":{"s":4}},{"end":{"t":"SUCCEEDED"}}]}"#), "{bodies:?}");
@@ -69,11 +70,11 @@ async fn a_row_doesnt_grow_without_bound_by_stages_that_share_it() {
     assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
     let stored = house.store.execution(id).await.expect("reads").expect("there");
     assert_eq!(stored.seq, 3, "a hundred of them in each");
-    let large = |id: String, needs: &[&str]| {
-        does(&id, needs, json!({"outputs": {"text": "x".repeat(50_000)}})).of("none")
-    };
+    let large =
+        |id: String, needs: &[&str]| does(&id, needs, json!({"outputs": {"text": "x".repeat(50_000)}})).of("none");
     let names: Vec<String> = (0..8).map(|at| format!("s{at}")).collect();
-    let stages = (0..8).map(|at| large(names[at].clone(), &names[at.max(1) - 1..at].iter().map(String::as_str).collect::<Vec<_>>()));
+    let stages = (0..8)
+        .map(|at| large(names[at].clone(), &names[at.max(1) - 1..at].iter().map(String::as_str).collect::<Vec<_>>()));
     let id = house.submit(pipeline(stages.collect())).await;
     assert_eq!(house.until_complete(id).await.status, Status::Succeeded);
     let key = house.store.execution(id).await.expect("reads").expect("there").execution.key;

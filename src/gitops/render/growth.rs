@@ -386,7 +386,9 @@ mod tests {
             let (plain, found) = both(text).expect("a template");
             assert_eq!(plain, Some(found), "{text}");
         }
-        for text in ["{{ a + b }}", "{{ a * 2 }}", "{{ a|f ~ b }}", "{{ a ~ b|f }}", "{{ a ~ f(b) }}", "{{ not a ~ b }}"] {
+        for text in
+            ["{{ a + b }}", "{{ a * 2 }}", "{{ a|f ~ b }}", "{{ a ~ b|f }}", "{{ a ~ f(b) }}", "{{ not a ~ b }}"]
+        {
             assert_eq!(plain_growth(&tokens(text)), None, "{text}");
         }
     }

@@ -112,7 +112,8 @@ pub(super) async fn executions_that_start_together_are_all_there_but_those_that_
             created
         }
     };
-    let first: Vec<NewExecution> = (0..70).map(|number| if number % 10 == 0 { queued() } else { quiet_run() }).collect();
+    let first: Vec<NewExecution> =
+        (0..70).map(|number| if number % 10 == 0 { queued() } else { quiet_run() }).collect();
     let created = at_once(first.clone()).await;
     for (number, (created, new)) in (1..).zip(created.into_iter().zip(&first)) {
         let Ok(Created::New(key)) = created else { panic!("{created:?}") };
