@@ -11,8 +11,10 @@ mod figures;
 mod folders;
 mod forges;
 mod local;
+mod node;
 mod past;
 mod pipelines;
+mod replica;
 mod retention;
 
 pub use forges::forges;
@@ -107,6 +109,7 @@ impl App {
             password: config.database.password.clone(),
             durable: config.database.durable,
             owner: format!("process {}", std::process::id()),
+            replicas: replica::said(&config, node::node(&state_dir)?),
         };
         let (secrets, rules) = (Secrets::new(&config), SecretRules::new(&config.secrets));
         let reports = Reports::new(config.status_prefix.clone());

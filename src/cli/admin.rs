@@ -57,6 +57,8 @@ impl Which {
             password: config.database.password.clone(),
             durable: config.database.durable,
             owner: format!("longboat admin, process {}", std::process::id()),
+            // What moves a database has it for itself.
+            replicas: None,
         })
     }
 }

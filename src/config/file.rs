@@ -66,6 +66,8 @@ pub(super) struct ServerSection {
     pub(super) tokens: Vec<TokenSection>,
     /// The folder for mirrors, logs and workspaces, `state` by default; relative to this file.
     pub(super) state_dir: Option<String>,
+    /// What people call this server where several share a database (`database.replicas`); by default the machine's name.
+    pub(super) name: Option<String>,
 }
 
 /// Where executions are kept.
@@ -81,6 +83,9 @@ pub(super) struct DatabaseSection {
     pub(super) password: Option<SecretSource>,
     /// `full` (the default) survives a power cut; `normal` is faster and may lose the last moments to one.
     pub(super) sync: Option<SyncWord>,
+    /// Whether several servers share this database and its work, so that each takes over from another that fails. It needs
+    /// PostgreSQL, and all of them have it; by default, one server has the database for itself.
+    pub(super) replicas: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

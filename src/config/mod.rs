@@ -83,6 +83,8 @@ pub struct Server {
     pub holders: Vec<Holder>,
     /// The absolute folder for mirrors, logs and workspaces.
     pub state_dir: PathBuf,
+    /// What people call it among those that share a database; `None`: the machine's name.
+    pub name: Option<String>,
 }
 
 /// Where executions are kept.
@@ -94,6 +96,8 @@ pub struct Database {
     pub password: Option<SecretString>,
     /// Whether every commit reaches the disk before it counts (`sync: full`).
     pub durable: bool,
+    /// Whether other servers share it.
+    pub replicas: bool,
 }
 
 /// What kind of place a forge is.
@@ -341,8 +345,9 @@ impl Config {
                 tokens: Vec::new(),
                 holders: Vec::new(),
                 state_dir: state_dir.to_owned(),
+                name: None,
             },
-            database: Database { url: default_database(state_dir), password: None, durable: true },
+            database: Database { url: default_database(state_dir), password: None, durable: true, replicas: false },
             forges: IndexMap::new(),
             repositories: Vec::new(),
             modules: Vec::new(),

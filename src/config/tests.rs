@@ -464,11 +464,27 @@ fn a_server_for_the_database_has_its_password_beside_its_address() {
         ("{url: \"postgres://ann@db\"}", Code::ValueNotAllowed),
         ("{url: \"postgres:longboat\"}", Code::ValueNotAllowed),
         ("{url: \"sqlite:longboat.db\", password: {env: LONGBOAT_TOKEN}}", Code::ConflictingKeys),
+        ("{replicas: true}", Code::ConflictingKeys),
+        ("{url: \"postgres://db/longboat\", replicas: perhaps}", Code::WrongType),
     ] {
         let findings = parse(&format!("database: {written}")).expect_err(written);
         assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [code], "{written}");
         assert!(!format!("{findings:?}").contains("hunter2"), "{findings:?}");
         assert!(findings[0].hint.is_some(), "{findings:?}");
+    }
+}
+
+#[test]
+fn several_servers_share_a_database_if_it_says_so() {
+    let config = parse("database: {url: \"postgres://db/longboat\", replicas: true}\nserver: {name: \"blue 1\"}").expect("legal");
+    assert!(config.database.replicas);
+    assert_eq!(config.server.name.as_deref(), Some("blue 1"));
+    let config = parse("database: {url: \"postgres://db/longboat\"}").expect("legal");
+    assert!(!config.database.replicas && config.server.name.is_none());
+    let name = format!("server: {{name: {}}}", "x".repeat(61));
+    for text in ["server: {name: ''}", "server: {name: ' x'}", name.as_str()] {
+        let findings = parse(text).expect_err(text);
+        assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::BadIdentifier], "{text}");
     }
 }
 

@@ -23,7 +23,7 @@ use crate::clock::Timestamp;
 use crate::model::{SecretUse, Stage, StagePath, Status};
 
 /// The newest version that this program reads and writes.
-const VERSION: u32 = 5;
+pub const VERSION: u32 = 5;
 
 /// One transition of an execution or of one of its stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

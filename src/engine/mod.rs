@@ -32,6 +32,7 @@ mod view;
 
 pub use artifacts::produced;
 pub use dry_run::chosen_outcome;
+pub use entry::VERSION as JOURNAL_VERSION;
 pub use handle::{Changed, EngineError, Handle, stored_view};
 pub use handler::{
     CancelReason, Effect, Failure, Judgment, Outcome, SentSignal, SignalError, Signals, StageContext, StageHandler,

@@ -67,6 +67,11 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
+    /// Whether it says something to the world: that is written one transaction after the other.
+    pub(super) fn speaks(&self) -> bool {
+        self.report.is_some() || self.turned.is_some()
+    }
+
     fn new(mut row: Append) -> Result<Self, StoreError> {
         check_size(|| format!("a journal row of execution {}", row.key.0), &row.body)?;
         let turns = row.status.is_complete() || row.revives;

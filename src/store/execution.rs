@@ -11,7 +11,7 @@ pub(super) use super::birth::{Birth, create};
 use super::chunk::{self, Texts};
 use super::connection::Backend;
 use super::rows::Row;
-use super::shard::Shard;
+use super::shard::{Shard, Shards};
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{
@@ -244,8 +244,17 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn live(&self) -> Result<Vec<LiveExecution>, StoreError> {
-        let mut rows =
-            sqlx::query("SELECT id, shard, status, seq, due_at FROM execution WHERE live = 1").fetch(self.reads());
+        self.live_in(Shards::ALL).await
+    }
+
+    /// Those of some shards.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn live_in(&self, shards: Shards) -> Result<Vec<LiveExecution>, StoreError> {
+        let text = format!("SELECT id, shard, status, seq, due_at FROM execution WHERE live = 1{}", shards.condition("shard"));
+        // Put together from constants and numbers.
+        let mut rows = sqlx::query(AssertSqlSafe(text)).fetch(self.reads());
         let mut live = Vec::new();
         while let Some(row) = rows.try_next().await? {
             let row = Row::of("execution", &row);

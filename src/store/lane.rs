@@ -1,8 +1,10 @@
 //! Lanes: which executions stand in line, for a start to know without reading any journal.
 
+use sqlx::AssertSqlSafe;
+
 use super::connection::Connection;
 use super::rows::Row;
-use super::shard::Shard;
+use super::shard::{Shard, Shards};
 use super::writer::Tx;
 use super::{Store, StoreError};
 use crate::model::{ApplicationName, ExecutionId, ExecutionKey, Lane, PipelineName, Status};
@@ -32,15 +34,26 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn lane_members(&self, lane: Option<&Lane>) -> Result<Vec<LaneMember>, StoreError> {
-        let lane = lane.map(Lane::to_string);
-        let rows = sqlx::query(
+        self.members(Shards::ALL, lane).await
+    }
+
+    /// The same for all lanes of some shards.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn lane_members_in(&self, shards: Shards) -> Result<Vec<LaneMember>, StoreError> {
+        self.members(shards, None).await
+    }
+
+    async fn members(&self, shards: Shards, lane: Option<&Lane>) -> Result<Vec<LaneMember>, StoreError> {
+        let text = format!(
             "SELECT e.id, e.shard, e.status, l.name, i.public_id, i.application, i.pipeline FROM execution e \
              JOIN lane l ON l.execution = e.id JOIN execution_info i ON i.id = e.id \
-             WHERE e.live = 1 AND ($1 IS NULL OR l.name = $1) ORDER BY e.id",
-        )
-        .bind(lane)
-        .fetch_all(self.reads())
-        .await?;
+             WHERE e.live = 1 AND ($1 IS NULL OR l.name = $1){} ORDER BY e.id",
+            shards.condition("e.shard")
+        );
+        // Put together from constants and numbers.
+        let rows = sqlx::query(AssertSqlSafe(text)).bind(lane.map(Lane::to_string)).fetch_all(self.reads()).await?;
         rows.iter()
             .map(|row| {
                 let row = Row::of("lane", row);

@@ -5,6 +5,7 @@
 //!   meanwhile together. A write that was queued lands even if nobody waits for its answer any more.
 //! - **The engine's hot path** (`append`) writes the rows of many executions in a few statements.
 //! - **Duties** (`duty`): work that one process does for all that share the database.
+//! - **Replicas** (`replica`, `lease`): several processes on one database, each with some of the shards.
 //! - **Ownership** (`ownership`) keeps a second process out, and refuses what a process writes that was replaced: for each
 //!   `shard` of the executions.
 //!
@@ -51,6 +52,7 @@ mod graph;
 mod hook;
 mod inbox;
 mod lane;
+mod lease;
 mod mark;
 mod notice;
 mod open;
@@ -60,12 +62,14 @@ mod postgres;
 mod publish;
 mod pull_request;
 mod removal;
+mod replica;
 mod repository;
 mod retention;
 mod rows;
 mod settle;
 mod shard;
 mod transfer;
+mod word;
 mod writer;
 
 pub use append::Append;
@@ -84,11 +88,13 @@ pub use notice::{NoticedPullRequest, PullRequestNotice};
 pub use outbox::{OutboxEntry, OutboxId};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use removal::{Approval, BY_CONFIGURATION, RemovalVerdict, StoredRemoval, Taking};
+pub use replica::{Duty, ReplicaState, Replicas};
 pub use repository::{RepositoryNote, RepositoryState};
 pub use retention::{Compaction, Retention};
 pub use settle::{Settled, Settlement};
 pub use shard::{Owned, Shard, Shards};
 pub use transfer::{Moved, Progress, export, import};
+pub use word::Word;
 
 use std::fmt;
 use std::sync::Arc;
@@ -101,8 +107,8 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::{Clock, Timestamp};
+use lease::Lease;
 use open::Opened;
-use ownership::Ownership;
 use writer::{Bells, Command, Writer};
 
 /// Which database, and how.
@@ -116,14 +122,17 @@ pub struct StoreOptions {
     /// Whether a commit waits for the disk (SQLite's `synchronous=FULL`, PostgreSQL's `synchronous_commit=on`).
     /// Without it, a power cut can lose the last commits; a crash of the process never does.
     pub durable: bool,
-    /// Names this process among those that may share the database.
+    /// Names this process among those that may have the database.
     pub owner: String,
+    /// What this process says of itself, if it shares the database with others (PostgreSQL only). Without it, it has the
+    /// database for itself.
+    pub replicas: Option<Replicas>,
 }
 
 impl StoreOptions {
     /// A durable database without a password.
     pub fn new(url: impl Into<String>, owner: impl Into<String>) -> Self {
-        Self { url: url.into(), password: None, durable: true, owner: owner.into() }
+        Self { url: url.into(), password: None, durable: true, owner: owner.into(), replicas: None }
     }
 }
 
@@ -133,6 +142,7 @@ impl fmt::Debug for StoreOptions {
             .field("url", &postgres::shown(&self.url))
             .field("durable", &self.durable)
             .field("owner", &self.owner)
+            .field("replicas", &self.replicas)
             .finish_non_exhaustive()
     }
 }
@@ -153,10 +163,9 @@ struct Inner {
     queue: mpsc::Sender<Command>,
     writer: Mutex<Option<JoinHandle<()>>>,
     bells: Bells,
-    shards: watch::Sender<Owned>,
-    duties: duty::Duties,
-    // Ends with this.
-    _listener: Option<AbortOnDropHandle<()>>,
+    lease: Lease,
+    // They end with this.
+    _tasks: Vec<AbortOnDropHandle<()>>,
     _temporary: Option<TempDir>,
 }
 
@@ -184,10 +193,8 @@ impl Store {
 
     async fn open_in(options: StoreOptions, clock: Clock, temporary: Option<TempDir>) -> Result<Self, StoreError> {
         let bells = Bells::default();
-        let Opened { database, mut connection, reads, hold, listener } = Opened::open(&options, &bells).await?;
-        let ownership = Ownership::claim(&mut connection, &options.owner).await?;
-        lane::gather(&mut connection).await?;
-        let writer = Writer::new(connection, ownership, clock.clone(), bells.clone(), hold).start();
+        let Opened { database, connection, reads, hold, lease, tasks } = Opened::open(&options, &bells).await?;
+        let writer = Writer::new(connection, lease.clone(), clock.clone(), bells.clone(), hold).start();
         let inner = Inner {
             database,
             clock,
@@ -195,9 +202,8 @@ impl Store {
             queue: writer.queue,
             writer: Mutex::new(Some(writer.task)),
             bells,
-            shards: watch::Sender::new(Owned::ALL),
-            duties: duty::Duties::alone(),
-            _listener: listener,
+            lease,
+            _tasks: tasks,
             _temporary: temporary,
         };
         Ok(Self { inner: Arc::new(inner), term: None })
@@ -232,12 +238,6 @@ impl Store {
             Ok(Some(error)) => error.clone(),
             Ok(None) | Err(_) => StoreError::Closed,
         }
-    }
-
-    /// The shards whose executions this process runs. A process that has the database for itself has all of them, and that
-    /// never changes.
-    pub fn shards(&self) -> watch::Receiver<Owned> {
-        self.inner.shards.subscribe()
     }
 
     fn reads(&self) -> &AnyPool {

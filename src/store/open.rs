@@ -10,9 +10,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
 use super::ownership::Lock;
-use super::postgres::{self, Identity, Link, Server, Session, session};
+use super::lease::Lease;
+use super::ownership::Ownership;
+use super::postgres::{self, Identity, Keeper, Link, Server, Session, session};
 use super::writer::{Bells, Hold};
-use super::{StoreError, StoreOptions, connect};
+use super::{StoreError, StoreOptions, connect, lane};
 
 /// The tables, one text for both databases.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
@@ -36,6 +38,12 @@ enum Place {
 impl Held {
     /// Takes what the options name.
     pub(super) async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        if !is_server(&options.url) && options.replicas.is_some() {
+            return Err(StoreError::BadUrl {
+                url: options.url.clone(),
+                reason: "several replicas need a PostgreSQL server; write `postgres://USER@HOST:PORT/DATABASE`",
+            });
+        }
         if is_server(&options.url) {
             let server = Server::new(options)?;
             let Session { connection, identity } = Session::open(&server).await?;
@@ -81,7 +89,9 @@ impl Held {
             Connection::Sqlite(connection) => MIGRATIONS.run_to(step, connection).await?,
             Connection::Postgres(connection) => {
                 if let Place::Server(server, _) = &self.place {
+                    session::begin_furnishing(connection).await?;
                     session::furnish(connection, server, &MIGRATIONS, step).await?;
+                    session::end_furnishing(connection).await?;
                 }
             }
         }
@@ -110,8 +120,10 @@ pub(super) struct Opened {
     pub(super) reads: AnyPool,
     /// What keeps other processes out.
     pub(super) hold: Hold,
-    /// Rings the bells when another process commits something.
-    pub(super) listener: Option<AbortOnDropHandle<()>>,
+    /// What this process may do.
+    pub(super) lease: Lease,
+    /// Rings the bells when another process commits something, and tells others.
+    pub(super) tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Opened {
@@ -119,20 +131,33 @@ impl Opened {
     pub(super) async fn open(options: &StoreOptions, bells: &Bells) -> Result<Self, StoreError> {
         let mut held = Held::open(options).await?;
         held.bring_up_to_date().await?;
+        lane::gather(&mut held.connection).await?;
         let Held { database, mut connection, place } = held;
+        let lease = if options.replicas.is_some() {
+            Lease::shared()
+        } else {
+            Lease::alone(Ownership::claim(&mut connection, &options.owner).await?)
+        };
         match (place, &mut connection) {
             (Place::File(file, lock), _) => {
                 let reads = connect::readers(&file).await?;
-                Ok(Self { database, connection, reads, hold: Hold::File(lock), listener: None })
+                Ok(Self { database, connection, reads, hold: Hold::File(lock), lease, tasks: Vec::new() })
             }
             (Place::Server(server, identity), Connection::Postgres(writer)) => {
                 server.set_limits(writer).await?;
                 // Signs this process's notices, so that it doesn't listen to itself.
-                let sender = format!("{:016x}", fastrand::u64(..));
-                let listener = postgres::listen(&server, bells.clone(), sender.clone()).await?;
+                let process = server.process().cloned();
+                let sender = process.as_ref().map_or_else(|| format!("{:016x}", fastrand::u64(..)), |it| it.as_str().to_owned());
+                let mut tasks = vec![postgres::listen(&server, bells.clone(), sender.clone(), lease.clone()).await?];
                 let reads = server.readers().await?;
-                let hold = Hold::Session(Box::new(Link::new(*server, identity, sender)));
-                Ok(Self { database, connection, reads, hold, listener: Some(listener) })
+                let mut keeper = None;
+                if let (Some(process), Some(said)) = (process, options.replicas.clone()) {
+                    let (server, lease) = (Server::clone(&server), lease.clone());
+                    tasks.push(postgres::tell(server.clone(), process.clone(), lease.clone()));
+                    keeper = Some(Keeper::start(server, process, said, lease).await?);
+                }
+                let hold = Hold::Session(Box::new(Link::new(*server, identity, sender)), keeper);
+                Ok(Self { database, connection, reads, hold, lease, tasks })
             }
             // No options name these.
             (Place::Server(..), Connection::Sqlite(_)) | (Place::Memory, _) => Err(StoreError::Closed),

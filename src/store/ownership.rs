@@ -3,7 +3,8 @@
 //! An execution belongs to a shard (`shard`). A store claims all shards when it opens, each with a higher
 //! epoch than before; every commit with journal rows holds only if owner and epoch are still those of the claim.
 //! On SQLite a lock file already makes sure of it, on PostgreSQL a lock of the writer's session does
-//! (`postgres::session`), and the rows are what several processes on one database will rely on.
+//! (`postgres::session`), and the rows are what replicas on one database rely on: each has some of the shards, as its
+//! lease says (`lease`).
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -75,6 +76,16 @@ impl Ownership {
             epochs[Shard::of_row(row.try_get("shard")?)?.index()] = row.try_get("epoch")?;
         }
         Ok(Self { owner: owner.to_owned(), epochs })
+    }
+
+    /// Of nothing.
+    pub(super) fn none() -> Self {
+        Self { owner: "-".to_owned(), epochs: [0; Shard::COUNT] }
+    }
+
+    /// Of the shards with those epochs; those with 0 are others'.
+    pub(super) fn of(owner: String, epochs: [i64; Shard::COUNT]) -> Self {
+        Self { owner, epochs }
     }
 
     /// Who owns.

@@ -58,6 +58,28 @@ impl Shards {
     /// All of them.
     pub const ALL: Self = Self(u64::MAX);
 
+    /// As one bit each, the lowest for the first.
+    pub(super) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Those whose bits are set.
+    pub(super) const fn of_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The condition, after others, that a column names one of them.
+    pub(super) fn condition(self, column: &str) -> String {
+        if self == Self::ALL {
+            return String::new();
+        }
+        if self.is_empty() {
+            return " AND 1 = 0".to_owned();
+        }
+        let numbers: Vec<String> = self.iter().map(|shard| shard.number().to_string()).collect();
+        format!(" AND {column} IN ({})", numbers.join(", "))
+    }
+
     /// Whether this one is among them.
     pub const fn contains(self, shard: Shard) -> bool {
         self.0 & (1 << shard.0) != 0
@@ -128,11 +150,38 @@ pub struct Owned {
     pub held: Shards,
     /// Those among them that it should give to others as soon as nothing runs there.
     pub leaving: Shards,
+    /// Rises whenever everything was lost. Who meets another number than before has lost all that was held, even what is
+    /// held again: somebody else may have had it in between.
+    pub term: u64,
 }
 
 impl Owned {
     /// Everything, and nobody to share it with.
-    pub const ALL: Self = Self { held: Shards::ALL, leaving: Shards::NONE };
+    pub const ALL: Self = Self { held: Shards::ALL, leaving: Shards::NONE, term: 0 };
+
+    /// Nothing, for now.
+    pub const NONE: Self = Self { held: Shards::NONE, leaving: Shards::NONE, term: 0 };
+
+    /// What was held before and isn't any more, and what is held now and wasn't before.
+    pub fn since(self, before: Self) -> (Shards, Shards) {
+        if self.term == before.term {
+            (before.held.without(self.held), self.held.without(before.held))
+        } else {
+            (before.held, self.held)
+        }
+    }
+
+    /// Without what was given back.
+    pub(super) fn take_away(&mut self, given: Shards) {
+        self.held = self.held.without(given);
+        self.leaving = self.leaving.without(given);
+    }
+}
+
+impl Default for Owned {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 #[cfg(test)]

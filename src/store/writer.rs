@@ -6,7 +6,7 @@
 //! one that fails leaves its neighbours alone.
 //! An answer is given only after the commit. Whoever asked may stop waiting: the write lands all the same.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -17,8 +17,9 @@ use super::birth::{self, Birth};
 use super::connection::{Backend, Connection};
 use super::duty::{self, Term};
 use super::execution::Created;
-use super::ownership::{Lock, Ownership};
-use super::postgres::{self, Link};
+use super::lease::Lease;
+use super::ownership::Lock;
+use super::postgres::{Grown, Keeper, Link};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::model::ExecutionKey;
@@ -28,9 +29,6 @@ use crate::telemetry::metrics;
 const QUEUE: usize = 1024;
 /// How many queued writes one transaction takes, so that none grows without bound.
 const BATCH: usize = 512;
-
-/// How long a transaction with a server may take.
-const LONGEST: Duration = Duration::from_secs(75);
 
 /// What a job works with: the connection, inside a transaction.
 pub(super) struct Tx {
@@ -189,11 +187,15 @@ impl Bells {
 /// The task's state.
 pub(super) struct Writer {
     tx: Tx,
-    ownership: Ownership,
+    lease: Lease,
     clock: Clock,
     bells: Bells,
     // Only for a server, to which a connection can be lost.
     link: Option<Box<Link>>,
+    /// Whether the transaction waits for its turn among those of other replicas.
+    turn: bool,
+    // Let go of after the last write, so that nothing is written late.
+    keeper: Option<Keeper>,
     // Let go of last: after the connection is closed.
     _lock: Option<Lock>,
 }
@@ -202,8 +204,8 @@ pub(super) struct Writer {
 pub(super) enum Hold {
     /// A lock file beside the database file.
     File(Lock),
-    /// A lock of the writer's session with the server.
-    Session(Box<Link>),
+    /// A lock of the writer's session with the server; a replica has that together with others, and a keeper.
+    Session(Box<Link>, Option<Keeper>),
 }
 
 /// The queue in front of a running writer, and the task itself.
@@ -213,10 +215,10 @@ pub(super) struct Running {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, ownership: Ownership, clock: Clock, bells: Bells, hold: Hold) -> Self {
-        let (lock, link) = match hold {
-            Hold::File(lock) => (Some(lock), None),
-            Hold::Session(link) => (None, Some(link)),
+    pub(super) fn new(connection: Connection, lease: Lease, clock: Clock, bells: Bells, hold: Hold) -> Self {
+        let (lock, link, keeper) = match hold {
+            Hold::File(lock) => (Some(lock), None, None),
+            Hold::Session(link, keeper) => (None, Some(link), keeper),
         };
         let tx = Tx {
             connection,
@@ -230,7 +232,7 @@ impl Writer {
             stage: Stage::Beginning,
             transaction: None,
         };
-        Self { tx, ownership, clock, bells, link, _lock: lock }
+        Self { tx, lease, clock, bells, link, turn: false, keeper, _lock: lock }
     }
 
     pub(super) fn start(self) -> Running {
@@ -247,7 +249,7 @@ impl Writer {
                 count = commands.recv_many(&mut taken, BATCH) => if count == 0 { break },
                 () = idle(self.link.as_deref()) => {
                     if let Some(link) = &mut self.link {
-                        link.look_after(&mut self.tx.connection, &self.ownership).await;
+                        link.look_after(&mut self.tx.connection, &self.lease.ownership()).await;
                     }
                     self.tell_loss();
                     continue;
@@ -263,6 +265,9 @@ impl Writer {
                 }
             }
             self.write(batch).await;
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.stop().await;
         }
         if let Err(error) = self.tx.connection.close().await {
             tracing::warn!(%error, "the database was not closed cleanly; nothing is lost");
@@ -301,6 +306,10 @@ impl Writer {
                 Err(StoreError::Taken { .. }) => Err(StoreError::Fenced),
                 whole => job.outcome.and_then(|()| whole.clone()),
             };
+            if matches!(outcome, Err(StoreError::Fenced)) {
+                // What this process believes to be its own may be out of date.
+                self.lease.nudge();
+            }
             let _ = job.reply.send(outcome).is_ok();
         }
         for BirthJob { outcome, reply, .. } in births {
@@ -323,7 +332,8 @@ impl Writer {
     /// Writes all in one transaction. `Err`: nothing of it holds, except where it says that this is not known. `Ok`:
     /// committed, apart from what failed by itself.
     async fn commit_all(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        let Self { link, tx, ownership, .. } = self;
+        let ownership = self.lease.ownership();
+        let Self { link, tx, .. } = self;
         let Some(link) = link else {
             let outcome = self.transaction(batch).await;
             if outcome.is_err() {
@@ -332,16 +342,16 @@ impl Writer {
             }
             return outcome;
         };
-        link.ready(&mut tx.connection, ownership).await?;
+        link.ready(&mut tx.connection, &ownership).await?;
         let Err(error) = self.bounded(batch).await else { return Ok(()) };
-        if postgres::answers(&mut self.tx.connection).await {
+        let Self { link: Some(link), tx, .. } = self else { return Err(error) };
+        if link.answers(&mut tx.connection).await {
             // The connection is well, and whatever was begun is taken back.
-            return Err(error);
+            return Err(link.explain(error));
         }
-        let Self { link: Some(link), tx, ownership, .. } = self else { return Err(error) };
         tracing::warn!(%error, "the connection to the database is gone; making a new one");
         let stage = tx.stage;
-        let again = link.reconnect(&mut tx.connection, ownership).await;
+        let again = link.reconnect(&mut tx.connection, &ownership).await;
         match (stage, again) {
             // Nothing had been asked of it, so all of it can be asked again.
             (Stage::Beginning, Ok(())) => self.bounded(batch).await,
@@ -354,8 +364,11 @@ impl Writer {
 
     /// [`Writer::transaction`] with an end, should the network swallow what is sent. The server ends it sooner.
     async fn bounded(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        let outcome = tokio::time::timeout(LONGEST, self.transaction(batch)).await;
-        outcome.unwrap_or_else(|_| Err(StoreError::Disconnected { reason: format!("no answer within {LONGEST:?}") }))
+        let Some(longest) = self.link.as_deref().map(Link::longest) else {
+            return self.transaction(batch).await;
+        };
+        let outcome = tokio::time::timeout(longest, self.transaction(batch)).await;
+        outcome.unwrap_or_else(|_| Err(StoreError::Disconnected { reason: format!("no answer within {longest:?}") }))
     }
 
     /// What became of a commit that was sent and not answered, asked on a new connection.
@@ -376,6 +389,7 @@ impl Writer {
     async fn transaction(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let Batch { appends, births, jobs } = batch;
         self.tx.stage = Stage::Beginning;
+        self.turn = !jobs.is_empty() || !births.is_empty() || appends.iter().flat_map(|job| &job.rows).any(Encoded::speaks);
         self.begin().await?;
         self.tx.stage = Stage::Working;
         if !appends.is_empty() {
@@ -394,7 +408,8 @@ impl Writer {
         }
         self.tx.stage = Stage::Committing;
         let Some(link) = &self.link else { return self.tx.control("COMMIT").await };
-        let text = link.commit(self.tx.inbox_grew, self.tx.outbox_grew);
+        let Tx { inbox_grew: inbox, outbox_grew: outbox, endings_grew: endings, hooks_grew: hooks, .. } = self.tx;
+        let text = link.commit(Grown { inbox, outbox, endings, hooks });
         // It is put together from constants and this process's own number.
         sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.tx.connection).await?;
         Ok(())
@@ -407,7 +422,8 @@ impl Writer {
             Connection::Sqlite(_) => self.tx.control("BEGIN IMMEDIATE").await,
             // One trip for both. With its name, the server can tell later what became of it.
             Connection::Postgres(connection) => {
-                let begin = sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id()::text");
+                let text = self.link.as_deref().map_or("BEGIN", |link| link.begin(self.turn));
+                let begin = sqlx::raw_sql(text);
                 let rows = begin.fetch_all(connection).await?;
                 self.tx.transaction = rows.first().map(|row| row.try_get(0)).transpose()?;
                 Ok(())
@@ -455,19 +471,20 @@ impl Writer {
 
     /// All appends at once; if that fails, one after the other, so that only the bad ones fail.
     async fn append(&mut self, jobs: &mut [AppendJob]) -> Result<(), StoreError> {
-        append::fence(&mut self.tx, &self.ownership, jobs).await?;
+        let ownership = self.lease.ownership();
+        append::fence(&mut self.tx, &ownership, jobs).await?;
         let rows: Vec<&Encoded> =
             jobs.iter().filter(|job| job.outcome.is_ok()).flat_map(|job| job.rows.iter()).collect();
-        if append::insert(&mut self.tx, &self.ownership, &rows).await.is_ok() {
+        if append::insert(&mut self.tx, &ownership, &rows).await.is_ok() {
             return Ok(());
         }
         self.tx.control("ROLLBACK").await?;
         self.begin().await?;
-        append::fence(&mut self.tx, &self.ownership, jobs).await?;
+        append::fence(&mut self.tx, &ownership, jobs).await?;
         for job in jobs.iter_mut().filter(|job| job.outcome.is_ok()) {
             self.tx.control("SAVEPOINT job").await?;
             let rows: Vec<&Encoded> = job.rows.iter().collect();
-            job.outcome = append::insert(&mut self.tx, &self.ownership, &rows).await;
+            job.outcome = append::insert(&mut self.tx, &ownership, &rows).await;
             self.end_savepoint(job.outcome.is_ok()).await?;
         }
         Ok(())

@@ -38,6 +38,8 @@ const MOST_CATCH_UP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The longest name or role of whoever has a token, in characters.
 const MAX_HOLDER: usize = 100;
+/// The longest name of a server, in characters.
+const MAX_SERVER_NAME: usize = 60;
 
 /// What restarts and sub-pipelines that run may still need.
 const LEAST_DETAILS: Duration = Duration::from_secs(3600);
@@ -146,17 +148,21 @@ impl Work<'_> {
             );
         }
         let state_dir = self.base.join(section.state_dir.as_deref().unwrap_or("state"));
-        Server { listen, public_url, tokens, holders, state_dir }
+        let name = section.name;
+        if name.as_ref().is_some_and(|name| !is_word(name, MAX_SERVER_NAME)) {
+            self.error(
+                "/server/name",
+                Code::BadIdentifier,
+                "the name of the server can't be used".to_owned(),
+                &format!("write 1 to {MAX_SERVER_NAME} characters, without control characters and spaces at the ends"),
+            );
+        }
+        Server { listen, public_url, tokens, holders, state_dir, name }
     }
 
     /// Who has a token.
     fn holder(&mut self, name: Option<String>, roles: Option<Vec<String>>, pointer: &str) -> Holder {
-        let is_word = |text: &String| {
-            (1..=MAX_HOLDER).contains(&text.chars().count())
-                && text.trim() == text
-                && !text.chars().any(char::is_control)
-        };
-        let bad = name.iter().chain(roles.iter().flatten()).any(|text| !is_word(text));
+        let bad = name.iter().chain(roles.iter().flatten()).any(|text| !is_word(text, MAX_HOLDER));
         if bad {
             self.error(
                 pointer,
@@ -190,10 +196,11 @@ impl Work<'_> {
         let durable = !matches!(section.sync, Some(file::SyncWord::Normal));
         let pointer = "/database/url";
         let password = section.password.and_then(|source| self.secret(&source, "/database/password"));
+        let replicas = section.replicas.unwrap_or(false);
         let url = section.url.unwrap_or_else(|| default_database(state_dir));
         let url = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             self.server_address(&url, pointer);
-            return Database { url, password, durable };
+            return Database { url, password, durable, replicas };
         } else if let Some(path) = url.strip_prefix("sqlite:") {
             // `sqlite://path` is sqlx's spelling for the same.
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -224,7 +231,15 @@ impl Work<'_> {
                 "leave `password` out, or name a server in `url`",
             );
         }
-        Database { url, password: None, durable }
+        if replicas {
+            self.error(
+                "/database/replicas",
+                Code::ConflictingKeys,
+                "several servers can't share a database file".to_owned(),
+                "name a PostgreSQL server in `url`, like `postgres://USER@HOST:PORT/DATABASE`, or leave `replicas` out",
+            );
+        }
+        Database { url, password: None, durable, replicas: false }
     }
 
     /// A server's address holds no password: it is shown in logs.
@@ -393,6 +408,11 @@ impl Work<'_> {
         };
         finding.at(place).hint(hint).pointer(pointer)
     }
+}
+
+/// Whether a text is short, and says nothing that can't be seen.
+fn is_word(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(char::is_control)
 }
 
 fn is_local_address(url: &str) -> bool {

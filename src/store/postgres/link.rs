@@ -2,14 +2,16 @@
 //! session.
 //!
 //! The session holds the database, so a new one has to take it again, and to find every shard still owned. If
-//! somebody else took it meanwhile, this process has lost it for good.
+//! somebody else took it meanwhile, this process has lost it for good. A replica loses nothing by that: its lease says
+//! what it may do.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::session::{Identity, Session};
+use super::session::{self, Identity, Session};
 use super::{Server, listen};
 use crate::store::StoreError;
 use crate::store::connection::Connection;
@@ -23,6 +25,22 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 const CHECK: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// How long a sign of life may take.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// What these are for a replica, whose work others take over meanwhile.
+const SHORT_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 4 });
+const SHORT_CHECK: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
+const SHORT_SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// How long a transaction may take, whatever it waits for.
+const LONGEST: Duration = Duration::from_secs(75);
+const SHORT_LONGEST: Duration = Duration::from_secs(10);
+
+/// Which queues a transaction added to.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Grown {
+    pub(in crate::store) inbox: bool,
+    pub(in crate::store) outbox: bool,
+    pub(in crate::store) endings: bool,
+    pub(in crate::store) hooks: bool,
+}
 
 /// The writer's tie to its server.
 pub(in crate::store) struct Link {
@@ -60,9 +78,16 @@ impl Link {
 
     /// The statements that end a transaction, in one trip. The first fails if the transaction has failed, because
     /// then the server would call a rollback a successful commit.
-    pub(in crate::store) fn commit(&self, inbox_grew: bool, outbox_grew: bool) -> String {
+    pub(in crate::store) fn commit(&self, grown: Grown) -> String {
         let mut text = String::from("SELECT 1; ");
-        for (grew, channel) in [(inbox_grew, listen::INBOX), (outbox_grew, listen::OUTBOX)] {
+        // Only among replicas does anybody listen to the others.
+        let shared = self.server.is_shared();
+        for (grew, channel) in [
+            (grown.inbox, listen::INBOX),
+            (grown.outbox, listen::OUTBOX),
+            (grown.endings && shared, listen::ENDINGS),
+            (grown.hooks && shared, listen::HOOKS),
+        ] {
             if grew {
                 text.push_str(&format!("NOTIFY {channel}, '{}'; ", self.sender));
             }
@@ -74,7 +99,7 @@ impl Link {
     /// When something is to be done though nobody writes.
     pub(in crate::store) async fn idle(&self) {
         match &self.state {
-            State::Up => sleep(CHECK).await,
+            State::Up => sleep(if self.server.is_shared() { SHORT_CHECK } else { CHECK }).await,
             State::Down { next, .. } => tokio::time::sleep_until(*next).await,
             State::Lost(_) => std::future::pending().await,
         }
@@ -82,12 +107,48 @@ impl Link {
 
     /// Tries an idle connection, or makes one where there is none.
     pub(in crate::store) async fn look_after(&mut self, connection: &mut Connection, ownership: &Ownership) {
-        if matches!(self.state, State::Up) && !answers(connection).await {
+        if matches!(self.state, State::Up) && !self.answers(connection).await {
             tracing::warn!(database = self.server.shown(), "the connection to the database is gone; making a new one");
             self.state = down();
         }
         // What is wrong is kept in the state, for whoever writes next.
         let _ = self.ready(connection, ownership).await.is_ok();
+    }
+
+    /// Whether the connection is alive and outside of any transaction.
+    pub(in crate::store) async fn answers(&self, connection: &mut Connection) -> bool {
+        let asked = sqlx::query("ROLLBACK").execute(connection);
+        let patience = if self.server.is_shared() { SHORT_SIGN_OF_LIFE } else { SIGN_OF_LIFE };
+        matches!(timeout(patience, asked).await, Ok(Ok(_)))
+    }
+
+    /// How long a transaction may take.
+    pub(in crate::store) fn longest(&self) -> Duration {
+        if self.server.is_shared() { SHORT_LONGEST } else { LONGEST }
+    }
+
+    /// The statements that begin a transaction, the name of which is the first that is answered. Replicas write one after
+    /// the other, as the jobs of one writer do, so that what a job reads is true until its commit; only the engine's
+    /// journal rows, which belong to one replica each, need no turn.
+    pub(in crate::store) fn begin(&self, turn: bool) -> &'static str {
+        static IN_TURN: LazyLock<String> = LazyLock::new(|| {
+            format!("BEGIN; SELECT pg_current_xact_id()::text; SELECT pg_advisory_xact_lock({})", session::LOCK + 2)
+        });
+        if turn && self.server.is_shared() { &IN_TURN } else { "BEGIN; SELECT pg_current_xact_id()::text" }
+    }
+
+    /// An error after which the same may go well, in words that say so: a replica waited too long for another, or each for
+    /// the other.
+    pub(in crate::store) fn explain(&self, error: StoreError) -> StoreError {
+        let StoreError::Database(said) = &error else { return error };
+        let code = said.as_database_error().and_then(|error| error.code());
+        // Lock not available, statement timeout, deadlock, serialization.
+        match code.as_deref() {
+            Some("55P03" | "57014" | "40P01" | "40001") if self.server.is_shared() => {
+                StoreError::Disconnected { reason: format!("another replica was in the way: {said}") }
+            }
+            _ => error,
+        }
     }
 
     /// Notes that the connection is gone.
@@ -121,11 +182,12 @@ impl Link {
         ownership: &Ownership,
     ) -> Result<(), StoreError> {
         self.broke();
-        let until = Instant::now() + PATIENCE;
+        let patience = if self.server.is_shared() { SHORT_PATIENCE } else { PATIENCE };
+        let until = Instant::now() + patience;
         loop {
-            let outcome = match timeout(PATIENCE, self.ready(connection, ownership)).await {
+            let outcome = match timeout(patience, self.ready(connection, ownership)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(StoreError::Disconnected { reason: format!("no answer within {PATIENCE:?}") }),
+                Err(_) => Err(StoreError::Disconnected { reason: format!("no answer within {patience:?}") }),
             };
             match &self.state {
                 State::Down { next, .. } if *next < until => tokio::time::sleep_until(*next).await,
@@ -166,11 +228,11 @@ impl Link {
         Err(error)
     }
 
-    /// A new session that holds the database, with all shards still owned.
+    /// A new session that holds the database, with all shards still owned; those of a replica are its lease's matter.
     async fn renew(&mut self, connection: &mut Connection, ownership: &Ownership) -> Result<(), StoreError> {
         let session = Session::reopen(&self.server, &self.identity).await?;
         let mut fresh = Connection::Postgres(session.connection);
-        if !ownership.holds_all(&mut fresh).await? {
+        if !self.server.is_shared() && !ownership.holds_all(&mut fresh).await? {
             return Err(StoreError::Taken {
                 database: self.server.shown().to_owned(),
                 holder: "one that took it over while there was no connection".to_owned(),
@@ -199,10 +261,4 @@ impl Link {
 fn down() -> State {
     let error = StoreError::Disconnected { reason: "a new connection is being made".to_owned() };
     State::Down { next: Instant::now(), pause: PAUSES.0, error }
-}
-
-/// Whether the connection is alive and outside of any transaction.
-pub(in crate::store) async fn answers(connection: &mut Connection) -> bool {
-    let asked = sqlx::query("ROLLBACK").execute(connection);
-    matches!(timeout(SIGN_OF_LIFE, asked).await, Ok(Ok(_)))
 }

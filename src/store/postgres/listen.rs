@@ -2,21 +2,31 @@
 //!
 //! The writer says in each transaction that added to inbox or outbox that it did (`NOTIFY`), and the server passes
 //! it on with the commit. That only makes things sooner: whoever waits for a bell looks into the tables as well.
+//! Replicas say more to one another: of other queues, of what is to be taken, and in words of the engine's (`tell`).
 
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Server;
-use crate::store::StoreError;
+use super::{Server, round};
+use crate::store::lease::Lease;
 use crate::store::writer::Bells;
+use crate::store::{StoreError, word};
 
 /// The channels. They belong to one database.
 pub(in crate::store) const INBOX: &str = "longboat_inbox";
 /// As [`INBOX`], for the outbox.
 pub(in crate::store) const OUTBOX: &str = "longboat_outbox";
+
+/// As [`INBOX`], for ends of executions that may start others; among replicas.
+pub(in crate::store) const ENDINGS: &str = "longboat_endings";
+/// As [`INBOX`], for custom webhooks; among replicas.
+pub(in crate::store) const HOOKS: &str = "longboat_hooks";
+/// What replicas tell one another.
+pub(super) const WORDS: &str = "longboat_words";
 
 /// The pause before another attempt to listen.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -27,15 +37,17 @@ pub(in crate::store) async fn listen(
     server: &Server,
     bells: Bells,
     own: String,
+    lease: Lease,
 ) -> Result<AbortOnDropHandle<()>, StoreError> {
     let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = pool.acquire_timeout(PAUSE).connect_lazy_with(server.options.clone());
-    let mut listener = begin(&pool).await.map_err(|error| server.no_connection(&error))?;
+    let shared = lease.is_shared();
+    let mut listener = begin(&pool, shared).await.map_err(|error| server.no_connection(&error))?;
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
-            hear(&mut listener, &bells, &own).await;
+            hear(&mut listener, &bells, &own, &lease).await;
             listener = loop {
-                match begin(&pool).await {
+                match begin(&pool, shared).await {
                     Ok(listener) => break listener,
                     Err(error) => tracing::debug!(%error, "other processes' commits are not heard of for now"),
                 }
@@ -43,22 +55,45 @@ pub(in crate::store) async fn listen(
             };
             // What was committed meanwhile was not heard.
             bells.ring(true, true);
+            if shared {
+                ring(&bells.endings);
+                ring(&bells.hooks);
+                word::MISSED.into_iter().for_each(|word| lease.heard(word));
+                lease.nudge();
+            }
         }
     })))
 }
 
-async fn begin(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
+async fn begin(pool: &PgPool, shared: bool) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
-    listener.listen_all([INBOX, OUTBOX]).await?;
+    if shared {
+        listener.listen_all([INBOX, OUTBOX, ENDINGS, HOOKS, WORDS, round::CHANNEL]).await?;
+    } else {
+        listener.listen_all([INBOX, OUTBOX]).await?;
+    }
     Ok(listener)
 }
 
 /// Returns when the connection is lost.
-async fn hear(listener: &mut PgListener, bells: &Bells, own: &str) {
-    while let Ok(Some(word)) = listener.try_recv().await {
-        if word.payload() != own {
-            bells.ring(word.channel() == INBOX, word.channel() == OUTBOX);
+async fn hear(listener: &mut PgListener, bells: &Bells, own: &str, lease: &Lease) {
+    while let Ok(Some(said)) = listener.try_recv().await {
+        let (from, words) = word::read(said.payload());
+        if from == own {
+            continue;
+        }
+        match said.channel() {
+            INBOX => bells.ring(true, false),
+            OUTBOX => bells.ring(false, true),
+            ENDINGS => ring(&bells.endings),
+            HOOKS => ring(&bells.hooks),
+            WORDS => words.for_each(|word| lease.heard(word)),
+            _ => lease.nudge(),
         }
     }
+}
+
+fn ring(bell: &watch::Sender<u64>) {
+    bell.send_modify(|count| *count += 1);
 }

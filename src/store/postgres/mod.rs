@@ -1,22 +1,30 @@
 //! PostgreSQL: finding the server, and connections that are set up as the store needs them.
 //!
 //! What only PostgreSQL has is in this folder: the session that holds the database (`session`), the hot path
-//! (`append`), what happens when the connection breaks (`link`), and how other processes' commits are heard of
-//! (`listen`). All else is the same as on SQLite.
+//! (`append`), what happens when the connection breaks (`link`), how other processes' commits are heard of
+//! (`listen`), and how replicas share the database (`keeper`, `round`, `tell`). All else is the same as on SQLite.
 
 mod address;
 pub(super) mod append;
+mod keeper;
 mod link;
 mod listen;
 #[cfg(test)]
 mod proxy;
+#[cfg(test)]
+mod replicas;
+mod round;
 pub(super) mod session;
+mod tell;
 #[cfg(test)]
 mod tests;
 
 pub(super) use address::shown;
-pub(super) use link::{Link, answers};
+pub(super) use keeper::Keeper;
+pub(super) use link::{Grown, Link};
 pub(super) use listen::listen;
+pub(super) use round::Process;
+pub(super) use tell::tell;
 pub(super) use session::{Identity, Session};
 
 use std::time::Duration;
@@ -31,6 +39,8 @@ use super::{StoreError, StoreOptions};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a replica, whose work others take over meanwhile.
+const SHORT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a read waits for a connection, a restart of the server included.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers. A read is a trip over the network, so more of them than cores are of use.
@@ -45,6 +55,8 @@ pub(in crate::store) struct Server {
     readers: AnyConnectOptions,
     shown: String,
     durable: bool,
+    /// This process, if it shares the database.
+    process: Option<Process>,
 }
 
 impl Server {
@@ -54,7 +66,11 @@ impl Server {
         let bad = |reason| StoreError::BadUrl { url: shown.clone(), reason };
         let url: Url = options.url.parse().map_err(|_| bad("write `postgres://USER@HOST:PORT/DATABASE`"))?;
         // What `pg_stat_activity` shows, and how another Longboat names the holder; the server keeps 63 bytes.
-        let name: String = format!("Longboat process {} as `{}`", std::process::id(), options.owner);
+        let process = options.replicas.as_ref().map(|_| Process::generate());
+        let name = match (&process, &options.replicas) {
+            (Some(process), Some(said)) => format!("{}{} {}", round::SESSION, process.as_str(), said.name),
+            _ => format!("Longboat process {} as `{}`", std::process::id(), options.owner),
+        };
         let mut full = url;
         let mut pairs = full.query_pairs_mut();
         pairs.append_pair("application_name", &name);
@@ -71,7 +87,23 @@ impl Server {
             readers: readers.disable_statement_logging(),
             shown,
             durable: options.durable,
+            process,
         })
+    }
+
+    /// This process, if it shares the database with others.
+    pub(in crate::store) fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// Whether this process shares the database with others.
+    pub(super) fn is_shared(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// A connection as it comes.
+    async fn connect_plainly(&self) -> Result<PgConnection, StoreError> {
+        PgConnection::connect_with(&self.options).await.map_err(|error| self.no_connection(&error))
     }
 
     /// The server as people may see it.
@@ -81,12 +113,11 @@ impl Server {
 
     /// A connection for writing, set up.
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
-        let connecting = PgConnection::connect_with(&self.options);
-        let mut connection = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(self.no_connection(&error)),
+        let patience = if self.is_shared() { SHORT_CONNECT_TIMEOUT } else { CONNECT_TIMEOUT };
+        let mut connection = match tokio::time::timeout(patience, self.connect_plainly()).await {
+            Ok(connection) => connection?,
             Err(_) => {
-                let reason = format!("no answer within {CONNECT_TIMEOUT:?}");
+                let reason = format!("no answer within {patience:?}");
                 return Err(self.refused(reason, "check host and port in `database.url`, and firewalls between"));
             }
         };
@@ -106,13 +137,17 @@ impl Server {
 
     /// A dead client must not hold the database for hours: the server looks after it by itself.
     pub(in crate::store) async fn set_limits(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        raw_sql(
+        // A replica holds up the others as long as a transaction of its own is open.
+        let limits = if self.is_shared() {
+            "SET lock_timeout = '8s'; SET statement_timeout = '10s'; \
+             SET idle_in_transaction_session_timeout = '5s'; \
+             SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"
+        } else {
             "SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
              SET idle_in_transaction_session_timeout = '60s'; \
-             SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3",
-        )
-        .execute(connection)
-        .await?;
+             SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+        };
+        raw_sql(limits).execute(connection).await?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The writer's session, which holds the database: a session lock of the server plays the part of the lock file.
 //!
 //! The server lets go of the lock when the session ends, however it ends. One process per database: who comes
-//! second is told who the first is.
+//! second is told who the first is. Replicas have the lock together, so that none but replicas are on the database.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, raw_sql};
@@ -10,7 +10,7 @@ use super::Server;
 use crate::store::StoreError;
 
 /// The key of the lock: "longboat" in ASCII. Locks of this kind belong to one database.
-const LOCK: i64 = 0x6C6F_6E67_626F_6174;
+pub(super) const LOCK: i64 = 0x6C6F_6E67_626F_6174;
 
 /// How long somebody who starts waits for the session of one that just died.
 const PATIENCE: &str = "SET lock_timeout = '1s'";
@@ -32,7 +32,7 @@ impl Session {
     /// Connects and takes the database, or says who has it.
     pub(in crate::store) async fn open(server: &Server) -> Result<Self, StoreError> {
         let mut connection = server.connect().await?;
-        if take(&mut connection).await? {
+        if take(&mut connection, server.is_shared()).await? {
             return Self::of(connection).await;
         }
         let holder = holder(&mut connection).await.map(|(_, holder)| holder);
@@ -44,8 +44,11 @@ impl Session {
     /// noticed yet that the old one is dead; then it is ended.
     pub(super) async fn reopen(server: &Server, old: &Identity) -> Result<Self, StoreError> {
         let mut connection = server.connect().await?;
+        if server.is_shared() {
+            return Self::rejoin(connection, old).await;
+        }
         for _ in 0..3 {
-            if take(&mut connection).await? {
+            if take(&mut connection, false).await? {
                 return Self::of(connection).await;
             }
             match holder(&mut connection).await {
@@ -60,6 +63,23 @@ impl Session {
             }
         }
         Err(StoreError::Disconnected { reason: "the old session has not ended yet".to_owned() })
+    }
+
+    /// The same for a replica: the lock keeps the old session from nothing, but what became of its last transaction is
+    /// known only once it has ended.
+    async fn rejoin(mut connection: PgConnection, old: &Identity) -> Result<Self, StoreError> {
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2",
+        )
+        .bind(old.process)
+        .bind(&old.started)
+        .execute(&mut connection)
+        .await?;
+        if take(&mut connection, true).await? {
+            return Self::of(connection).await;
+        }
+        let holder = holder(&mut connection).await.map_or_else(String::new, |(_, holder)| format!(": {holder}"));
+        Err(StoreError::Disconnected { reason: format!("another Longboat has the database for itself{holder}") })
     }
 
     async fn of(mut connection: PgConnection) -> Result<Self, StoreError> {
@@ -117,33 +137,49 @@ pub(in crate::store) async fn furnish(
     Ok(())
 }
 
+/// Waits until no other replica brings the tables up to date.
+pub(in crate::store) async fn begin_furnishing(connection: &mut PgConnection) -> Result<(), StoreError> {
+    raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut *connection).await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK + 3).execute(connection).await?;
+    Ok(())
+}
+
+/// Lets others bring the tables up to date. If it comes to nothing before that, the end of the session does it.
+pub(in crate::store) async fn end_furnishing(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK + 3).execute(connection).await?;
+    Ok(())
+}
+
 /// Takes the lock, unless somebody keeps it for longer than one that is just dying.
-async fn take(connection: &mut PgConnection) -> Result<bool, StoreError> {
+async fn take(connection: &mut PgConnection, shared: bool) -> Result<bool, StoreError> {
     raw_sql(PATIENCE).execute(&mut *connection).await?;
-    let taken = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await;
+    let lock = if shared { "SELECT pg_advisory_lock_shared($1)" } else { "SELECT pg_advisory_lock($1)" };
+    let taken = sqlx::query(lock).bind(LOCK).execute(&mut *connection).await;
     let taken = match taken {
         Ok(_) => true,
         // "lock not available"
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => false,
         Err(error) => return Err(error.into()),
     };
-    raw_sql("SET lock_timeout = '10s'").execute(connection).await?;
+    raw_sql(if shared { "SET lock_timeout = '8s'" } else { "SET lock_timeout = '10s'" }).execute(connection).await?;
     Ok(taken)
 }
 
 /// Who holds the lock, with words for people; the holder may be gone by now.
 async fn holder(connection: &mut PgConnection) -> Option<(Identity, String)> {
-    let asked = sqlx::query_as::<_, (String, Option<String>, i32, String)>(
-        "SELECT a.application_name, host(a.client_addr), a.pid, a.backend_start::text FROM pg_locks l \
+    let asked = sqlx::query_as::<_, (String, Option<String>, i32, String, bool)>(
+        "SELECT a.application_name, host(a.client_addr), a.pid, a.backend_start::text, l.mode = 'ShareLock' \
+         FROM pg_locks l \
          JOIN pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-         AND (l.classid::bigint << 32) + l.objid::bigint = $1",
+         AND (l.classid::bigint << 32) + l.objid::bigint = $1 AND l.pid <> pg_backend_pid() LIMIT 1",
     )
     .bind(LOCK);
-    let (name, host, process, started) = asked.fetch_optional(connection).await.ok().flatten()?;
+    let (name, host, process, started, shared) = asked.fetch_optional(connection).await.ok().flatten()?;
     let name = name.strip_prefix("Longboat ").unwrap_or(&name);
     let host = host.map_or_else(String::new, |host| format!(" on {host}"));
-    let words = format!("{name}{host}, session {process} of the server");
+    let how = if shared { "one of several that share it (`database.replicas`)" } else { "which has it for itself" };
+    let words = format!("{name}{host}, session {process} of the server, {how}");
     Some((Identity { process, started }, words))
 }
