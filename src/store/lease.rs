@@ -45,6 +45,8 @@ struct Book {
     returned: Returned,
     /// How often everything ended.
     lapses: u64,
+    #[cfg(test)]
+    stopped: bool,
 }
 
 /// A handle of it; cheap to clone.
@@ -213,6 +215,19 @@ impl Lease {
         self.0.until.send_replace(None);
         *self.0.ownership.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Ownership::none());
         self.publish(|owned| *owned = Owned { term: owned.term, ..Owned::NONE });
+    }
+
+    /// Whether the keeper is to do nothing any more, as if the process were stopped.
+    #[cfg(test)]
+    pub(super) fn is_stopped(&self) -> bool {
+        self.book().stopped
+    }
+
+    /// From now on the keeper does nothing any more.
+    #[cfg(test)]
+    pub(super) fn stop_the_keeper(&self) {
+        self.book().stopped = true;
+        self.nudge();
     }
 
     /// Ends what was granted until then, unless it was renewed since.

@@ -88,7 +88,7 @@ pub use notice::{NoticedPullRequest, PullRequestNotice};
 pub use outbox::{OutboxEntry, OutboxId};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use removal::{Approval, BY_CONFIGURATION, RemovalVerdict, StoredRemoval, Taking};
-pub use replica::{Duty, ReplicaState, Replicas};
+pub use replica::{ReplicaState, Replicas};
 pub use repository::{RepositoryNote, RepositoryState};
 pub use retention::{Compaction, Retention};
 pub use settle::{Settled, Settlement};

@@ -91,6 +91,10 @@ impl Work {
                 () = tokio::time::sleep(pause) => {}
                 () = self.lease.nudged() => {}
             }
+            #[cfg(test)]
+            if self.lease.is_stopped() {
+                return;
+            }
             pause = match self.turn().await {
                 Ok(quiet) => {
                     if std::mem::take(&mut failing) {

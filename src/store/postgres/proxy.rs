@@ -20,6 +20,8 @@ pub(super) enum Weather {
     BreakAfterCommit,
     /// Nobody gets through.
     Closed,
+    /// Everything is swallowed, and nobody learns of it.
+    Silent,
 }
 
 /// A way to the server by another port.
@@ -75,6 +77,9 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, weather: Arc<Atomic
                 let Some(count) = read.ok().filter(|count| *count > 0) else { return };
                 let commits = from_client[..count].windows(6).any(|word| word == b"COMMIT");
                 let now = weather.load(Ordering::SeqCst);
+                if now == Weather::Silent as u8 {
+                    continue;
+                }
                 let breaks = commits && now != Weather::Fair as u8 && now != Weather::Closed as u8;
                 if breaks {
                     weather.store(Weather::Fair as u8, Ordering::SeqCst);
@@ -93,6 +98,9 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, weather: Arc<Atomic
             }
             read = server.read(&mut from_server) => {
                 let Some(count) = read.ok().filter(|count| *count > 0) else { return };
+                if weather.load(Ordering::SeqCst) == Weather::Silent as u8 {
+                    continue;
+                }
                 if client.write_all(&from_server[..count]).await.is_err() {
                     return;
                 }
