@@ -98,6 +98,18 @@ impl Duties {
         Self(Duty::ALL.map(|duty| watch::Sender::new(Some(Term::alone(duty)))))
     }
 
+    /// Of a process that shares its database, and has none yet.
+    pub(super) fn none() -> Self {
+        Self(Duty::ALL.map(|_| watch::Sender::new(None)))
+    }
+
+    /// Begins or ends a term.
+    pub(super) fn set(&self, duty: Duty, term: Option<Term>) {
+        if let Some(known) = self.of(duty) {
+            known.send_if_modified(|now| std::mem::replace(now, term) != term);
+        }
+    }
+
     /// Whether a term holds, as far as this process knows; one that is alone leaves it to the transactions.
     fn is_in_force(&self, term: Term) -> bool {
         let now = self.of(term.duty).and_then(|now| *now.borrow());
@@ -113,18 +125,20 @@ impl Store {
     /// The terms of a duty, for whoever does the work: see [`while_on_duty`].
     pub fn duty(&self, duty: Duty) -> Terms {
         // There is one for each; a closed channel says that the duty is nobody's.
-        self.inner.duties.of(duty).map_or_else(|| watch::channel(None).1, watch::Sender::subscribe)
+        self.inner.lease.duties().of(duty).map_or_else(|| watch::channel(None).1, watch::Sender::subscribe)
     }
 
     /// Whether this process has a duty at this moment.
     pub fn is_on_duty(&self, duty: Duty) -> bool {
-        self.inner.duties.of(duty).is_some_and(|term| term.borrow().is_some())
+        let lease = &self.inner.lease;
+        lease.holds() && lease.duties().of(duty).is_some_and(|term| term.borrow().is_some())
     }
 
     /// Whether what is done through this handle may still be done: the term that it is bound to holds, as far as this
     /// process knows. To be asked right before something is done elsewhere, where no transaction can refuse it.
     pub fn may_act(&self) -> bool {
-        self.term.is_none_or(|term| self.inner.duties.is_in_force(term))
+        let lease = &self.inner.lease;
+        self.term.is_none_or(|term| lease.holds() && lease.duties().is_in_force(term))
     }
 
     /// A handle that is bound to a term: once that is over, its writes are refused with [`StoreError::Fenced`].

@@ -1,6 +1,6 @@
-//! What this process may do at this moment: which shards, and until when.
+//! What this process may do at this moment: shards, duties, and until when.
 //!
-//! The keeper (`postgres::keeper`) writes it after each renewal; writer and engine read it. It ends by
+//! The keeper (`postgres::keeper`) writes it after each renewal; writer, engine and whoever has a duty read it. It ends by
 //! itself at a deadline that is earlier than the one in the database, by a clock that goes on while the process is
 //! stopped.
 
@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, broadcast, watch};
 
+use super::duty::{Duties, Duty, Term};
 use super::ownership::Ownership;
 use super::shard::{Owned, Shard, Shards};
 use super::word::{Outgoing, Word};
@@ -29,6 +30,8 @@ pub(super) struct Grant {
     pub(super) held: Shards,
     /// Those of them that others should have.
     pub(super) leaving: Shards,
+    /// The terms of the duties that are its own and are to stay so.
+    pub(super) terms: Vec<Term>,
 }
 
 /// What is to be given back with the next renewal.
@@ -60,6 +63,7 @@ struct Shared {
     until: watch::Sender<Option<Instant>>,
     ownership: RwLock<Arc<Ownership>>,
     owned: watch::Sender<Owned>,
+    duties: Duties,
     book: Mutex<Book>,
     nudge: Notify,
     outgoing: Outgoing,
@@ -83,6 +87,7 @@ impl Lease {
             until: watch::Sender::new(None),
             ownership: RwLock::new(Arc::new(ownership)),
             owned: watch::Sender::new(if shared { Owned::NONE } else { Owned::ALL }),
+            duties: if shared { Duties::none() } else { Duties::alone() },
             book: Mutex::default(),
             nudge: Notify::new(),
             outgoing: Outgoing::default(),
@@ -101,6 +106,10 @@ impl Lease {
 
     pub(super) fn shards(&self) -> watch::Receiver<Owned> {
         self.0.owned.subscribe()
+    }
+
+    pub(super) fn duties(&self) -> &Duties {
+        &self.0.duties
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -130,6 +139,7 @@ impl Lease {
         let mut book = self.book();
         book.returned.departing = true;
         self.publish(|owned| owned.leaving = owned.held);
+        self.end_terms();
         drop(book);
         self.0.nudge.notify_one();
     }
@@ -201,6 +211,10 @@ impl Lease {
         let held = grant.held.without(kept_back);
         let leaving = if departing { held } else { grant.leaving.both(held) };
         self.publish(|owned| *owned = Owned { held, leaving, term: grant.term });
+        for duty in Duty::ALL {
+            let term = grant.terms.iter().find(|term| term.duty() == duty);
+            self.0.duties.set(duty, term.copied().filter(|_| !departing));
+        }
         true
     }
 
@@ -215,6 +229,7 @@ impl Lease {
         self.0.until.send_replace(None);
         *self.0.ownership.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Ownership::none());
         self.publish(|owned| *owned = Owned { term: owned.term, ..Owned::NONE });
+        self.end_terms();
     }
 
     /// Whether the keeper is to do nothing any more, as if the process were stopped.
@@ -255,6 +270,12 @@ impl Lease {
                 changed = until.changed() => if changed.is_err() { return },
                 () = over => self.lapse_of(deadline),
             }
+        }
+    }
+
+    fn end_terms(&self) {
+        for duty in Duty::ALL {
+            self.0.duties.set(duty, None);
         }
     }
 

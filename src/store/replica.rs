@@ -2,13 +2,13 @@
 //!
 //! A *replica* is one process that opened the database with [`Replicas`]. Its *lease* is its right to act, until a time
 //! by the database's clock; as long as it has one, it renews it (`postgres::keeper`). What is divided among those that
-//! have a lease are the shards of the executions. When a lease is over, the others take what was its own, each with a higher epoch, and whatever it still writes is refused by the epoch.
+//! have a lease are the shards of the executions and the duties (`duty`). When a lease is over, the others take what was its own, each with a higher epoch, and whatever it still writes is refused by the epoch.
 //!
 //! A store that has the database for itself has everything for ever, and nothing of this costs it anything.
 
-use sqlx::Row as _;
 use tokio::sync::{broadcast, watch};
 
+use super::duty::Duty;
 use super::rows::Row;
 use super::shard::{Shard, Shards};
 use super::{Store, StoreError, Word};
@@ -56,6 +56,8 @@ pub struct ReplicaState {
     pub leaving: bool,
     /// The shards that are its own.
     pub shards: Shards,
+    /// The duties that are its own.
+    pub duties: Vec<Duty>,
 }
 
 impl Store {
@@ -87,7 +89,7 @@ impl Store {
         self.inner.lease.release(shards);
     }
 
-    /// Takes nothing more: all shards are to leave. For a replica that is about to stop; alone,
+    /// Takes nothing more: all shards are to leave, and duties end. For a replica that is about to stop; alone,
     /// it does nothing.
     pub fn leave(&self) {
         self.inner.lease.depart();
@@ -140,12 +142,20 @@ impl Store {
                 alive: row.int("alive")? == 1,
                 leaving: row.int("leaving")? == 1,
                 shards: Shards::NONE,
+                duties: Vec::new(),
             });
         }
-        let of = |replicas: &mut Vec<ReplicaState>, owner: &str| replicas.iter().position(|one| one.id == owner);
+        let of = |replicas: &[ReplicaState], owner: &str| replicas.iter().position(|one| one.id == owner);
         for row in sqlx::query("SELECT shard, owner FROM shard").fetch_all(self.reads()).await? {
-            if let Some(at) = of(&mut replicas, row.try_get("owner")?) {
-                replicas[at].shards.insert(Shard::of_row(row.try_get("shard")?)?);
+            let row = Row::of("shard", &row);
+            if let Some(at) = of(&replicas, &row.text("owner")?) {
+                replicas[at].shards.insert(Shard::of_row(row.int("shard")?)?);
+            }
+        }
+        for row in sqlx::query("SELECT duty, owner FROM duty ORDER BY duty").fetch_all(self.reads()).await? {
+            let row = Row::of("duty", &row);
+            if let (Some(at), Some(duty)) = (of(&replicas, &row.text("owner")?), Duty::of_name(&row.text("duty")?)) {
+                replicas[at].duties.push(duty);
             }
         }
         Ok(replicas)

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Server;
 use super::round::{self, LEASE, Process, Standing};
 use crate::store::StoreError;
+use crate::store::duty::Duty;
 use crate::store::lease::{Grant, Lease, Returned};
 use crate::store::ownership::Ownership;
 use crate::store::replica::Replicas;
@@ -26,6 +27,8 @@ const RENEWAL: Duration = Duration::from_secs(2);
 const REQUEST: Duration = Duration::from_secs(2);
 /// How much sooner a lease is over here than in the database: what was begun in the last moment has that long to end.
 const MARGIN: Duration = Duration::from_secs(1);
+/// How long whoever has a duty here has to stop, before another replica may take it.
+const STEPPING_DOWN: Duration = Duration::from_millis(1500);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -45,7 +48,7 @@ impl Keeper {
         said: Replicas,
         lease: Lease,
     ) -> Result<Self, StoreError> {
-        let mut work = Work { server, process, said, lease, connection: None, term: 0 };
+        let mut work = Work { server, process, said, lease, connection: None, term: 0, surplus: None };
         work.turn().await?;
         let stop = CancellationToken::new();
         let clock = AbortOnDropHandle::new(tokio::spawn(work.lease.clone().watch_the_time()));
@@ -79,6 +82,8 @@ struct Work {
     connection: Option<PgConnection>,
     /// How often it joined; 0: it is to join first.
     term: u64,
+    /// Duties that others should have, and since when whoever has them here knows that.
+    surplus: Option<(Instant, Vec<Duty>)>,
 }
 
 impl Work {
@@ -131,19 +136,26 @@ impl Work {
         match timeout(REQUEST, self.ask()).await {
             Ok(Ok(Some((standing, asked)))) => {
                 let (held, epochs) = standing.held()?;
+                let (terms, surplus) = standing.duties();
                 let grant = Grant {
                     term: self.term,
                     until: began + Duration::from_millis(LEASE.unsigned_abs()).saturating_sub(MARGIN),
                     ownership: Ownership::of(self.process.replica(self.term), epochs),
                     held,
                     leaving: standing.leaving()?,
+                    terms,
                 };
                 if !self.lease.grant(grant, asked, lapses) {
                     self.lease.lapse();
                     return Ok(Duration::ZERO);
                 }
                 let quiet = Duration::from_millis(u64::try_from(standing.quiet_for()).unwrap_or(0));
-                Ok(quiet.min(RENEWAL))
+                self.surplus = match self.surplus.take() {
+                    _ if surplus.is_empty() => None,
+                    Some((since, known)) if known == surplus => Some((since, known)),
+                    _ => Some((Instant::now(), surplus)),
+                };
+                Ok(quiet.min(if self.surplus.is_some() { STEPPING_DOWN } else { RENEWAL }))
             }
             Ok(Ok(None)) => {
                 tracing::warn!("this replica's lease was over before it was renewed; it joins anew");
@@ -161,11 +173,14 @@ impl Work {
             let (process, said, id) = (self.process.clone(), self.said.clone(), self.process.replica(self.term + 1));
             round::join(self.connect().await?, &process, &id, &said).await?;
             self.term += 1;
+            self.surplus = None;
             tracing::info!(replica = id, name = said.name, "joined the replicas of the database");
         }
         let asked = self.lease.to_return();
         let id = self.process.replica(self.term);
-        let standing = round::round(self.connect().await?, &id, asked).await?;
+        let given_up = self.surplus.clone().filter(|(since, _)| since.elapsed() >= STEPPING_DOWN);
+        let duties = given_up.map_or_else(Vec::new, |(_, duties)| duties);
+        let standing = round::round(self.connect().await?, &id, asked, &duties).await?;
         Ok(standing.is_alive().then_some((standing, asked)))
     }
 

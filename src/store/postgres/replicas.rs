@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::model::{RepositoryName, Status};
 use crate::store::contract::sample::{append, created, quiet_run};
 use crate::store::contract::server::with_database;
-use crate::store::{Owned, Replicas, RepositoryNote, Shards, Store, StoreError, StoreOptions, Word};
+use crate::store::{Duty, Owned, Replicas, RepositoryNote, Shards, Store, StoreError, StoreOptions, Word};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -84,6 +84,47 @@ async fn the_shards_are_shared_evenly_and_move_when_replicas_come_and_go() {
         assert_eq!(parts.0.and(parts.1).and(parts.2), Shards::ALL);
         assert!(before.elapsed() < Duration::from_secs(5), "at once, not after six seconds");
         assert_eq!(first.replicas().await.expect("reads").len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn duties_are_spread_and_move_with_a_higher_number() {
+    with_database(|url| async move {
+        let first = open(&url, "first").await;
+        let of = |store: &Store| Duty::ALL.into_iter().filter(|duty| store.is_on_duty(*duty)).count();
+        assert_eq!(of(&first), 3, "alone, it has all from the start");
+        let term = *first.duty(Duty::Triggers).borrow();
+        let second = open(&url, "second").await;
+        let spread = async {
+            while of(&first) + of(&second) < 3 || of(&first) == 3 || of(&second) == 3 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                assert!(of(&first) + of(&second) <= 3);
+                assert!(Duty::ALL.into_iter().all(|duty| !first.is_on_duty(duty) || !second.is_on_duty(duty)));
+            }
+        };
+        timeout(SOON, spread).await.expect("in time");
+        let known = first.replicas().await.expect("reads");
+        assert_eq!(known.iter().map(|replica| replica.duties.len()).sum::<usize>(), 3);
+
+        let moved = Duty::ALL.into_iter().find(|duty| second.is_on_duty(*duty)).expect("one of them");
+        let over = second.duty(moved).borrow().expect("it has it");
+        let bound = second.for_duty(over);
+        assert!(bound.may_act());
+        note(&bound, "on duty").await.expect("writes");
+        expire(&url, "second").await;
+        let mut taken = first.duty(moved);
+        timeout(SOON, taken.wait_for(|now| now.is_some())).await.expect("in time").expect("open");
+        assert_ne!(*taken.borrow(), Some(over));
+        assert!(matches!(note(&bound, "late").await, Err(StoreError::Fenced)));
+        assert_ne!(term, None);
+        second.close().await;
+        let all = async {
+            while of(&first) < 3 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, all).await.expect("it has all again");
     })
     .await;
 }

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _, raw_sql};
 
 use super::session::LOCK;
 use crate::store::StoreError;
+use crate::store::duty::{Duty, Term};
 use crate::store::lease::Returned;
 use crate::store::replica::Replicas;
 use crate::store::shard::{Shard, Shards};
@@ -57,6 +58,10 @@ pub(super) struct Standing {
     shards: Vec<(i64, i64)>,
     /// How many it should have.
     target: Option<usize>,
+    /// The duties that are its own, with their epochs.
+    duties: Vec<(String, i64)>,
+    /// How many it should have.
+    duty_target: Option<usize>,
     /// For how many milliseconds the lease of the next of the others holds that isn't renewed.
     next: Option<i64>,
     /// Whether there are shards that nobody has.
@@ -87,6 +92,16 @@ impl Standing {
         Ok(held.iter().skip(keep).collect())
     }
 
+    /// The terms of the duties that are to stay its own, and the duties that others should have.
+    pub(super) fn duties(&self) -> (Vec<Term>, Vec<Duty>) {
+        let keep = self.duty_target.unwrap_or(0);
+        // What a later version knows besides is nothing that this one does.
+        let known = self.duties.iter().filter_map(|(name, epoch)| Some((Duty::of_name(name)?, *epoch)));
+        let terms: Vec<Term> = known.map(|(duty, epoch)| Term::shared(duty, epoch)).collect();
+        let (kept, others) = terms.split_at(keep.min(terms.len()));
+        (kept.to_vec(), others.iter().map(|term| term.duty()).collect())
+    }
+
     /// For how many milliseconds nothing will happen, as far as is known.
     pub(super) fn quiet_for(&self) -> i64 {
         let wants_more = self.target.is_some_and(|target| self.shards.len() < target);
@@ -105,6 +120,11 @@ pub(super) async fn join(
     let shards: Vec<i64> = (0..).take(Shard::COUNT).collect();
     sqlx::query("INSERT INTO shard (shard, owner, epoch) SELECT it, '', 0 FROM UNNEST($1::BIGINT[]) AS it ON CONFLICT DO NOTHING")
         .bind(shards)
+        .execute(&mut *connection)
+        .await?;
+    let duties: Vec<&str> = Duty::ALL.iter().map(|duty| duty.as_str()).collect();
+    sqlx::query("INSERT INTO duty (duty, owner, epoch) SELECT it, '', 0 FROM UNNEST($1::TEXT[]) AS it ON CONFLICT DO NOTHING")
+        .bind(duties)
         .execute(&mut *connection)
         .await?;
     // What this process was before, it is no more.
@@ -131,7 +151,7 @@ pub(super) async fn join(
 pub(super) async fn leave(connection: &mut PgConnection, process: &Process) -> Result<(), StoreError> {
     let id = process.as_str();
     let text = format!(
-        "UPDATE shard SET owner = '' WHERE owner LIKE '{id}-%'; \
+        "UPDATE shard SET owner = '' WHERE owner LIKE '{id}-%'; UPDATE duty SET owner = '' WHERE owner LIKE '{id}-%'; \
          DELETE FROM replica WHERE id LIKE '{id}-%'; NOTIFY {CHANNEL}, '{id}'"
     );
     // Put together from digits and constants.
@@ -144,15 +164,16 @@ pub(super) async fn round(
     connection: &mut PgConnection,
     id: &str,
     returned: Returned,
+    duties: &[Duty],
 ) -> Result<Standing, StoreError> {
-    let rows = raw_sql(AssertSqlSafe(text(id, returned))).fetch_all(connection).await?;
+    let rows = raw_sql(AssertSqlSafe(text(id, returned, duties))).fetch_all(connection).await?;
     let said: Option<String> = rows.last().map(|row| row.try_get(0)).transpose()?;
     let said = said.unwrap_or_default();
     serde_json::from_str(&said).map_err(|error| StoreError::corrupt("the state of the replicas", error))
 }
 
 /// The statements of a round. All that goes into them is digits, letters of our own and constants.
-fn text(id: &str, returned: Returned) -> String {
+fn text(id: &str, returned: Returned, duties: &[Duty]) -> String {
     let leaving = i64::from(returned.departing);
     let mut text = format!(
         "SELECT pg_advisory_xact_lock({lock}); \
@@ -175,10 +196,20 @@ fn text(id: &str, returned: Returned) -> String {
         );
         gives = true;
     }
+    if !duties.is_empty() {
+        let names: Vec<String> = duties.iter().map(|duty| format!("'{}'", duty.as_str())).collect();
+        text += &format!(
+            "UPDATE duty SET owner = '' WHERE duty IN (SELECT duty FROM duty \
+                 WHERE owner = '{id}' AND duty IN ({}) FOR UPDATE SKIP LOCKED); ",
+            names.join(", ")
+        );
+        gives = true;
+    }
     if gives {
         text += &format!("NOTIFY {CHANNEL}, '{}'; ", id.split('-').next().unwrap_or_default());
     }
-    // Each alive one's part: as many as there are for each, and one more for the first of them, as far as that goes.
+    // Each alive one's part: as many as there are for each, and one more for the first of them, as far as that goes. Of
+    // duties for the last of them, so that whoever has a shard more has a duty less.
     let part = |count: usize, order: &str| {
         format!(
             "alive AS (SELECT id, row_number() OVER (ORDER BY started_at {order}, id {order}) - 1 AS place, \
@@ -197,14 +228,18 @@ fn text(id: &str, returned: Returned) -> String {
              UPDATE {table} SET owner = '{id}', epoch = epoch + 1 WHERE {key} IN (SELECT {key} FROM free); "
         )
     };
-    let shards = part(Shard::COUNT, "ASC");
+    let (shards, tasks) = (part(Shard::COUNT, "ASC"), part(Duty::ALL.len(), "DESC"));
     text += &take("shard", "shard", &shards);
+    text += &take("duty", "duty", &tasks);
     text += &format!(
         "SELECT json_build_object(\
              'alive', EXISTS (SELECT 1 FROM replica WHERE id = '{id}' AND expires_at > {NOW}), \
              'shards', COALESCE((SELECT json_agg(json_build_array(shard, epoch) ORDER BY shard) FROM shard \
                  WHERE owner = '{id}'), '[]'), \
              'target', (WITH {shards} SELECT target FROM mine), \
+             'duties', COALESCE((SELECT json_agg(json_build_array(duty, epoch) ORDER BY duty) FROM duty \
+                 WHERE owner = '{id}'), '[]'), \
+             'duty_target', (WITH {tasks} SELECT target FROM mine), \
              'next', (SELECT MIN(expires_at) - {NOW} FROM replica WHERE id <> '{id}' AND expires_at > {NOW}), \
              'free', EXISTS (SELECT 1 FROM shard s WHERE NOT EXISTS \
                  (SELECT 1 FROM replica r WHERE r.id = s.owner AND r.expires_at > {NOW})))::text"
