@@ -118,7 +118,8 @@ impl Work {
         }
         self.lease.lapse();
         let left = timeout(REQUEST, async {
-            round::leave(self.connect().await?, &self.process).await?;
+            let process = self.process.clone();
+            round::leave(self.connect().await?, &process).await?;
             if let Some(connection) = self.connection.take() {
                 connection.close().await?;
             }
