@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::proxy::{Proxy, Weather};
 use crate::clock::Clock;
 use crate::model::{RepositoryName, Status};
-use crate::store::contract::sample::{append, created, quiet_run};
+use crate::store::contract::sample::{append, created, quiet_run, webhook};
 use crate::store::contract::server::with_database;
 use crate::store::{Duty, Owned, Replicas, RepositoryNote, Shards, Store, StoreError, StoreOptions, Word};
 
@@ -325,13 +325,15 @@ async fn what_one_takes_up_is_heard_of_by_all() {
     with_database(|url| async move {
         let (first, second) = (open(&url, "first").await, open(&url, "second").await);
         let mut inbox = second.inbox_changed();
-        let pushes = (0..20).map(|number| {
+        let pushes = (1..20).map(|number| {
             let store = if number % 2 == 0 { &first } else { &second };
-            store.accept(crate::store::contract::sample::webhook(0, number))
+            store.accept(webhook(number - 1, number))
         });
         for outcome in futures::future::join_all(pushes).await {
             outcome.expect("both write, one after the other");
         }
+        inbox.borrow_and_update();
+        first.accept(webhook(19, 20)).await.expect("writes");
         timeout(SOON, inbox.changed()).await.expect("heard").expect("open");
     })
     .await;
