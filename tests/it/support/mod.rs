@@ -1,6 +1,5 @@
 //! What the tests stand on.
 
-pub mod cable;
 pub mod connection;
 pub mod control;
 pub mod duty;
