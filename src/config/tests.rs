@@ -476,7 +476,8 @@ fn a_server_for_the_database_has_its_password_beside_its_address() {
 
 #[test]
 fn several_servers_share_a_database_if_it_says_so() {
-    let config = parse("database: {url: \"postgres://db/longboat\", replicas: true}\nserver: {name: \"blue 1\"}").expect("legal");
+    let config = parse("database: {url: \"postgres://db/longboat\", replicas: true}\nserver: {name: \"blue 1\"}")
+        .expect("legal");
     assert!(config.database.replicas);
     assert_eq!(config.server.name.as_deref(), Some("blue 1"));
     let config = parse("database: {url: \"postgres://db/longboat\"}").expect("legal");

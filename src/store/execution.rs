@@ -252,7 +252,8 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn live_in(&self, shards: Shards) -> Result<Vec<LiveExecution>, StoreError> {
-        let text = format!("SELECT id, shard, status, seq, due_at FROM execution WHERE live = 1{}", shards.condition("shard"));
+        let text =
+            format!("SELECT id, shard, status, seq, due_at FROM execution WHERE live = 1{}", shards.condition("shard"));
         // Put together from constants and numbers.
         let mut rows = sqlx::query(AssertSqlSafe(text)).fetch(self.reads());
         let mut live = Vec::new();

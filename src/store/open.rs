@@ -9,8 +9,8 @@ use sqlx::{AnyPool, ConnectOptions as _};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
-use super::ownership::Lock;
 use super::lease::Lease;
+use super::ownership::Lock;
 use super::ownership::Ownership;
 use super::postgres::{self, Identity, Keeper, Link, Server, Session, session};
 use super::writer::{Bells, Hold};
@@ -147,7 +147,8 @@ impl Opened {
                 server.set_limits(writer).await?;
                 // Signs this process's notices, so that it doesn't listen to itself.
                 let process = server.process().cloned();
-                let sender = process.as_ref().map_or_else(|| format!("{:016x}", fastrand::u64(..)), |it| it.as_str().to_owned());
+                let sender =
+                    process.as_ref().map_or_else(|| format!("{:016x}", fastrand::u64(..)), |it| it.as_str().to_owned());
                 let mut tasks = vec![postgres::listen(&server, bells.clone(), sender.clone(), lease.clone()).await?];
                 let reads = server.readers().await?;
                 let mut keeper = None;

@@ -89,7 +89,12 @@ impl Outgoing {
     pub(super) fn take(&self, from: &str) -> Vec<String> {
         let gathered = std::mem::take(&mut *self.gathered());
         let mut words = Vec::new();
-        for (said, word) in [(gathered.many, "many"), (gathered.wishes, "wishes"), (gathered.freezes, "freezes"), (gathered.catalog, "catalog")] {
+        for (said, word) in [
+            (gathered.many, "many"),
+            (gathered.wishes, "wishes"),
+            (gathered.freezes, "freezes"),
+            (gathered.catalog, "catalog"),
+        ] {
             if said {
                 words.push(word.to_owned());
             }
@@ -97,7 +102,9 @@ impl Outgoing {
         if !gathered.work.is_empty() {
             words.push(format!("work:{:x}", gathered.work.bits()));
         }
-        words.extend(gathered.changed.iter().map(|(id, (status, seq))| format!("changed:{id}:{}:{seq}", status.as_str())));
+        words.extend(
+            gathered.changed.iter().map(|(id, (status, seq))| format!("changed:{id}:{}:{seq}", status.as_str())),
+        );
         let mut payloads: Vec<String> = Vec::new();
         for word in words {
             match payloads.last_mut() {
@@ -160,7 +167,11 @@ mod tests {
         outgoing.add(Word::Wishes);
         outgoing.add(Word::Wishes);
         let payloads = outgoing.take("me");
-        assert!(payloads.len() < 12 && payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD), "{}", payloads.len());
+        assert!(
+            payloads.len() < 12 && payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD),
+            "{}",
+            payloads.len()
+        );
         let mut words = Vec::new();
         for payload in &payloads {
             let (from, said) = read(payload);

@@ -389,7 +389,8 @@ impl Writer {
     async fn transaction(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let Batch { appends, births, jobs } = batch;
         self.tx.stage = Stage::Beginning;
-        self.turn = !jobs.is_empty() || !births.is_empty() || appends.iter().flat_map(|job| &job.rows).any(Encoded::speaks);
+        self.turn =
+            !jobs.is_empty() || !births.is_empty() || appends.iter().flat_map(|job| &job.rows).any(Encoded::speaks);
         self.begin().await?;
         self.tx.stage = Stage::Working;
         if !appends.is_empty() {

@@ -24,8 +24,8 @@ pub(super) use keeper::Keeper;
 pub(super) use link::{Grown, Link};
 pub(super) use listen::listen;
 pub(super) use round::Process;
-pub(super) use tell::tell;
 pub(super) use session::{Identity, Session};
+pub(super) use tell::tell;
 
 use std::time::Duration;
 

@@ -74,7 +74,10 @@ async fn the_shards_are_shared_evenly_and_move_when_replicas_come_and_go() {
         let known = first.replicas().await.expect("reads");
         let names: Vec<&str> = known.iter().map(|replica| replica.said.name.as_str()).collect();
         assert_eq!(names, ["first", "second", "third", "fourth"]);
-        assert!(known.iter().all(|replica| replica.alive && replica.shards.len() == 16 && !replica.leaving), "{known:?}");
+        assert!(
+            known.iter().all(|replica| replica.alive && replica.shards.len() == 16 && !replica.leaving),
+            "{known:?}"
+        );
         assert_eq!(known.iter().map(|replica| replica.own).collect::<Vec<_>>(), [true, false, false, false]);
 
         // One leaves cleanly: the others have its part without waiting for a lease to end.
@@ -277,7 +280,10 @@ async fn replicas_and_others_keep_each_other_out() {
         let first = open(&url, "blue").await;
         let alone = StoreOptions { durable: false, ..StoreOptions::new(&url, "alone") };
         let error = Store::open(alone.clone(), Clock::system()).await.expect_err("is turned away").to_string();
-        assert!(error.contains("replica") && error.contains("blue") && error.contains("`database.replicas`"), "{error}");
+        assert!(
+            error.contains("replica") && error.contains("blue") && error.contains("`database.replicas`"),
+            "{error}"
+        );
         first.close().await;
         let single = Store::open(alone, Clock::system()).await.expect("it is free");
         assert_eq!((*single.shards().borrow(), single.is_shared()), (Owned::ALL, false));

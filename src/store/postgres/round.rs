@@ -123,12 +123,17 @@ pub(super) async fn join(
         .execute(&mut *connection)
         .await?;
     let duties: Vec<&str> = Duty::ALL.iter().map(|duty| duty.as_str()).collect();
-    sqlx::query("INSERT INTO duty (duty, owner, epoch) SELECT it, '', 0 FROM UNNEST($1::TEXT[]) AS it ON CONFLICT DO NOTHING")
-        .bind(duties)
+    sqlx::query(
+        "INSERT INTO duty (duty, owner, epoch) SELECT it, '', 0 FROM UNNEST($1::TEXT[]) AS it ON CONFLICT DO NOTHING",
+    )
+    .bind(duties)
+    .execute(&mut *connection)
+    .await?;
+    // What this process was before, it is no more.
+    sqlx::query("DELETE FROM replica WHERE id LIKE $1 || '-%'")
+        .bind(process.as_str())
         .execute(&mut *connection)
         .await?;
-    // What this process was before, it is no more.
-    sqlx::query("DELETE FROM replica WHERE id LIKE $1 || '-%'").bind(process.as_str()).execute(&mut *connection).await?;
     let insert = format!(
         "INSERT INTO replica (id, name, node, version, journal, digest, leaving, started_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, 0, {NOW}, {NOW} + {LEASE})"

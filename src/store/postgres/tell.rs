@@ -38,11 +38,7 @@ pub(in crate::store) fn tell(server: Server, process: Process, lease: Lease) -> 
     }))
 }
 
-async fn send(
-    server: &Server,
-    connection: &mut Option<PgConnection>,
-    payloads: &[String],
-) -> Result<(), StoreError> {
+async fn send(server: &Server, connection: &mut Option<PgConnection>, payloads: &[String]) -> Result<(), StoreError> {
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(server.connect_plainly().await?),
