@@ -11,7 +11,7 @@ use super::frame::{Argument, Frame};
 use super::lookup::Home;
 use super::value::{check_text, to_value};
 use super::yaml::{Form, Input, Places, Read};
-use super::{engine, fault, origin, reserved, yaml};
+use super::{again, engine, fault, origin, reserved, yaml};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::gitops::{Node, Origin, Pinned, Position, Spot};
 use crate::model::{CommitSha, Pin};
@@ -54,6 +54,11 @@ pub(super) fn module(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value,
     let [name] = given else {
         return Err(wrong("`module` gets the module's name and then arguments by name").into());
     };
+    // Nothing is known of what is made of a hole.
+    let is_hole = |value: &Value| value.downcast_object_ref::<Hole>().is_some();
+    if is_hole(name) {
+        return Ok(name.clone());
+    }
     let Some(name) = engine::defined(state, name)?.to_str() else {
         return Err(wrong("the name of a module has to be text").into());
     };
@@ -94,10 +99,14 @@ pub(super) fn invoke(
     if let Err(fault) = frame.work.budget.module_call() {
         return Err(frame.exhausted(&fault, site));
     }
+    let failed = || frame.work.failed_at(site, name).map(|()| None);
     let refuse = |finding: Diagnostic| {
         frame.report(finding);
-        frame.work.failed().map(|()| None)
+        failed()
     };
+    if frame.work.has_failed_at(site, name) {
+        return Ok(None);
+    }
     let callee = match frame.work.session.callee(name, &frame.home) {
         Ok(callee) => callee,
         Err(fault) => return refuse(site.locate(fault.finding())),
@@ -133,11 +142,11 @@ pub(super) fn invoke(
         Err(findings) => {
             let chain: Vec<ChainLink> = frame.chain.iter().cloned().chain([link]).collect();
             findings.iter().for_each(|finding| frame.work.report(finding.clone().chain(chain.clone())));
-            return frame.work.failed().map(|()| None);
+            return failed();
         }
     };
     let Some(arguments) = check_arguments(frame, module, arguments, site) else {
-        return frame.work.failed().map(|()| None);
+        return failed();
     };
     let inner = Arc::new(frame.of_call(module, link, arguments, position));
     let result = match &inner.template.marked {
@@ -145,19 +154,19 @@ pub(super) fn invoke(
         Some(_) => match frame.work.session.kept.template(&module.body) {
             Ok(compiled) => run(&inner, Some(&compiled))?,
             Err(error) => {
-                inner.work.report(fault::syntax(&inner.template, &error, None).chain(inner.chain.to_vec()));
+                inner.report(fault::too_deep(&inner.template, &error));
                 None
             }
         },
     };
-    let Some(node) = result else { return frame.work.failed().map(|()| None) };
+    let Some(node) = result else { return failed() };
     if let Some(yields) = module.body.header.as_ref().and_then(|header| header.yields) {
         if let Some((at, how)) = yields.mismatch(&node) {
             let message = format!("the module `{}` should yield {}, and {how}", module.name, yields.words());
             let finding = Diagnostic::error(Code::ModuleResult, message);
             let hint = "its header says what it `yields`: correct the header or the body";
             inner.report(at.origin.locate(finding.hint(hint)));
-            return frame.work.failed().map(|()| None);
+            return failed();
         }
         frame.work.yielded.add(&node, yields, &module.name, site);
     }
@@ -196,7 +205,15 @@ pub(super) fn run(
     };
     let (text, placed) = match engine::render(frame, compiled) {
         Ok(rendered) => rendered,
-        Err(error) => return fail(frame, &error),
+        // An application file has further errors than its first one, and its author is told of them all.
+        Err(error) if frame.chain.is_empty() => match again::without_failed(frame, error)? {
+            Some(rendered) => rendered,
+            None => return Ok(None),
+        },
+        Err(error) => {
+            tell(frame, &error);
+            return frame.work.check().map(|()| None);
+        }
     };
     // An application file yields its text once, a module again and again.
     let is_module = !frame.chain.is_empty() && frame.work.session.kept.remembers();
@@ -240,7 +257,8 @@ fn finish(frame: &Frame, read: Read) -> Result<Option<Arc<Node>>, Stopped> {
     Ok(read.root)
 }
 
-fn fail(frame: &Frame, error: &Error) -> Result<Option<Arc<Node>>, Stopped> {
+/// Reports the error that ended a template. One that says that a limit is reached ends the render of the file.
+pub(super) fn tell(frame: &Frame, error: &Error) {
     if matches!(error.kind(), ErrorKind::OutOfFuel | ErrorKind::WriteFailure) {
         frame.work.stop();
     }
@@ -257,7 +275,6 @@ fn fail(frame: &Frame, error: &Error) -> Result<Option<Arc<Node>>, Stopped> {
         let through = own.map_or_else(Vec::new, |place| origin::read_at(frame, place));
         frame.report(finding.through(through.iter().map(Spot::place)));
     }
-    frame.work.check().map(|()| None)
 }
 
 /// Whether a path can be one of a repository.

@@ -12,7 +12,8 @@ use super::expression::Expression;
 use super::fault::Fault;
 use super::frame::{FRAME, Frame};
 use super::value::{Refusal, to_node};
-use super::{call, guards, origin, reserved, scalar, scan};
+use super::call::Hole;
+use super::{again, call, guards, origin, reserved, scalar, scan};
 use crate::diagnostic::Code;
 use crate::gitops::{Node, NodeValue, Origin, Position, Spot};
 
@@ -53,6 +54,7 @@ pub(super) fn environment(fuel: u64) -> Environment<'static> {
     environment.add_global("__mul", Value::from_object(Function("__mul", guards::multiply)));
     guards::add(&mut environment);
     environment.add_global("module", Value::from_object(Function("module", call::module)));
+    environment.add_global(again::HOLE, Value::from_object(Hole));
     environment.add_global("file", Value::from_object(Function("file", call::file)));
     environment
 }
@@ -83,6 +85,8 @@ pub(super) struct Placed {
     pub(super) node: Arc<Node>,
     /// The number of its tag; nothing for what a `call` or `filter` block yields.
     pub(super) tag: Option<usize>,
+    /// Whether it stands for what isn't known, because a module or a tag failed.
+    pub(super) is_hole: bool,
 }
 
 /// What a render keeps besides its text.
@@ -188,6 +192,7 @@ fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Res
     }
     // The engine refuses undefined values before they get here, except the one of a missing `else`.
     let value = if value.is_undefined() { &Value::from(()) } else { value };
+    let is_hole = value.downcast_object_ref::<Hole>().is_some();
     let frame = frame(state)?;
     let tag = table(state)?.tag.take().filter(|tag| *tag < frame.template.tags.len());
     let node = match tag.map(|tag| &frame.template.tags[tag]) {
@@ -205,7 +210,7 @@ fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Res
         let message = format!("the template puts out more than {} values", reserved::NUMBERS);
         return Err(Fault::new(Code::TooManyNodes, message).into());
     };
-    placed.push(Placed { node, tag });
+    placed.push(Placed { node, tag, is_hole });
     out.write_str(&reserved::placeholder(number)).map_err(Error::from)
 }
 

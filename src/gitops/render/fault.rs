@@ -80,6 +80,14 @@ pub(super) fn syntax(template: &Template, error: &Error, open: Option<&(Box<str>
     finding
 }
 
+/// An error in the rewritten text of a template that is right as its author wrote it: what bounds an operation makes a tag
+/// nest deeper, and the engine takes a tag only up to a depth.
+pub(super) fn too_deep(template: &Template, error: &Error) -> Diagnostic {
+    let message = "a tag nests its operations deeper than can be counted";
+    let finding = Diagnostic::error(Code::TemplateSyntax, message);
+    place(template, error, finding.hint("compute parts of it before, with `{% set part = ... %}`"))
+}
+
 fn syntax_hint(line: &str) -> Option<&'static str> {
     if line.contains("{{{") {
         return Some("`{{{` reads as a dictionary inside a tag: put a space after the first brace");

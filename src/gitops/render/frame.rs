@@ -1,6 +1,6 @@
 //! What a template sees while it is rendered, and what it is rendered for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ use super::session::{Callee, Session, lock};
 use super::template::Template;
 use super::value::to_value;
 use super::variables::Variables;
-use crate::diagnostic::{ChainLink, Diagnostic, Place};
+use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
 use crate::gitops::{Node, Origin, Position};
 use crate::model::{FileUse, ModuleUse, Pins};
 
@@ -38,7 +38,7 @@ fn below(name: &str, node: &Node, steps: usize, names: &mut Vec<String>) {
     entries.for_each(|(key, node)| below(&format!("{name}.{}", key.name), node, steps - 1, names));
 }
 
-/// The most modules of a file that may fail before the file is given up: each may have used a full tank of fuel.
+/// The most modules and tags of a file that may fail before the file is given up: each may have used a full tank of fuel.
 const MAX_FAILURES: usize = 20;
 
 /// What an application file used beside itself.
@@ -64,6 +64,9 @@ pub(super) struct Work {
     findings: Mutex<Vec<Diagnostic>>,
     uses: Mutex<Uses>,
     failures: AtomicUsize,
+    /// Where modules failed, and which.
+    failed: Mutex<HashSet<(Place, Box<str>)>>,
+    again: AtomicBool,
     lost_variables: AtomicBool,
     missed_variables: AtomicBool,
     stopped: AtomicBool,
@@ -80,6 +83,8 @@ impl Work {
             findings: Mutex::default(),
             uses: Mutex::default(),
             failures: AtomicUsize::new(0),
+            failed: Mutex::default(),
+            again: AtomicBool::new(false),
             lost_variables: AtomicBool::new(false),
             missed_variables: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -88,6 +93,11 @@ impl Work {
 
     /// Keeps a finding; the same one at the same place only once, however many calls lead there.
     pub(super) fn report(&self, finding: Diagnostic) {
+        let of_limits = [Code::OutOfFuel, Code::OutputTooLarge, Code::TooManyNodes, Code::ModuleLimit];
+        if self.again.load(Ordering::Relaxed) && of_limits.contains(&finding.code) {
+            // A single run would not have come to it.
+            return;
+        }
         let mut findings = lock(&self.findings);
         let known = |other: &Diagnostic| {
             other.code == finding.code && other.place == finding.place && other.message == finding.message
@@ -123,13 +133,30 @@ impl Work {
         self.missed_variables.load(Ordering::Relaxed)
     }
 
-    /// Notes that a module couldn't be rendered.
+    /// Notes that a module, or a tag of the file, couldn't be rendered.
     pub(super) fn failed(&self) -> Result<(), Stopped> {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         if before < MAX_FAILURES { Ok(()) } else { Err(self.stop()) }
     }
 
-    /// Whether a module couldn't be rendered, so that the document has a hole.
+    /// Notes that a module couldn't be rendered that is called at a place.
+    pub(super) fn failed_at(&self, site: &Origin, module: &str) -> Result<(), Stopped> {
+        lock(&self.failed).insert((site.place(), module.into()));
+        self.failed()
+    }
+
+    /// Whether this run of the file's template comes after one that failed, and this call failed in that.
+    pub(super) fn has_failed_at(&self, site: &Origin, module: &str) -> bool {
+        self.again.load(Ordering::Relaxed) && lock(&self.failed).contains(&(site.place(), module.into()))
+    }
+
+    /// Notes that the file's template is run once more, to find out what else is wrong: nothing is said of limits then,
+    /// which are for all runs together, and what failed is not tried again.
+    pub(super) fn run_again(&self) {
+        self.again.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a module or a tag couldn't be rendered, so that the document has a hole.
     pub(super) fn has_failed(&self) -> bool {
         self.failures.load(Ordering::Relaxed) > 0 || self.check().is_err()
     }

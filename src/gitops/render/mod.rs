@@ -12,6 +12,7 @@
 //! compare two long texts is one step. Files of strangers are therefore to be rendered in a process of their own, with
 //! limits on memory and time.
 
+mod again;
 mod arguments;
 mod budget;
 mod call;
@@ -379,7 +380,7 @@ fn document(
     match compiled.transpose() {
         Ok(compiled) => call::run(frame, compiled.as_ref()).ok().flatten(),
         Err(error) => {
-            frame.report(fault::syntax(&frame.template, &error, None));
+            frame.report(fault::too_deep(&frame.template, &error));
             None
         }
     }

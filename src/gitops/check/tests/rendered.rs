@@ -164,3 +164,20 @@ fn a_value_three_modules_deep_names_the_argument_the_tags_and_the_line_of_the_va
         ]
     );
 }
+
+#[test]
+fn names_that_dont_exist_and_wrong_stages_are_told_together() {
+    let checked = check_sources(&[(
+        "deploy.yaml",
+        r#"application: shop
+pipelines:
+  - name: deploy
+    stages:
+      - {id: a, type: script, command: "deploy {{ vars.image }}"}
+      - {id: b-{{ region }}, type: scirpt, comand: x}
+      - {id: c, type: scirpt}
+      - {id: d, type: script, command: "{{ vars.command|default("make") }}", timeout: 5x}
+"#,
+    )]);
+    insta::assert_snapshot!(places(&checked), @"");
+}

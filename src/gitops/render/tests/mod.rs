@@ -7,6 +7,7 @@ mod limits;
 mod modules;
 mod origins;
 mod properties;
+mod together;
 mod typed;
 mod values;
 mod variables;

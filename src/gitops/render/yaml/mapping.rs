@@ -111,6 +111,14 @@ impl Builder<'_> {
             good = false;
             self.read.findings.push(finding);
         }
+        // What a hole would have been is not for the module to judge.
+        let is_hole = |(_, node): &(Key, Arc<Node>)| match &node.value {
+            NodeValue::Map(given) => given.iter().any(|(_, node)| node.is_null()),
+            value => matches!(value, NodeValue::Null),
+        };
+        if good && frame.work.has_failed() && entries.iter().any(is_hole) {
+            return Ok(hole(origin));
+        }
         let Some((name, site)) = module.filter(|_| good) else {
             frame.work.failed()?;
             return Ok(hole(origin));

@@ -63,6 +63,7 @@ impl Builder<'_> {
                 };
                 self.key(PendingKey::Key { key, role });
             }
+            None if self.has_hole(text) => self.key(PendingKey::Refused),
             None => {
                 let finding = Diagnostic::error(Code::WrongShape, format!("{} can't be a key", built.node.kind()))
                     .hint("a key is text");
@@ -119,6 +120,15 @@ impl Builder<'_> {
         }
         let (value, origin) = self.joined(&pieces, origin);
         Ok(node(value, origin))
+    }
+
+    /// Whether a part of a text isn't known.
+    fn has_hole(&self, text: &str) -> bool {
+        let is_hole = |piece: &Piece<'_>| match piece {
+            Piece::Value(number) => self.input.placed(*number).is_some_and(|placed| placed.is_hole),
+            Piece::Text(_) => false,
+        };
+        reserved::find(text).is_some() && reserved::pieces(text).is_some_and(|pieces| pieces.iter().any(is_hole))
     }
 
     fn literal(
@@ -200,6 +210,10 @@ impl Builder<'_> {
                 Piece::Value(number) => *number,
             };
             let Some(placed) = self.input.placed(number) else { continue };
+            if placed.is_hole {
+                // What is known of a part of a text says nothing about the whole.
+                return (NodeValue::Null, origin);
+            }
             let node = placed.node.clone();
             if placed.tag.is_some() {
                 origin::extend(&mut through, std::iter::once(node.origin.spot().clone()));
