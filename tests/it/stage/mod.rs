@@ -4,6 +4,7 @@ mod pipelines;
 mod recovery;
 mod results;
 mod tree;
+mod twice;
 
 use std::fs;
 use std::future::Future;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{World, eventually, processes_with, until};
 
 /// A stage of a pipeline, as its author writes it.
-fn stage(id: &str, kind: &str, needs: &[&str], fields: Value) -> Stage {
+pub(super) fn stage(id: &str, kind: &str, needs: &[&str], fields: Value) -> Stage {
     let Value::Object(fields) = fields else { panic!("fields are a map") };
     let raw = if kind == "script" { vec!["/command".to_owned()] } else { Vec::new() };
     Stage {
