@@ -15,7 +15,7 @@ use super::guard::Actor;
 use super::problem::{Problem, fault};
 use super::request::{Payload, parse};
 use crate::engine::chosen_outcome;
-use crate::model::{Artifact, CommitSha, StagePath, Status};
+use crate::model::{Artifact, CommitSha, OwnStart, StagePath, Status};
 use crate::trigger::{ManualStart, StartError};
 
 /// The most artifacts that come with a start.
@@ -111,6 +111,13 @@ fn check(request: &Start) -> Result<(Option<CommitSha>, Option<String>), Problem
         && (id.is_empty() || id.chars().count() > MAX_CORRELATION_ID || id.chars().any(char::is_control))
     {
         let message = format!("must be 1 to {MAX_CORRELATION_ID} characters without control characters");
+        faults.push(fault("correlationId", message));
+    }
+    if let Some(id) = &request.correlation_id
+        && OwnStart::is_name(id)
+    {
+        let message = "names a start that Longboat makes itself; begin with something other than `cron `, `end `, \
+            `webhook `, or an execution's id and a slash";
         faults.push(fault("correlationId", message));
     }
     match commit {

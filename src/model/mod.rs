@@ -5,6 +5,7 @@
 
 mod artifact;
 mod comment;
+mod correlation;
 mod cron;
 mod dry_run;
 mod duration;
@@ -31,6 +32,7 @@ pub use artifact::{
     Artifact, ArtifactProblem, Artifacts, ExpectedArtifact, ResolvedArtifact, check_artifact_pattern, resolve_artifacts,
 };
 pub use comment::{Block, Comment, Line, Mark, Piece};
+pub use correlation::OwnStart;
 pub use cron::{CronError, TimeTable};
 pub use dry_run::{DryRun, DryStep};
 pub use duration::{Span, SpanError, humanize};

@@ -88,7 +88,7 @@ impl Children {
                 Ok(Started { key, id, existing: false })
             }
             Created::Existing(key, id) => {
-                // Anybody may choose a correlation id.
+                // Before such names were kept for stages, anybody could choose one.
                 let there = self.store.execution(id).await?.and_then(|there| there.execution.info.trigger.parent);
                 let same = |other: &Parent| wanted.as_ref().is_some_and(|parent| is_same_stage(parent, other));
                 if !there.as_ref().is_some_and(same) {

@@ -18,7 +18,7 @@ use serde_json::Map;
 use super::artifacts::{self, Unresolved, commit_artifact};
 use super::{Shared, given};
 use crate::clock::Timestamp;
-use crate::model::{Cause, CauseKind, CronTrigger, ExecutionId, NewExecution, Pipeline, TimeTable};
+use crate::model::{Cause, CauseKind, CronTrigger, ExecutionId, NewExecution, OwnStart, Pipeline, TimeTable};
 use crate::store::{ApplicationSummary, CronDone, CronKey, CronStep, Published, StoreError};
 
 /// How often what is in force is looked at, even if nobody says that it changed.
@@ -220,6 +220,7 @@ async fn execution(
         Err(why) => return Ok(Some(Err(why))),
     };
     let report = start.report.unwrap_or(false);
+    let own = OwnStart::Cron { application: &key.application, pipeline: &key.pipeline, table: &key.table, moment };
     Ok(Some(Ok(NewExecution {
         id: ExecutionId::generate(),
         pipeline: pipeline.clone(),
@@ -230,13 +231,7 @@ async fn execution(
         repository: Some(name.clone()),
         commit: Some(commit.clone()),
         report: report.then(|| shared.options.reports.pipeline(name, commit, &pipeline.application, &pipeline.name)),
-        correlation_id: Some(format!(
-            "cron {}/{} {} {}",
-            key.application,
-            key.pipeline,
-            key.table,
-            moment.to_rfc3339()
-        )),
+        correlation_id: Some(own.to_string()),
         created_at: shared.clock.now(),
     })))
 }

@@ -106,6 +106,9 @@ async fn everything_wrong_with_a_start_is_said_at_once() {
     assert_eq!(fields, ["parameters.region", "parameters.regoin", "parameters.replicas"]);
     let problem = world.post(STARTS, r#"{"commit": "main", "correlationId": ""}"#).await.problem(422, "invalid-start");
     assert_eq!(problem["errors"].as_array().map(Vec::len), Some(2));
+    let night = r#"{"correlationId": "cron shop/deploy 0 2 * * * UTC 2026-11-22T02:00:00Z"}"#;
+    let problem = world.post(STARTS, night).await.problem(422, "invalid-start");
+    assert_eq!(problem["errors"][0]["field"], "correlationId", "it would keep the time table from starting: {problem}");
     world.post(STARTS, r#"{"params": {}}"#).await.problem(400, "bad-request");
     world.post(STARTS, r#"{"parameters": []}"#).await.problem(400, "bad-request");
     for path in

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use super::fields_of;
 use super::saved::TakeFiles;
 use crate::engine::{self, CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
-use crate::model::{Artifact, ExecutionId, ExecutionView, Parent, StageId, Status};
+use crate::model::{Artifact, ExecutionId, ExecutionView, OwnStart, Parent, StageId, Status};
 use crate::schema::Dynamic;
 pub(super) use border::NoPipelines;
 pub use border::{ChildError, ChildStart, Pipelines};
@@ -276,7 +276,7 @@ fn awaited_by(ctx: &StageContext) -> Vec<ExecutionId> {
 
 /// Names the child of an attempt.
 fn correlation_id(ctx: &StageContext, attempt: u32) -> String {
-    format!("{}/{}/{attempt}", ctx.execution.info.id, ctx.path)
+    OwnStart::Stage { execution: ctx.execution.info.id, path: &ctx.path, attempt }.to_string()
 }
 
 fn look_again(ctx: &StageContext, error: &str, checkpoint: Value) -> Outcome {
