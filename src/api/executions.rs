@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::guard::{Actor, Roles};
 use super::problem::{Problem, fault};
-use super::request::{Params, Payload, parse, parse_filter};
+use super::request::{Nothing, Params, Payload, parse, parse_filter};
 use crate::clock::Timestamp;
-use crate::engine::{Handle, Judgment, Verdict};
+use crate::engine::{EngineError, Handle, Judgment, Verdict};
 use crate::model::{
     ApplicationName, Cause, CommitSha, ExecutionId, ExecutionView, PipelineName, RepositoryName, StagePath, Status,
 };
@@ -105,6 +105,19 @@ pub(super) async fn view(engine: &Handle, id: ExecutionId) -> Result<ExecutionVi
     engine.view(id).await?.ok_or_else(|| Problem::not_found("there is no such execution"))
 }
 
+/// What is answered to whoever did something to an execution: how it stands then.
+type Acted = Result<(StatusCode, Json<ExecutionView>), Problem>;
+
+/// Does something to an execution. In a task of its own: it isn't taken back when the client hangs up.
+async fn act<F, T>(shared: &Shared, id: ExecutionId, what: impl FnOnce(Handle) -> F) -> Acted
+where
+    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+    T: Send + 'static,
+{
+    tokio::spawn(what(shared.api.engine.clone())).await.map_err(Problem::internal)??;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cancel {
@@ -117,20 +130,11 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
     Extension(Actor(by)): Extension<Actor>,
     Payload(request): Payload<Cancel>,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+) -> Acted {
     let id: ExecutionId = parse(&id, "execution")?;
     let reason = bounded("reason", request.reason)?;
-    let engine = shared.api.engine.clone();
-    // In a task of its own: it isn't taken back when the client hangs up.
-    let task = tokio::spawn(async move { engine.cancel(id, &by, reason.as_deref()).await });
-    task.await.map_err(Problem::internal)??;
-    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+    act(&shared, id, |engine| async move { engine.cancel(id, &by, reason.as_deref()).await }).await
 }
-
-/// A body without anything in it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 /// Answers `POST /executions/{id}/pause`: what runs goes on, and no further stage starts.
 pub(super) async fn pause(
@@ -138,11 +142,9 @@ pub(super) async fn pause(
     Path(id): Path<String>,
     Extension(Actor(by)): Extension<Actor>,
     Payload(Nothing {}): Payload<Nothing>,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+) -> Acted {
     let id: ExecutionId = parse(&id, "execution")?;
-    let engine = shared.api.engine.clone();
-    tokio::spawn(async move { engine.pause(id, &by).await }).await.map_err(Problem::internal)??;
-    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+    act(&shared, id, |engine| async move { engine.pause(id, &by).await }).await
 }
 
 /// Answers `POST /executions/{id}/resume`.
@@ -151,11 +153,9 @@ pub(super) async fn resume(
     Path(id): Path<String>,
     Extension(Actor(by)): Extension<Actor>,
     Payload(Nothing {}): Payload<Nothing>,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+) -> Acted {
     let id: ExecutionId = parse(&id, "execution")?;
-    let engine = shared.api.engine.clone();
-    tokio::spawn(async move { engine.resume(id, &by).await }).await.map_err(Problem::internal)??;
-    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+    act(&shared, id, |engine| async move { engine.resume(id, &by).await }).await
 }
 
 /// Answers `POST /executions/{id}/stages/{path}/skip`: the stage waits no longer for a time, or for its window.
@@ -164,11 +164,9 @@ pub(super) async fn skip(
     Path((id, path)): Path<(String, String)>,
     Extension(Actor(by)): Extension<Actor>,
     Payload(Nothing {}): Payload<Nothing>,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+) -> Acted {
     let (id, path): (ExecutionId, StagePath) = (parse(&id, "execution")?, parse(&path, "stage")?);
-    let engine = shared.api.engine.clone();
-    tokio::spawn(async move { engine.skip(id, &path, &by).await }).await.map_err(Problem::internal)??;
-    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+    act(&shared, id, |engine| async move { engine.skip(id, &path, &by).await }).await
 }
 
 #[derive(Deserialize)]
@@ -185,7 +183,7 @@ pub(super) async fn restart(
     Path(id): Path<String>,
     Extension(Actor(by)): Extension<Actor>,
     Payload(request): Payload<Restart>,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+) -> Acted {
     let stage = request.stage.as_deref().map(|path| parse(path, "stage")).transpose()?;
     restart_from(shared, parse(&id, "execution")?, stage, by, request.override_freeze).await
 }
@@ -203,7 +201,7 @@ pub(super) async fn restart_stage(
     Path((id, path)): Path<(String, String)>,
     Extension(Actor(by)): Extension<Actor>,
     Payload(request): Payload<RestartStage>,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+) -> Acted {
     let (id, stage) = (parse(&id, "execution")?, parse(&path, "stage")?);
     restart_from(shared, id, Some(stage), by, request.override_freeze).await
 }
@@ -214,12 +212,9 @@ async fn restart_from(
     stage: Option<StagePath>,
     by: String,
     override_freeze: bool,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
-    let engine = shared.api.engine.clone();
-    // In a task of its own: the executions that wait for this one follow it, also if the client hangs up.
-    let task = tokio::spawn(async move { engine.restart(id, stage.as_ref(), &by, override_freeze).await });
-    task.await.map_err(Problem::internal)??;
-    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+) -> Acted {
+    // The executions that wait for this one follow it, also if the client hangs up.
+    act(&shared, id, |engine| async move { engine.restart(id, stage.as_ref(), &by, override_freeze).await }).await
 }
 
 #[derive(Deserialize)]
@@ -243,7 +238,7 @@ pub(super) async fn judge(
     Extension(Actor(by)): Extension<Actor>,
     Extension(Roles(roles)): Extension<Roles>,
     Payload(answer): Payload<Answer>,
-) -> Result<(StatusCode, Json<ExecutionView>), Problem> {
+) -> Acted {
     let id: ExecutionId = parse(&id, "execution")?;
     let path: StagePath = parse(&path, "stage")?;
     let input = bounded("input", answer.input)?.filter(|text| !text.is_empty());
@@ -251,11 +246,8 @@ pub(super) async fn judge(
         VerdictWord::Continue => Verdict::Continue,
         VerdictWord::Stop => Verdict::Stop,
     };
-    let engine = shared.api.engine.clone();
     let judgment = Judgment { verdict, input, by, roles };
-    let task = tokio::spawn(async move { engine.judge(id, &path, judgment).await });
-    task.await.map_err(Problem::internal)??;
-    Ok((StatusCode::ACCEPTED, Json(view(&shared.api.engine, id).await?)))
+    act(&shared, id, |engine| async move { engine.judge(id, &path, judgment).await }).await
 }
 
 fn bounded(field: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {

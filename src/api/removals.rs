@@ -3,14 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::guard::Actor;
 use super::problem::Problem;
 use super::repositories::repository_at;
-use super::request::Payload;
+use super::request::{Nothing, Payload};
 use crate::model::{CommitSha, RepositoryName};
 use crate::store::{Approval, StoredRemoval};
 
@@ -64,10 +64,6 @@ pub(super) fn waiting(all: &[StoredRemoval], repository: &RepositoryName) -> Vec
     let waiting = all.iter().filter(|one| one.repository == *repository && one.approved.is_none());
     waiting.cloned().map(View::from).collect()
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 /// Answers `POST /repositories/{name}/removals/{commit}/approve`: a name has slashes, escaped or not.
 pub(super) async fn act(

@@ -5,9 +5,9 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::executions::Format;
+use super::Answer;
+use super::executions::{Format, items};
 use super::remote::{Api, ServerArgs};
-use super::{Answer, print};
 use crate::clock::{Clock, Timestamp};
 use crate::model::{Span, percent_encode_part};
 
@@ -111,17 +111,8 @@ async fn off(api: &Api, what: &What) -> anyhow::Result<Answer> {
 
 async fn list(api: &Api, format: Format) -> anyhow::Result<Answer> {
     let page: Value = api.get("/freezes").await?;
-    match format {
-        Format::Json => print(&format!("{page:#}\n"))?,
-        Format::Human => {
-            let freezes = page["items"].as_array().into_iter().flatten();
-            let text: String = freezes.map(|freeze| format!("{}\n", line(freeze))).collect();
-            print(&text)?;
-            if text.is_empty() {
-                eprintln!("nothing is frozen");
-            }
-        }
-    }
+    let text = |page: &Value| items(page, |freeze| format!("{}\n", line(freeze)));
+    format.show(&page, text, "nothing is frozen")?;
     Ok(Answer::Yes)
 }
 

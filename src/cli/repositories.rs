@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::executions::Format;
+use super::Answer;
+use super::executions::{Format, items};
 use super::remote::{Api, ServerArgs};
-use super::{Answer, print};
 use crate::model::{counted, percent_encode_part};
 
 /// The most pipelines that are listed of one removal.
@@ -54,17 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
 
 async fn list(api: &Api, format: Format) -> anyhow::Result<Answer> {
     let page: Value = api.get("/repositories").await?;
-    match format {
-        Format::Json => print(&format!("{page:#}\n"))?,
-        Format::Human => {
-            let repositories = page["items"].as_array().into_iter().flatten();
-            let text: String = repositories.map(entry).collect();
-            print(&text)?;
-            if text.is_empty() {
-                eprintln!("no repository is configured");
-            }
-        }
-    }
+    format.show(&page, |page| items(page, entry), "no repository is configured")?;
     Ok(Answer::Yes)
 }
 

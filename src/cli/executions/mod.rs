@@ -99,6 +99,29 @@ pub enum Format {
     Json,
 }
 
+impl Format {
+    /// Prints what a server answered: as it is, or as `text` puts it for people. If that is nothing, standard error
+    /// says so in the words of `nothing`.
+    pub(super) fn show(self, answer: &Value, text: impl FnOnce(&Value) -> String, nothing: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Json => print(&format!("{answer:#}\n"))?,
+            Self::Human => {
+                let text = text(answer);
+                print(&text)?;
+                if text.is_empty() {
+                    eprintln!("{nothing}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The items of a list that a server answered, each as `entry` puts it.
+pub(super) fn items(page: &Value, entry: impl FnMut(&Value) -> String) -> String {
+    page["items"].as_array().into_iter().flatten().map(entry).collect()
+}
+
 /// Runs the command.
 ///
 /// # Errors

@@ -78,18 +78,10 @@ pub(super) async fn dependencies(args: DependenciesArgs) -> anyhow::Result<Answe
         path.push_str(&format!("{mark}{key}={}", percent_encode_part(value)));
     }
     let answer: Value = api.get(&path).await?;
-    match args.format {
-        Format::Json => print(&format!("{answer:#}\n"))?,
-        Format::Human => {
-            let text = used(&answer);
-            print(&text)?;
-            if text.is_empty() {
-                eprintln!("{}: nothing is used, or nothing was looked at yet", args.repository);
-            }
-            if answer["cut"] == Value::Bool(true) {
-                eprintln!("there is more than the server tells at once");
-            }
-        }
+    let nothing = format!("{}: nothing is used, or nothing was looked at yet", args.repository);
+    args.format.show(&answer, used, &nothing)?;
+    if args.format == Format::Human && answer["cut"] == Value::Bool(true) {
+        eprintln!("there is more than the server tells at once");
     }
     Ok(Answer::Yes)
 }
