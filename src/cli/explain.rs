@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::library::ModuleArgs;
-use super::work_tree::{Files, WorkTree};
+use super::work_tree::{Files, GlobalArgs, WorkTree};
 use super::{Answer, excerpt};
-use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::gitops::{self, Explanation, LayerName, LayerOutcome, LayerValue, Variable};
 
@@ -33,9 +32,8 @@ pub struct Args {
     /// The branch that templates see, instead of the one that is checked out
     #[arg(long)]
     branch: Option<String>,
-    /// The configuration of a server, whose `vars` are the lowest layer; without it there are none
-    #[arg(long)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    globals: GlobalArgs,
     #[command(flatten)]
     modules: ModuleArgs,
 }
@@ -44,15 +42,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let given = args.file.as_deref();
     let tree = WorkTree::find(given.unwrap_or_else(|| Path::new(".")))?;
-    let globals = match args.config.as_deref().map(Config::load_vars) {
-        None => Map::new(),
-        Some(Ok(vars)) => vars,
-        Some(Err(findings)) => {
-            let read = |path: &str| std::fs::read_to_string(path).ok();
-            findings.iter().for_each(|finding| eprintln!("{}\n", excerpt(finding, false, &read)));
-            return Ok(Answer::No);
-        }
-    };
+    let Some(globals) = args.globals.load() else { return Ok(Answer::No) };
     let files = Files::new(&tree, args.branch.as_deref(), &args.modules).with_globals(globals);
     let path = given.map(|file| tree.relative(file)).transpose()?;
     match (args.vars, path) {

@@ -49,6 +49,11 @@ impl Modules {
         Some(Self { set, specs, offline: args.offline, taken, shelf })
     }
 
+    /// The folders of those that are on this machine: what is committed there counts at once.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.specs.iter().filter_map(|(spec, _)| spec.folder_here()).collect()
+    }
+
     /// What a render reads from.
     pub const fn shelf(&self) -> &Shelf {
         &self.shelf

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::library::ModuleArgs;
-use super::work_tree::{Files, WorkTree};
+use super::work_tree::{Files, GlobalArgs, WorkTree};
 use super::{Answer, excerpt};
 use crate::diagnostic::Diagnostic;
 use crate::gitops;
@@ -25,6 +25,8 @@ pub struct Args {
     #[arg(long)]
     branch: Option<String>,
     #[command(flatten)]
+    globals: GlobalArgs,
+    #[command(flatten)]
     modules: ModuleArgs,
 }
 
@@ -38,7 +40,8 @@ enum Language {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.file)?;
-    let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules);
+    let Some(globals) = args.globals.load() else { return Ok(Answer::No) };
+    let mut files = Files::new(&tree, args.branch.as_deref(), &args.modules).with_globals(globals);
     let path = tree.relative(&args.file)?;
 
     let (document, findings) = if args.normalized {

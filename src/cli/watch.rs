@@ -33,9 +33,10 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
             let (args, tree) = (args.clone(), tree.clone());
             move || check(&args, &tree)
         });
-        let Looked { text, answer, read } = looked.await??;
+        let Looked { text, answer, read, modules } = looked.await??;
         // Before anybody is told that it watches.
         let outside = Outside::of(&tree, &read).await;
+        let mut commits = commits(&modules);
         print(&if terminal { format!("{CLEAR}{text}") } else { text })?;
         eprintln!("watching {}/.longboat; Ctrl-C ends", tree.root.display());
         tokio::select! {
@@ -45,13 +46,14 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
                 bail!("{} is gone", tree.root.display());
             },
             () = outside.change() => {}
+            _ = commits.next() => {}
         }
         tree.see_branch();
     }
 }
 
-/// The files that `file(...)` reads outside of the watched folder. There are few of them, anywhere in the tree, and they
-/// may not be there yet: they are looked at from time to time.
+/// The files that `file(...)` reads outside of the watched folder, and the server's configuration. There are few of them,
+/// anywhere in the tree or beside it, and they may not be there yet: they are looked at from time to time.
 struct Outside {
     files: Vec<PathBuf>,
     stamps: Vec<Option<(SystemTime, u64)>>,
@@ -86,6 +88,12 @@ async fn stamps(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
         Some((facts.modified().ok()?, facts.len()))
     };
     futures::future::join_all(files.iter().map(stamp)).await
+}
+
+/// Hints that something was committed to one of these repositories. One that isn't there (yet) says nothing.
+fn commits(repositories: &[PathBuf]) -> BoxStream<'static, ()> {
+    let watched = repositories.iter().filter_map(|folder| git::watch_local(folder).ok());
+    stream::select_all(watched.map(StreamExt::boxed)).chain(stream::pending()).boxed()
 }
 
 /// Hints that pipeline files changed, or, in a Git repository, that another branch was checked out.

@@ -6,7 +6,9 @@ use anyhow::{Context, bail};
 
 use serde_json::{Map, Value};
 
+use super::excerpt;
 use super::library::{ModuleArgs, Modules};
+use crate::config::Config;
 use crate::gitops::{self, Checked, FolderSource, Library, Limits, Rendered, Request, Source};
 use crate::model::RepositoryName;
 
@@ -70,6 +72,29 @@ impl WorkTree {
     }
 }
 
+/// Whose variables lie below those of the work tree
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct GlobalArgs {
+    /// The configuration of a server, whose `vars` are the lowest layer; without it there are none
+    #[arg(long, value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+impl GlobalArgs {
+    /// The operator's variables; nothing if the configuration is wrong, which standard error says then.
+    pub fn load(&self) -> Option<Map<String, Value>> {
+        match self.config.as_deref().map(Config::load_vars) {
+            None => Some(Map::new()),
+            Some(Ok(vars)) => Some(vars),
+            Some(Err(findings)) => {
+                let read = |path: &str| std::fs::read_to_string(path).ok();
+                findings.iter().for_each(|finding| eprintln!("{}\n", excerpt(finding, false, &read)));
+                None
+            }
+        }
+    }
+}
+
 /// The files of a work tree, and what rendering them may use.
 pub struct Files<'a> {
     tree: &'a WorkTree,
@@ -119,6 +144,11 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// The folders of the module repositories that are on this machine.
+    pub fn module_folders(&self) -> Vec<PathBuf> {
+        self.modules.as_ref().map(Modules::folders).unwrap_or_default()
+    }
+
     /// The files themselves.
     pub fn source(&self) -> &dyn Source {
         &self.source
@@ -142,7 +172,7 @@ impl<'a> Files<'a> {
 }
 
 /// `owner/name` of an address like `git@github.com:owner/name.git` or `https://github.com/owner/name`.
-fn repository_of_url(url: &str) -> Option<RepositoryName> {
+pub(super) fn repository_of_url(url: &str) -> Option<RepositoryName> {
     let path = match url.split_once("://") {
         Some((_, rest)) => rest.split_once('/')?.1,
         None => url.split_once(':')?.1,

@@ -351,7 +351,14 @@ fn examples_name_their_schema_where_editors_find_it() {
         }
     }
     // Where `longboat init` puts them.
-    for page in ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md", "docs/modules.md", "docs/triggers.md"] {
+    for page in [
+        "docs/guide.md",
+        "docs/from-dinghy.md",
+        "docs/format.md",
+        "docs/modules.md",
+        "docs/triggers.md",
+        "docs/variables.md",
+    ] {
         let text = std::fs::read_to_string(root.join(page)).expect("a page");
         for (_, block) in blocks(&text) {
             let Some(name) = named(&block).filter(|name| name.ends_with(".yaml") && !name.contains("/vars/")) else {

@@ -2,6 +2,7 @@
 //! server knows it, who uses them.
 
 mod graph;
+mod own;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -10,12 +11,13 @@ use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
+use self::own::Own;
 use super::library::ModuleArgs;
 use super::work_tree::{Files, WorkTree};
 use super::{Answer, Format, Report, excerpt};
 use crate::config::{MODULE_FOLDER, module_folder};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::gitops::{self, FolderSource, Limits, Manual, MemorySource, ModuleFolder, ModuleManual, Request};
+use crate::gitops::{self, FolderSource, Library, Limits, Manual, MemorySource, ModuleFolder, ModuleManual, Request};
 use crate::model::RepositoryName;
 
 /// List, show and check modules, and ask a server who uses them
@@ -147,18 +149,22 @@ impl Place {
     }
 
     /// Does some work with the files, and once more if module repositories had to be fetched for it; then tells of what
-    /// it found.
+    /// it found. `own` are the names by which its own modules may be called, too.
     fn with<T>(
         &self,
         branch: Option<&str>,
         modules: &ModuleArgs,
+        own: Option<&Own>,
         work: impl Fn(&Request<'_>) -> T,
         tell: impl FnOnce(T, &ModuleFolder<'_>, &Files<'_>) -> anyhow::Result<Answer>,
     ) -> anyhow::Result<Answer> {
         let mut files = Files::new(&self.tree, branch, modules);
         let done = files.with_modules(|files| {
             let source = ModuleFolder::new(files.source(), &self.folder);
-            work(&Request { source: &source, ..files.request() })
+            let request = files.request();
+            let own = own.map(|own| own.before(request.library));
+            let library = own.as_ref().map(|own| own as &dyn Library).or(request.library);
+            work(&Request { source: &source, library, ..request })
         });
         tell(done, &ModuleFolder::new(files.source(), &self.folder), &files)
     }
@@ -192,7 +198,7 @@ fn with_manual<T>(
         };
         return tell(work(&request), None, &|_| None);
     }
-    found?.with(None, modules, work, |done, folder, files| tell(done, Some(folder), &|path| files.read(path)))
+    found?.with(None, modules, None, work, |done, folder, files| tell(done, Some(folder), &|path| files.read(path)))
 }
 
 /// Columns as wide as what stands in them; the last one is not padded.
@@ -295,7 +301,8 @@ fn show(args: &ShowArgs) -> anyhow::Result<Answer> {
 fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let place = Place::find(&args.path, &args.folder)?;
     let work = |request: &Request<'_>| gitops::check_modules(request, &crate::stage::catalog(), false);
-    place.with(args.branch.as_deref(), &args.modules, work, |checked, folder, files| {
+    let own = Own::find(&place.tree, &place.folder, place.folder != MODULE_FOLDER);
+    place.with(args.branch.as_deref(), &args.modules, own.as_ref(), work, |checked, folder, files| {
         let findings = restored(checked.findings, Some(folder));
         let errors = findings.iter().filter(|finding| finding.is_error()).count();
         let summary = summary(checked.modules, checked.examples, errors, &place.folder);

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::ValueEnum;
-use serde_json::Map;
 
 use super::library::{ModuleArgs, Modules};
-use super::work_tree::WorkTree;
+use super::work_tree::{GlobalArgs, WorkTree};
 use super::{Answer, Report, excerpt};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::forge::{Capabilities, Markup, markdown};
@@ -47,6 +46,8 @@ pub struct Args {
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    #[command(flatten)]
+    globals: GlobalArgs,
     #[command(flatten)]
     modules: ModuleArgs,
 }
@@ -91,13 +92,14 @@ struct Sides {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.path)?;
+    let Some(globals) = args.globals.load() else { return Ok(Answer::No) };
     let sides = sides(args, &tree)?;
     let (folder, nothing) = (FolderSource::new(&tree.root), MemorySource::default());
     let before = sides.before.as_ref().map(|before| SubFolder::new(before, &sides.prefix));
     let after = sides.after.as_ref().map(|after| SubFolder::new(after, &sides.prefix));
     let before = before.as_ref().map_or(&nothing as &dyn Source, |before| before);
     let after = after.as_ref().map_or(&folder as &dyn Source, |after| after);
-    let (globals, limits) = (Map::new(), Limits::default());
+    let limits = Limits::default();
     let request = |source| Request {
         source,
         repository: &tree.name,

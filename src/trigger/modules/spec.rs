@@ -69,9 +69,14 @@ impl ModuleSpec {
 
     /// Whether it is on this machine.
     pub fn is_local(&self) -> bool {
+        self.folder_here().is_some()
+    }
+
+    /// Where it is on this machine; nothing if it isn't.
+    pub fn folder_here(&self) -> Option<PathBuf> {
         match &self.from {
-            ModuleFrom::Own { remote, .. } => remote.local_path().is_some(),
-            ModuleFrom::Followed(_) => false,
+            ModuleFrom::Own { remote, .. } => remote.local_path(),
+            ModuleFrom::Followed(_) => None,
         }
     }
 

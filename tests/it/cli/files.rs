@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{longboat, stderr, stdout, tree};
+use crate::support::repo::Repo;
 
 const GOOD: &str = "\
 application: shop
@@ -139,4 +140,24 @@ fn the_example_repository_and_the_first_file_of_the_readme_are_valid() {
     let output = longboat(folder.path(), &["validate"]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert_eq!(stdout(&output), "1 pipeline valid\n");
+}
+
+#[test]
+fn commands_that_render_take_the_operator_s_variables_from_a_configuration() {
+    let repo = Repo::new();
+    let text = "application: shop\npipelines:\n  - name: deploy\n    stages:\n      - {id: a, type: script, command: 'ship to {{ vars.region }}'}\n";
+    repo.write(".longboat/shop.yaml", text).write("server.yaml", "vars: {region: eu}\n").commit("One");
+    repo.write("wrong.yaml", "vras: {}\n");
+    let told = |args: &[&str]| longboat(repo.path(), args);
+    for command in [&["render", ".longboat/shop.yaml"][..], &["validate"], &["plan", "--base", "HEAD"]] {
+        let without = told(command);
+        assert_eq!(without.status.code(), Some(1), "{command:?}");
+        let with = |config: &str| told(&[command, &["--config", config]].concat());
+        let good = with("server.yaml");
+        assert_eq!(good.status.code(), Some(0), "{command:?}: {}{}", stdout(&good), stderr(&good));
+        let wrong = with("wrong.yaml");
+        assert_eq!((wrong.status.code(), stdout(&wrong).as_str()), (Some(1), ""), "{command:?}");
+        assert!(stderr(&wrong).contains("did you mean `vars`?"), "{}", stderr(&wrong));
+    }
+    assert!(stdout(&told(&["render", ".longboat/shop.yaml", "--config", "server.yaml"])).contains("ship to eu"));
 }

@@ -324,3 +324,30 @@ modules:
     assert!(notes[0].contains("write `repository: acme/modules` in place of `url`"), "{said}");
     assert!(notes[1].starts_with("note: `modules.other`") && notes[1].contains("`repository: NAME`"), "{said}");
 }
+
+#[test]
+fn in_a_clone_a_module_repository_goes_by_the_names_that_others_have_for_it() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let checked = |repo: &Repo| longboat(&repo.path(), cache.path(), &["modules", "check"]);
+    // By its remote.
+    let repo = Repo::new();
+    repo.write("modules/greet.yaml", GREET.replace("use: leaf", "use: platform/leaf@v2"));
+    repo.write("modules/leaf.yaml", LEAF).commit("One");
+    let unknown = checked(&repo);
+    assert!(stdout(&unknown).contains("no module repository"), "{}{}", stdout(&unknown), stderr(&unknown));
+    repo.git(&["remote", "add", "origin", "https://git.example.com/acme/platform.git"]);
+    let known = checked(&repo);
+    assert_eq!(stdout(&known), "2 modules and 1 example checked\n", "{}", stderr(&known));
+    // What is called that way is the work tree as it stands.
+    repo.write("modules/leaf.yaml", LEAF.replace("type: script", "type: scirpt"));
+    let wrong = stdout(&checked(&repo));
+    assert!(wrong.contains("unknown stage type `scirpt`"), "{wrong}");
+    // By its settings, whatever its remote is called.
+    repo.write("modules/leaf.yaml", LEAF);
+    repo.git(&["remote", "set-url", "origin", "https://git.example.com/acme/pipeline-modules.git"]);
+    assert_eq!(checked(&repo).status.code(), Some(1));
+    let settings = "modules:\n  platform: {url: 'https://git.example.com/acme/pipeline-modules', path: modules}\n";
+    repo.write(".longboat/settings.yaml", settings);
+    let named = longboat(&repo.path(), cache.path(), &["modules", "check", "--folder", "modules"]);
+    assert_eq!(stdout(&named), "2 modules and 1 example checked\n", "{}", stderr(&named));
+}

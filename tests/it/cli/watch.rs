@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::tree;
+use crate::support::repo::Repo;
 
 const GOOD: &str = "application: shop\npipelines:\n  - name: a\n    stages:\n      - {id: x, type: noop}\n";
 const MODULE: &str = "application: shop\npipelines:\n  - name: a\n    stages:\n      - {use: deep/x}\n";
@@ -40,9 +41,15 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
 
 impl Watching {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_longboat"))
             .args(["validate", "--watch"])
+            .args(args)
             .current_dir(folder)
+            .env("XDG_CACHE_HOME", folder.join("cache"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,7 +73,7 @@ impl Watching {
             all.push(line);
         }
         // The answer is whole when it watches again.
-        self.talk.recv_timeout(LIMIT).expect("it watches");
+        while !self.talk.recv_timeout(LIMIT).expect("it watches").starts_with("watching ") {}
     }
 
     fn signal(mut self, name: &str) -> Option<i32> {
@@ -124,6 +131,34 @@ fn a_file_that_a_pipeline_reads_counts_wherever_it_is() {
     watching.says("1 pipeline valid");
     std::fs::remove_file(root.join("ci/x.sh")).expect("removed");
     watching.says("LB0008");
+    assert_eq!(watching.signal("INT"), Some(1));
+}
+
+#[test]
+fn a_commit_to_a_module_repository_on_this_machine_counts_at_once() {
+    let library = Repo::new();
+    library.write("modules/say.yaml", "id: say\ntype: noop\n").commit("One");
+    let settings = format!("modules:\n  platform: {{url: '{}', path: modules}}\n", library.path().display());
+    let calls = MODULE.replace("deep/x", "platform/say");
+    let folder = tree(&[(".longboat/settings.yaml", &settings), (".longboat/a.yaml", &calls)]);
+    let watching = Watching::start(folder.path());
+    watching.says("1 pipeline valid");
+    library.write("modules/say.yaml", "id: say\ntype: nope\n").commit("Two");
+    watching.says("LB0304");
+    library.git(&["reset", "--hard", "HEAD~1"]);
+    watching.says("1 pipeline valid");
+    assert_eq!(watching.signal("INT"), Some(0));
+}
+
+#[test]
+fn the_operator_s_variables_count_and_so_does_a_change_of_them() {
+    let text = GOOD.replace("noop", "'{{ vars.kind }}'");
+    let folder = tree(&[(".longboat/a.yaml", &text), ("server.yaml", "vars: {kind: noop}\n")]);
+    let root = folder.path();
+    let watching = Watching::start_with(root, &["--config", "server.yaml"]);
+    watching.says("1 pipeline valid");
+    std::fs::write(root.join("server.yaml"), "vars: {kind: nope}\n").expect("written");
+    watching.says("LB0304");
     assert_eq!(watching.signal("INT"), Some(1));
 }
 
