@@ -4,6 +4,7 @@
 //! the delivery is known, if the head is there already, if it comes from a look that began before the head moved,
 //! or if it is a late word about a push that a later one jumped over.
 
+use super::bell::Bell;
 use super::inbox::{Accepted, InboxId, RefChange, Seen, Source};
 use super::rows::Row;
 use super::writer::Tx;
@@ -63,7 +64,7 @@ async fn accept(tx: &mut Tx, change: RefChange, checking: Option<outbox::NewEntr
     {
         outbox::insert(tx, &[&entry]).await?;
     }
-    tx.inbox_grew = true;
+    tx.rung.add(Bell::Inbox);
     Ok(Accepted::New(id))
 }
 

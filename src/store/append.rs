@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::bell::Bell;
 use super::chunk::Texts;
 use super::connection::{Backend, Connection};
 use super::mark::{self, Reported};
@@ -108,7 +109,9 @@ pub(super) async fn insert(tx: &mut Tx, ownership: &Ownership, encoded: &[&Encod
     rows.sort_unstable_by_key(|row| (row.key, row.seq));
     revive(tx, &rows).await?;
     if let Connection::Postgres(connection) = &mut tx.connection {
-        tx.endings_grew |= postgres::append::write(connection, ownership, &rows, tx.now).await?;
+        if postgres::append::write(connection, ownership, &rows, tx.now).await? {
+            tx.rung.add(Bell::Endings);
+        }
         return Ok(());
     }
     ending::note(tx, &rows).await?;

@@ -1,6 +1,7 @@
 //! Doubts about what stands on a forge: a process that lost its duty while it was sending can't know when its request
 //! arrives. Whoever reports by then looks, and says the last word once more if it isn't the last one there.
 
+use super::bell::Bell;
 use super::rows::Row;
 use super::writer::Tx;
 use super::{OutboxId, Store, StoreError};
@@ -59,6 +60,6 @@ async fn doubt(tx: &mut Tx, id: OutboxId, at: Timestamp) -> Result<(), StoreErro
     .bind(last.text("document")?)
     .execute(&mut tx.connection)
     .await?;
-    tx.outbox_grew = true;
+    tx.rung.add(Bell::Outbox);
     Ok(())
 }

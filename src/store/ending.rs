@@ -4,19 +4,21 @@
 //! The engine's hot path pays nothing for it as long as no pipeline in force listens to another, and one statement per
 //! batch with ends afterwards; on PostgreSQL the statement of the hot path notes them itself (`postgres::append`).
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use sqlx::any::AnyRow;
-use tokio::sync::watch;
 
+use super::bell::Bell;
+use super::chore::Chore;
+use super::chore::kind::{Kind, Statements};
 use super::chunk::{self, Texts};
-use super::execution::{self, Birth, Created};
 use super::rows::Row;
 use super::writer::Tx;
-use super::{Append, Store, StoreError, outbox};
+use super::{Append, Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{
-    ApplicationName, CommitStatus, ExecutionKey, NewExecution, Pipeline, PipelineName, Status, Trigger,
+    ApplicationName, ExecutionKey, Pipeline, PipelineName, Status, Trigger,
 };
 
 /// What stands in the place of an application's name where a pipeline is named by its id.
@@ -39,39 +41,44 @@ pub struct Ending {
     pub attempts: u32,
 }
 
+impl Chore for Ending {
+    fn attempts(&self) -> u32 {
+        self.attempts
+    }
+}
+
+impl Kind for Ending {
+    const STATEMENTS: Statements = Statements {
+        due: "SELECT * FROM ending WHERE due_at <= $1 ORDER BY ended_at, execution, seq LIMIT $2",
+        next_due: "SELECT MIN(due_at) AS due_at FROM ending",
+        end: "DELETE FROM ending WHERE execution = $1 AND seq = $2",
+        put_off: "UPDATE ending SET attempts = attempts + 1, due_at = $3 WHERE execution = $1 AND seq = $2",
+    };
+    const BELL: Bell = Bell::Endings;
+
+    fn read(row: &AnyRow) -> Result<Self, StoreError> {
+        let row = Row::of("ending", row);
+        Ok(Self {
+            execution: ExecutionKey(row.int("execution")?),
+            seq: row.int("seq")?,
+            status: row.status("status")?,
+            ended_at: row.time("ended_at")?,
+            attempts: row.count("attempts")?,
+        })
+    }
+
+    fn key(&self) -> Vec<i64> {
+        vec![self.execution.0, self.seq]
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the end of execution {} in row {}", self.execution.0, self.seq)
+    }
+}
+
 impl Store {
-    /// Ends to work off now, oldest first.
-    ///
-    /// # Errors
-    /// If the database can't be read.
-    pub async fn due_endings(&self, limit: u32) -> Result<Vec<Ending>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM ending WHERE due_at <= $1 ORDER BY ended_at, execution, seq LIMIT $2")
-            .bind(self.now().as_millis())
-            .bind(i64::from(limit))
-            .fetch_all(self.reads())
-            .await?;
-        let ending = |row| {
-            let row = Row::of("ending", row);
-            Ok(Ending {
-                execution: ExecutionKey(row.int("execution")?),
-                seq: row.int("seq")?,
-                status: row.status("status")?,
-                ended_at: row.time("ended_at")?,
-                attempts: row.count("attempts")?,
-            })
-        };
-        rows.iter().map(ending).collect()
-    }
-
-    /// When [`Store::due_endings`] will have something.
-    ///
-    /// # Errors
-    /// If the database can't be read.
-    pub async fn next_ending_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let row = sqlx::query("SELECT MIN(due_at) AS due_at FROM ending").fetch_one(self.reads()).await?;
-        Row::of("ending", &row).time_or_null("due_at")
-    }
-
     /// The pipelines in force that listen to the end of this one: those that name it, and those that name its id.
     ///
     /// # Errors
@@ -89,67 +96,6 @@ impl Store {
         .fetch_all(self.reads())
         .await?;
         rows.iter().map(listener).collect()
-    }
-
-    /// Ends an ending with what it starts and what is said about what it can't start; nothing, if it was worked off.
-    ///
-    /// # Errors
-    /// If it can't be written; then nothing of it holds.
-    pub async fn settle_ending(
-        &self,
-        ending: &Ending,
-        start: Vec<NewExecution>,
-        say: Vec<CommitStatus>,
-    ) -> Result<Vec<ExecutionKey>, StoreError> {
-        let births = start.into_iter().map(Birth::new).collect::<Result<Vec<_>, _>>()?;
-        let said = say.into_iter().map(|status| outbox::NewEntry::new(None, &status.into()));
-        let said = said.collect::<Result<Vec<_>, _>>()?;
-        let (execution, seq) = (ending.execution, ending.seq);
-        self.write(move |tx| {
-            Box::pin(async move {
-                let done = sqlx::query("DELETE FROM ending WHERE execution = $1 AND seq = $2")
-                    .bind(execution.0)
-                    .bind(seq)
-                    .execute(&mut tx.connection)
-                    .await?;
-                let mut keys = Vec::new();
-                if done.rows_affected() == 1 {
-                    for birth in &births {
-                        if let Created::New(key) = execution::create(tx, birth, None).await? {
-                            keys.push(key);
-                        }
-                    }
-                    outbox::insert(tx, &said.iter().collect::<Vec<_>>()).await?;
-                }
-                Ok(keys)
-            })
-        })
-        .await
-    }
-
-    /// Puts an ending off after a failure.
-    ///
-    /// # Errors
-    /// If it can't be written.
-    pub async fn retry_ending(&self, ending: &Ending, at: Timestamp) -> Result<(), StoreError> {
-        let (execution, seq) = (ending.execution, ending.seq);
-        self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query("UPDATE ending SET attempts = attempts + 1, due_at = $1 WHERE execution = $2 AND seq = $3")
-                    .bind(at.as_millis())
-                    .bind(execution.0)
-                    .bind(seq)
-                    .execute(&mut tx.connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Changes after each commit that noted an end.
-    pub fn endings_changed(&self) -> watch::Receiver<u64> {
-        self.inner.bells.endings.subscribe()
     }
 }
 
@@ -179,7 +125,9 @@ pub(super) async fn note(tx: &mut Tx, rows: &[&Append]) -> Result<(), StoreError
             query = query.bind(tx.now.as_millis());
         }
         let noted = query.execute(&mut tx.connection).await?.rows_affected();
-        tx.endings_grew |= noted > 0;
+        if noted > 0 {
+            tx.rung.add(Bell::Endings);
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use super::bell::Bell;
 use super::accept::{Arrival, record};
 use super::chunk::{self, Texts};
 use super::inbox::Source;
@@ -210,7 +211,7 @@ async fn again(tx: &mut Tx, branches: &[(RepositoryName, String)]) -> Result<usi
             document: None,
         };
         record(tx, &arrival, "pending").await?;
-        tx.inbox_grew = true;
+        tx.rung.add(Bell::Inbox);
         number += 1;
     }
     Ok(number)

@@ -1,17 +1,19 @@
 //! The inbox of custom webhooks: what was answered 2xx is here, and is worked off later.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use tokio::sync::watch;
 
-use super::execution::{self, Birth, Created};
+use super::bell::Bell;
+use super::chore::Chore;
+use super::chore::kind::{Kind, Statements};
 use super::rows::{Row, document};
 use super::writer::Tx;
-use super::{Store, StoreError, ending, outbox};
+use super::{Store, StoreError, ending};
 use crate::clock::Timestamp;
-use crate::model::{ApplicationName, CommitStatus, ExecutionKey, NewExecution, PipelineName};
+use crate::model::{ApplicationName, PipelineName};
 
 /// How many deliveries of one source may wait.
 const MAX_PENDING: i64 = 1000;
@@ -46,6 +48,44 @@ pub enum HookAccepted {
     Full,
 }
 
+impl Chore for Hook {
+    fn attempts(&self) -> u32 {
+        self.attempts
+    }
+}
+
+impl Kind for Hook {
+    const STATEMENTS: Statements = Statements {
+        due: "SELECT * FROM hook WHERE state = 'pending' AND due_at <= $1 ORDER BY id LIMIT $2",
+        next_due: "SELECT MIN(due_at) AS due_at FROM hook WHERE state = 'pending'",
+        end: "UPDATE hook SET state = 'done', payload = NULL WHERE id = $1 AND state = 'pending'",
+        put_off: "UPDATE hook SET attempts = attempts + 1, due_at = $2 WHERE id = $1",
+    };
+    const BELL: Bell = Bell::Hooks;
+
+    fn read(row: &AnyRow) -> Result<Self, StoreError> {
+        let row = Row::of("hook", row);
+        Ok(Self {
+            id: row.int("id")?,
+            source: row.text("source")?,
+            delivery: row.text("delivery")?,
+            payload: row.json("payload")?,
+            attempts: row.count("attempts")?,
+            received_at: row.time("received_at")?,
+        })
+    }
+
+    fn key(&self) -> Vec<i64> {
+        vec![self.id]
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the delivery {} of custom webhook {}", self.delivery, self.source)
+    }
+}
+
 impl Store {
     /// Takes up a delivery, unless it is known. After this answered, a crash doesn't lose it.
     ///
@@ -59,30 +99,6 @@ impl Store {
     ) -> Result<HookAccepted, StoreError> {
         let text = document(|| format!("a webhook of `{source}`"), &payload)?;
         self.write(move |tx| Box::pin(async move { accept(tx, &source, &delivery, &text).await })).await
-    }
-
-    /// Deliveries to work off now, oldest first.
-    ///
-    /// # Errors
-    /// If the database can't be read.
-    pub async fn due_hooks(&self, limit: u32) -> Result<Vec<Hook>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM hook WHERE state = 'pending' AND due_at <= $1 ORDER BY id LIMIT $2")
-            .bind(self.now().as_millis())
-            .bind(i64::from(limit))
-            .fetch_all(self.reads())
-            .await?;
-        rows.iter().map(hook).collect()
-    }
-
-    /// When [`Store::due_hooks`] will have something.
-    ///
-    /// # Errors
-    /// If the database can't be read.
-    pub async fn next_hook_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let row = sqlx::query("SELECT MIN(due_at) AS due_at FROM hook WHERE state = 'pending'")
-            .fetch_one(self.reads())
-            .await?;
-        Row::of("hook", &row).time_or_null("due_at")
     }
 
     /// The pipelines in force that listen to a source.
@@ -99,64 +115,6 @@ impl Store {
         .fetch_all(self.reads())
         .await?;
         rows.iter().map(ending::listener).collect()
-    }
-
-    /// Ends a delivery with what it starts and what is said about what it can't start; nothing, if it was worked off.
-    ///
-    /// # Errors
-    /// If it can't be written; then nothing of it holds.
-    pub async fn settle_hook(
-        &self,
-        id: i64,
-        start: Vec<NewExecution>,
-        say: Vec<CommitStatus>,
-    ) -> Result<Vec<ExecutionKey>, StoreError> {
-        let births = start.into_iter().map(Birth::new).collect::<Result<Vec<_>, _>>()?;
-        let said = say.into_iter().map(|status| outbox::NewEntry::new(None, &status.into()));
-        let said = said.collect::<Result<Vec<_>, _>>()?;
-        self.write(move |tx| {
-            Box::pin(async move {
-                let done =
-                    sqlx::query("UPDATE hook SET state = 'done', payload = NULL WHERE id = $1 AND state = 'pending'")
-                        .bind(id)
-                        .execute(&mut tx.connection)
-                        .await?;
-                let mut keys = Vec::new();
-                if done.rows_affected() == 1 {
-                    for birth in &births {
-                        if let Created::New(key) = execution::create(tx, birth, None).await? {
-                            keys.push(key);
-                        }
-                    }
-                    outbox::insert(tx, &said.iter().collect::<Vec<_>>()).await?;
-                }
-                Ok(keys)
-            })
-        })
-        .await
-    }
-
-    /// Puts a delivery off after a failure.
-    ///
-    /// # Errors
-    /// If it can't be written.
-    pub async fn retry_hook(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query("UPDATE hook SET attempts = attempts + 1, due_at = $1 WHERE id = $2")
-                    .bind(at.as_millis())
-                    .bind(id)
-                    .execute(&mut tx.connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Changes after each commit that took up a delivery.
-    pub fn hooks_changed(&self) -> watch::Receiver<u64> {
-        self.inner.bells.hooks.subscribe()
     }
 }
 
@@ -193,18 +151,6 @@ async fn accept(tx: &mut Tx, source: &str, delivery: &str, payload: &str) -> Res
     .bind(tx.now.as_millis())
     .execute(&mut tx.connection)
     .await?;
-    tx.hooks_grew = true;
+    tx.rung.add(Bell::Hooks);
     Ok(HookAccepted::New)
-}
-
-fn hook(row: &AnyRow) -> Result<Hook, StoreError> {
-    let row = Row::of("hook", row);
-    Ok(Hook {
-        id: row.int("id")?,
-        source: row.text("source")?,
-        delivery: row.text("delivery")?,
-        payload: row.json("payload")?,
-        attempts: row.count("attempts")?,
-        received_at: row.time("received_at")?,
-    })
 }

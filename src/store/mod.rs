@@ -34,8 +34,10 @@ mod accept;
 mod append;
 mod backlog;
 mod baseline;
+mod bell;
 mod birth;
 mod catalog;
+mod chore;
 mod chunk;
 mod connect;
 mod connection;
@@ -59,6 +61,7 @@ mod open;
 mod outbox;
 mod ownership;
 mod postgres;
+mod prune;
 mod publish;
 mod pull_request;
 mod removal;
@@ -75,6 +78,7 @@ mod writer;
 pub use append::Append;
 pub use backlog::Backlog;
 pub use catalog::{ApplicationSummary, CommitFindings, Publication, Published, published_pins};
+pub use chore::Chore;
 pub use cron::{CronDone, CronKey, CronState, CronStep};
 pub use duty::{Duty, Term, Terms, while_on_duty};
 pub use ending::Ending;
@@ -86,6 +90,7 @@ pub use inbox::{Accepted, InboxEntry, InboxId, RefChange, RefHead, Seen, Source}
 pub use lane::LaneMember;
 pub use notice::{NoticedPullRequest, PullRequestNotice};
 pub use outbox::{OutboxEntry, OutboxId};
+pub use prune::{Pruned, Stale};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use removal::{Approval, BY_CONFIGURATION, RemovalVerdict, StoredRemoval, Taking};
 pub use replica::{ReplicaState, Replicas};
@@ -107,9 +112,10 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::{Clock, Timestamp};
+use bell::{Bell, Bells};
 use lease::Lease;
 use open::Opened;
-use writer::{Bells, Command, Writer};
+use writer::{Command, Writer};
 
 /// Which database, and how.
 #[derive(Clone)]
@@ -222,12 +228,12 @@ impl Store {
 
     /// Changes after each commit that added an inbox entry.
     pub fn inbox_changed(&self) -> watch::Receiver<u64> {
-        self.inner.bells.inbox.subscribe()
+        self.inner.bells.subscribe(Bell::Inbox)
     }
 
     /// Changes after each commit that added an outbox row.
     pub fn outbox_changed(&self) -> watch::Receiver<u64> {
-        self.inner.bells.outbox.subscribe()
+        self.inner.bells.subscribe(Bell::Outbox)
     }
 
     /// Returns when another process has taken the database over; from then on every write fails. That happens only

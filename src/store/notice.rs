@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bell::Bell;
 use super::accept::{Arrival, delivery_is_new, record};
 use super::inbox::{Accepted, Source};
 use super::rows::{Row, document};
@@ -148,7 +149,7 @@ async fn accept(
     if let Some(entry) = checking.filter(|_| told.is_some_and(|told| told.state == PullRequestState::Open)) {
         outbox::insert(tx, &[&entry]).await?;
     }
-    tx.inbox_grew = true;
+    tx.rung.add(Bell::Inbox);
     Ok(Accepted::New(id))
 }
 

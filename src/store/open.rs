@@ -8,12 +8,13 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyPool, ConnectOptions as _};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::bell::Bells;
 use super::connection::Connection;
 use super::lease::Lease;
 use super::ownership::Lock;
 use super::ownership::Ownership;
 use super::postgres::{self, Identity, Keeper, Link, Server, Session, session};
-use super::writer::{Bells, Hold};
+use super::writer::Hold;
 use super::{StoreError, StoreOptions, connect, lane};
 
 /// The tables, one text for both databases.

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::bell::Bell;
 use super::chunk::Texts;
 use super::rows::{Row, document};
 use super::writer::Tx;
@@ -182,7 +183,9 @@ impl Store {
                 .bind(MOST_REVIVED)
                 .fetch_all(&mut tx.connection)
                 .await?;
-                tx.outbox_grew |= !rows.is_empty();
+                if !rows.is_empty() {
+                    tx.rung.add(Bell::Outbox);
+                }
                 rows.iter().map(|row| Row::of("outbox", row).json("document")).collect()
             })
         })
@@ -289,6 +292,6 @@ pub(super) async fn insert(tx: &mut Tx, entries: &[&NewEntry]) -> Result<(), Sto
         }
         query.execute(&mut tx.connection).await?;
     }
-    tx.outbox_grew = true;
+    tx.rung.add(Bell::Outbox);
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use sqlx::any::AnyRow;
 
+use super::bell::Bell;
 use super::accept::{Arrival, record};
 use super::inbox::Source;
 use super::rows::{Row, document};
@@ -237,7 +238,7 @@ async fn begin_again(
     inbox: Option<i64>,
     head_seq: Option<i64>,
 ) -> Result<(), StoreError> {
-    tx.inbox_grew = true;
+    tx.rung.add(Bell::Inbox);
     if let Some(id) = inbox {
         let done = sqlx::query(
             "UPDATE inbox SET state = 'pending', attempts = 0, error = NULL, received_at = $1, due_at = $1, \

@@ -14,9 +14,6 @@ use crate::model::{ApplicationName, ExecutionId, ExecutionKey, ExecutionView, Ne
 /// For how long the details of an execution that somebody wants to restart are safe.
 const WANTED: Duration = Duration::from_secs(3600);
 
-/// Messages that are looked at in one step.
-const MESSAGES: i64 = 500;
-
 /// Which executions that have ended keep their details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -59,7 +56,8 @@ impl Store {
     }
 
     /// Executions of a pipeline that have outlived their details, oldest first, `limit` at most. What runs isn't among
-    /// them, nor what a stage of a running execution started.
+    /// them, nor what a stage of a running execution started, nor what ended and may still start others, who are told
+    /// what its stages yielded.
     ///
     /// # Errors
     /// If the database can't be read.
@@ -89,6 +87,7 @@ impl Store {
             "SELECT i.public_id FROM execution_info i JOIN execution e ON e.id = i.id \
              WHERE i.application = $1 AND i.pipeline = $2 AND i.summary IS NULL AND i.id < $3 AND e.live = 0 \
              AND (i.id < $4 OR e.ended_at <= $5) AND (i.wanted_at IS NULL OR i.wanted_at <= $6) \
+             AND NOT EXISTS (SELECT 1 FROM ending n WHERE n.execution = i.id) \
              AND NOT EXISTS (SELECT 1 FROM execution_info p JOIN execution pe ON pe.id = p.id \
              WHERE p.public_id = i.parent AND pe.live = 1) ORDER BY i.id LIMIT $7",
         )
@@ -105,7 +104,7 @@ impl Store {
     }
 
     /// Puts a summary in the place of an execution's details. Yields false, and changes nothing, if it goes on by now,
-    /// somebody is about to restart it, or it had lost them before.
+    /// somebody is about to restart it, its end is not worked off, or it had lost them before.
     ///
     /// # Errors
     /// If it can't be written.
@@ -133,53 +132,14 @@ impl Store {
         })
         .await
     }
-
-    /// Forgets messages of the outbox that were done with before `ended_before` and that a later one took the place of,
-    /// among the next few after `after`. The last word on a commit stays, so that it is not said again. Yields where to
-    /// go on, or nothing if the rest is newer.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn forget_messages(&self, after: i64, ended_before: Timestamp) -> Result<Option<i64>, StoreError> {
-        let rows = sqlx::query("SELECT id, created_at FROM outbox WHERE id > $1 ORDER BY id LIMIT $2")
-            .bind(after)
-            .bind(MESSAGES)
-            .fetch_all(self.reads())
-            .await?;
-        let mut last = None;
-        for row in &rows {
-            let row = Row::of("outbox", row);
-            if row.time("created_at")? > ended_before {
-                break;
-            }
-            last = Some(row.int("id")?);
-        }
-        let Some(last) = last else { return Ok(None) };
-        self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query(
-                    "DELETE FROM outbox WHERE id > $1 AND id <= $2 AND state <> 'pending' AND ended_at <= $3 \
-                     AND EXISTS (SELECT 1 FROM outbox later \
-                     WHERE later.order_key = outbox.order_key AND later.id > outbox.id)",
-                )
-                .bind(after)
-                .bind(last)
-                .bind(ended_before.as_millis())
-                .execute(&mut tx.connection)
-                .await?;
-                Ok(())
-            })
-        })
-        .await?;
-        Ok(Some(last))
-    }
 }
 
 async fn compact(tx: &mut Tx, key: ExecutionKey, seq: i64, summary: &str, info: &str) -> Result<bool, StoreError> {
     let changed = sqlx::query(
         "UPDATE execution_info SET summary = $1, document = $2 WHERE id = $3 AND summary IS NULL \
          AND (wanted_at IS NULL OR wanted_at <= $4) \
-         AND EXISTS (SELECT 1 FROM execution e WHERE e.id = $3 AND e.live = 0 AND e.seq = $5)",
+         AND EXISTS (SELECT 1 FROM execution e WHERE e.id = $3 AND e.live = 0 AND e.seq = $5) \
+         AND NOT EXISTS (SELECT 1 FROM ending n WHERE n.execution = $3)",
     )
     .bind(summary)
     .bind(info)
@@ -192,5 +152,7 @@ async fn compact(tx: &mut Tx, key: ExecutionKey, seq: i64, summary: &str, info: 
         return Ok(false);
     }
     sqlx::query("DELETE FROM journal WHERE execution = $1").bind(key.0).execute(&mut tx.connection).await?;
+    // It can't be restarted any more, so that it never stands in line again.
+    sqlx::query("DELETE FROM lane WHERE execution = $1").bind(key.0).execute(&mut tx.connection).await?;
     Ok(true)
 }

@@ -10,16 +10,17 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Row as _};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::append::{self, Encoded};
+use super::bell::{Bells, Rung};
 use super::birth::{self, Birth};
 use super::connection::{Backend, Connection};
 use super::duty::{self, Term};
 use super::execution::Created;
 use super::lease::Lease;
 use super::ownership::Lock;
-use super::postgres::{Grown, Keeper, Link};
+use super::postgres::{Keeper, Link};
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::model::ExecutionKey;
@@ -36,14 +37,8 @@ pub(super) struct Tx {
     pub(super) connection: Connection,
     /// The time of the transaction.
     pub(super) now: Timestamp,
-    /// To be set by a job that added an inbox entry.
-    pub(super) inbox_grew: bool,
-    /// To be set by a job that added an outbox row.
-    pub(super) outbox_grew: bool,
-    /// To be set by a job that noted the end of an execution that may start others.
-    pub(super) endings_grew: bool,
-    /// To be set by a job that took up a custom webhook.
-    pub(super) hooks_grew: bool,
+    /// What rings after the commit; each job adds what it has made work for.
+    pub(super) rung: Rung,
     /// Whether a pull request was ever merged, as far as that is known: see `mark`.
     pub(super) merges: Option<bool>,
     /// Whether any pipeline in force listens to the end of another, as far as that is known: see `ending`.
@@ -162,28 +157,6 @@ struct Batch {
     jobs: Vec<Taken>,
 }
 
-/// What the writer tells everybody after a commit.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Bells {
-    pub(super) inbox: watch::Sender<u64>,
-    pub(super) outbox: watch::Sender<u64>,
-    pub(super) endings: watch::Sender<u64>,
-    pub(super) hooks: watch::Sender<u64>,
-    /// Set once another process has the database.
-    pub(super) lost: watch::Sender<Option<StoreError>>,
-}
-
-impl Bells {
-    /// Tells those who wait for inbox entries, for outbox rows, or both.
-    pub(super) fn ring(&self, inbox: bool, outbox: bool) {
-        for (grew, bell) in [(inbox, &self.inbox), (outbox, &self.outbox)] {
-            if grew {
-                bell.send_modify(|count| *count += 1);
-            }
-        }
-    }
-}
-
 /// The task's state.
 pub(super) struct Writer {
     tx: Tx,
@@ -223,10 +196,7 @@ impl Writer {
         let tx = Tx {
             connection,
             now: clock.now(),
-            inbox_grew: false,
-            outbox_grew: false,
-            endings_grew: false,
-            hooks_grew: false,
+            rung: Rung::default(),
             merges: None,
             listeners: None,
             stage: Stage::Beginning,
@@ -276,8 +246,7 @@ impl Writer {
 
     /// One transaction and its answers.
     async fn write(&mut self, mut batch: Batch) {
-        (self.tx.inbox_grew, self.tx.outbox_grew, self.tx.endings_grew) = (false, false, false);
-        self.tx.hooks_grew = false;
+        self.tx.rung = Rung::default();
         self.tx.now = self.clock.now();
         let started = Instant::now();
         let whole = self.commit_all(&mut batch).await;
@@ -285,13 +254,7 @@ impl Writer {
         match &whole {
             Ok(()) => {
                 metrics().committed(appends.len() + births.len() + jobs.len(), started.elapsed());
-                self.bells.ring(self.tx.inbox_grew, self.tx.outbox_grew);
-                if self.tx.hooks_grew {
-                    self.bells.hooks.send_modify(|count| *count += 1);
-                }
-                if self.tx.endings_grew {
-                    self.bells.endings.send_modify(|count| *count += 1);
-                }
+                self.bells.ring(self.tx.rung.bells());
             }
             Err(error) => {
                 // What a publication that was taken back said of it doesn't hold.
@@ -409,8 +372,7 @@ impl Writer {
         }
         self.tx.stage = Stage::Committing;
         let Some(link) = &self.link else { return self.tx.control("COMMIT").await };
-        let Tx { inbox_grew: inbox, outbox_grew: outbox, endings_grew: endings, hooks_grew: hooks, .. } = self.tx;
-        let text = link.commit(Grown { inbox, outbox, endings, hooks });
+        let text = link.commit(self.tx.rung);
         // It is put together from constants and this process's own number.
         sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.tx.connection).await?;
         Ok(())

@@ -8,17 +8,14 @@
 //! other pipeline may be in another repository, or may have run for a branch that was never reviewed. Its execution is told as
 //! `trigger.parentExecution`, with what it was given and what its stages yielded.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::artifacts::{self, Unresolved, commit_artifact};
+use super::chores::{Outcome, Work};
 use super::{Shared, given};
-use crate::clock::Timestamp;
 use crate::engine;
 use crate::model::{
-    Cause, CauseKind, CommitStatus, ExecutionId, ExecutionView, NewExecution, ParentExecution, PipelineTrigger,
+    Cause, CauseKind, CommitStatus, ExecutionId, ExecutionView, NewExecution, OwnStart, ParentExecution, PipelineTrigger,
 };
 use crate::store::{Ending, Published, StoreError, StoredExecution};
 
@@ -26,85 +23,34 @@ use crate::store::{Ending, Published, StoreError, StoredExecution};
 const MAX_DEPTH: u32 = 10;
 /// How many bytes, as JSON, are told of what the stages of the other execution yielded, and of its parameters.
 const MAX_TOLD: usize = 32 * 1024;
-/// How many ends are worked off before the stop is looked at again.
-const AT_ONCE: u32 = 50;
-/// How often ends are looked for, even if nobody says that there are any.
-const LOOK: Duration = Duration::from_secs(60);
-/// The pause after the first failure; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
-/// Works off ends until it is told to stop.
-pub(super) async fn run(shared: Arc<Shared>) {
-    let mut noted = shared.store.endings_changed();
-    loop {
-        noted.mark_unchanged();
-        let next = match turn(&shared).await {
-            Ok(next) => next,
-            Err(StoreError::Closed | StoreError::Fenced) => return,
-            Err(error) => {
-                tracing::error!(%error, "ends of executions can't be worked off");
-                shared.clock.now().plus(FIRST_PAUSE)
-            }
+impl Work for Ending {
+    async fn outcome(&self, shared: &Shared) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::default();
+        let Some(stored) = shared.store.execution_by_key(self.execution).await? else { return Ok(outcome) };
+        let listening = listening(shared, self, &stored).await?;
+        if listening.is_empty() {
+            return Ok(outcome);
+        }
+        let Some(view) = engine::stored_view(&shared.store, stored.execution.info.id).await? else {
+            return Ok(outcome);
         };
-        tokio::select! {
-            () = shared.stopping.cancelled() => return,
-            changed = noted.changed() => if changed.is_err() { return },
-            () = shared.clock.sleep_until(next) => {}
-        }
-    }
-}
-
-/// Works off what is due; yields when to look again.
-async fn turn(shared: &Shared) -> Result<Timestamp, StoreError> {
-    loop {
-        let due = shared.store.due_endings(AT_ONCE).await?;
-        if due.is_empty() || shared.stopping.is_cancelled() {
-            break;
-        }
-        for ending in due {
-            if let Err(error) = work_off(shared, &ending).await {
-                if matches!(error, StoreError::Closed | StoreError::Fenced) {
-                    return Err(error);
-                }
-                tracing::error!(execution = ending.execution.0, %error, "the end of an execution can't be worked off yet");
-                let pause = FIRST_PAUSE.saturating_mul(1 << ending.attempts.min(10)).min(LONGEST_PAUSE);
-                shared.store.retry_ending(&ending, shared.clock.now().plus(pause)).await?;
-            }
-        }
-    }
-    let next = shared.store.next_ending_due().await?;
-    let look = shared.clock.now().plus(LOOK);
-    Ok(next.map_or(look, |due| due.min(look)))
-}
-
-async fn work_off(shared: &Shared, ending: &Ending) -> Result<(), StoreError> {
-    let (mut start, mut say) = (Vec::new(), Vec::new());
-    if let Some(stored) = shared.store.execution_by_key(ending.execution).await? {
-        let listening = listening(shared, ending, &stored).await?;
-        if !listening.is_empty()
-            && let Some(view) = engine::stored_view(&shared.store, stored.execution.info.id).await?
-        {
-            let end = End { ending, stored: &stored, view: &view };
-            for (published, trigger) in &listening {
-                match end.execution(shared, published, trigger).await? {
-                    Ok(new) => start.push(new),
-                    Err(why) => {
-                        tracing::warn!(
-                            application = %published.pipeline.application, pipeline = %published.pipeline.name,
-                            execution = %stored.execution.info.id, why,
-                            "the end of another pipeline starts nothing"
-                        );
-                        say.extend(end.not_started(shared, published, trigger, &why));
-                    }
+        let end = End { ending: self, stored: &stored, view: &view };
+        for (published, trigger) in &listening {
+            match end.execution(shared, published, trigger).await? {
+                Ok(new) => outcome.start.push(new),
+                Err(why) => {
+                    tracing::warn!(
+                        application = %published.pipeline.application, pipeline = %published.pipeline.name,
+                        execution = %stored.execution.info.id, why,
+                        "the end of another pipeline starts nothing"
+                    );
+                    outcome.say.extend(end.not_started(shared, published, trigger, &why));
                 }
             }
         }
+        Ok(outcome)
     }
-    for key in shared.store.settle_ending(ending, start, say).await? {
-        (shared.submit)(key).await;
-    }
-    Ok(())
 }
 
 /// The pipelines in force that this end starts, each by the first of its triggers that is for it.
@@ -178,6 +124,12 @@ impl End<'_> {
         };
         let reports = &shared.options.reports;
         let report = self.reports(published, trigger);
+        let own = OwnStart::End {
+            execution: self.stored.execution.info.id,
+            seq: self.ending.seq,
+            application: &pipeline.application,
+            pipeline: &pipeline.name,
+        };
         Ok(Ok(NewExecution {
             id: ExecutionId::generate(),
             pipeline: pipeline.clone(),
@@ -188,10 +140,7 @@ impl End<'_> {
             repository: Some(name.clone()),
             commit: Some(commit.clone()),
             report: report.then(|| reports.pipeline(name, commit, &pipeline.application, &pipeline.name)),
-            correlation_id: Some(format!(
-                "end {} {} {}/{}",
-                self.stored.execution.info.id, self.ending.seq, pipeline.application, pipeline.name
-            )),
+            correlation_id: Some(own.to_string()),
             created_at: shared.clock.now(),
         }))
     }

@@ -5,28 +5,18 @@
 //! it chooses among the pipelines that ask for it, and fills in parameters that they declare, but never says which
 //! definition or which commit runs.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Map, Value};
 
 use super::artifacts::{self, Unresolved, commit_artifact};
+use super::chores::{Outcome, Work};
 use super::{Shared, Triggers, given};
-use crate::clock::Timestamp;
-use crate::model::{Artifact, Cause, CauseKind, CommitStatus, ExecutionId, NewExecution, Pipeline, WebhookTrigger};
+use crate::model::{Artifact, Cause, CauseKind, CommitStatus, ExecutionId, NewExecution, OwnStart, Pipeline, WebhookTrigger};
 use crate::store::{Hook, HookAccepted, Published, StoreError};
 
-/// How many deliveries are worked off before the stop is looked at again.
-const AT_ONCE: u32 = 20;
 /// The most artifacts that a payload brings.
 const MAX_ARTIFACTS: usize = 100;
 /// The longest correlation id, in characters.
 const MAX_CORRELATION_ID: usize = 200;
-/// How often deliveries are looked for, even if nobody says that there are any.
-const LOOK: Duration = Duration::from_secs(60);
-/// The pause after the first failure; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 impl Triggers {
     /// Takes up the payload of a verified custom webhook.
@@ -46,78 +36,26 @@ impl Triggers {
     }
 }
 
-/// Works off deliveries until it is told to stop.
-pub(super) async fn run(shared: Arc<Shared>) {
-    let mut came = shared.store.hooks_changed();
-    loop {
-        came.mark_unchanged();
-        let next = match turn(&shared).await {
-            Ok(next) => next,
-            Err(StoreError::Closed | StoreError::Fenced) => return,
-            Err(error) => {
-                tracing::error!(%error, "custom webhooks can't be worked off");
-                shared.clock.now().plus(FIRST_PAUSE)
-            }
-        };
-        tokio::select! {
-            () = shared.stopping.cancelled() => return,
-            changed = came.changed() => if changed.is_err() { return },
-            () = shared.clock.sleep_until(next) => {}
-        }
-    }
-}
-
-/// Works off what is due; yields when to look again.
-async fn turn(shared: &Shared) -> Result<Timestamp, StoreError> {
-    loop {
-        let due = shared.store.due_hooks(AT_ONCE).await?;
-        if due.is_empty() || shared.stopping.is_cancelled() {
-            break;
-        }
-        for hook in due {
-            if let Err(error) = work_off(shared, &hook).await {
-                if matches!(error, StoreError::Closed | StoreError::Fenced) {
-                    return Err(error);
+impl Work for Hook {
+    async fn outcome(&self, shared: &Shared) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::default();
+        for (application, name) in shared.store.hook_listeners(&self.source).await? {
+            let Some(published) = shared.store.pipeline(&application, &name).await? else { continue };
+            let is_for = |trigger: &&WebhookTrigger| trigger.source == self.source && trigger.accepts(&self.payload);
+            let Some(trigger) = published.pipeline.webhook_triggers().find(is_for) else { continue };
+            match execution(shared, self, &published, trigger).await? {
+                Ok(new) => outcome.start.push(new),
+                Err(why) => {
+                    tracing::warn!(
+                        %application, pipeline = %name, source = self.source, delivery = self.delivery, why,
+                        "a custom webhook starts nothing"
+                    );
+                    outcome.say.extend(not_started(shared, &published, trigger, &why));
                 }
-                tracing::error!(source = hook.source, delivery = hook.delivery, %error, "a custom webhook can't be worked off yet");
-                let pause = FIRST_PAUSE.saturating_mul(1 << hook.attempts.min(10)).min(LONGEST_PAUSE);
-                shared.store.retry_hook(hook.id, shared.clock.now().plus(pause)).await?;
             }
         }
+        Ok(outcome)
     }
-    let next = shared.store.next_hook_due().await?;
-    let look = shared.clock.now().plus(LOOK);
-    Ok(next.map_or(look, |due| due.min(look)))
-}
-
-async fn work_off(shared: &Shared, hook: &Hook) -> Result<(), StoreError> {
-    let (mut start, mut say) = (Vec::new(), Vec::new());
-    for (application, name) in shared.store.hook_listeners(&hook.source).await? {
-        let Some(published) = shared.store.pipeline(&application, &name).await? else { continue };
-        let is_for = |trigger: &&WebhookTrigger| trigger.source == hook.source && trigger.accepts(&hook.payload);
-        let Some(trigger) = published.pipeline.webhook_triggers().find(is_for) else { continue };
-        match execution(shared, hook, &published, trigger).await? {
-            Ok(new) => start.push(new),
-            Err(why) => {
-                tracing::warn!(
-                    %application, pipeline = %name, source = hook.source, delivery = hook.delivery, why,
-                    "a custom webhook starts nothing"
-                );
-                say.extend(not_started(shared, &published, trigger, &why));
-            }
-        }
-    }
-    let started = shared.store.settle_hook(hook.id, start, say).await?;
-    tracing::info!(
-        source = hook.source,
-        delivery = hook.delivery,
-        started = started.len(),
-        "a custom webhook was worked off"
-    );
-    for key in started {
-        (shared.submit)(key).await;
-    }
-    Ok(())
 }
 
 /// The execution that a delivery starts, or why there is none.
@@ -160,6 +98,7 @@ async fn execution(
     let (application, pipeline_name) = (&pipeline.application, &pipeline.name);
     let report = trigger.start.report.unwrap_or(false);
     let same = told_correlation_id(&hook.payload).unwrap_or(&hook.delivery);
+    let own = OwnStart::Webhook { source: &hook.source, application, pipeline: pipeline_name, same };
     Ok(Ok(NewExecution {
         id: ExecutionId::generate(),
         pipeline: pipeline.clone(),
@@ -170,7 +109,7 @@ async fn execution(
         repository: Some(name.clone()),
         commit: Some(commit.clone()),
         report: report.then(|| shared.options.reports.pipeline(name, commit, application, pipeline_name)),
-        correlation_id: Some(format!("webhook {} {application}/{pipeline_name} {same}", hook.source)),
+        correlation_id: Some(own.to_string()),
         created_at: shared.clock.now(),
     }))
 }

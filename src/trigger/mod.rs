@@ -24,6 +24,7 @@ mod accept;
 mod artifacts;
 mod catalogue;
 mod child;
+mod chores;
 mod cron;
 mod endings;
 mod examine;

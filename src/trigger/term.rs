@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{Shared, cron, endings, follow, hooks, modules, owners, reconcile, taken, worker};
-use crate::store::{StoreError, Term};
+use super::{Shared, chores, cron, follow, modules, owners, reconcile, taken, worker};
+use crate::store::{Ending, Hook, StoreError, Term};
 
 /// All tasks of a term; dropped, they stop where they are.
 pub(super) struct Work(JoinSet<()>);
@@ -31,8 +31,8 @@ impl Work {
         tasks.spawn(modules::spread(shared.clone()));
         tasks.spawn(modules::keep(shared.clone()));
         tasks.spawn(cron::run(shared.clone()));
-        tasks.spawn(endings::run(shared.clone()));
-        tasks.spawn(hooks::run(shared));
+        tasks.spawn(chores::run::<Ending>(shared.clone()));
+        tasks.spawn(chores::run::<Hook>(shared));
         Ok(Self(tasks))
     }
 

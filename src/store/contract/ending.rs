@@ -21,7 +21,7 @@ async fn listen(store: &Store, to: serde_json::Value) {
 }
 
 async fn endings(store: &Store) -> Vec<Ending> {
-    store.due_endings(100).await.expect("read")
+    store.due::<Ending>(100).await.expect("read")
 }
 
 pub(super) async fn an_end_that_somebody_listens_to_is_noted_with_it(fixture: Fixture) {
@@ -34,7 +34,7 @@ pub(super) async fn an_end_that_somebody_listens_to_is_noted_with_it(fixture: Fi
     assert_eq!(listeners, [(application("bank"), pipeline_name("after"))]);
     assert_eq!(store.listeners(&pipeline("bank", "deploy")).await.expect("read"), []);
 
-    let mut heard = store.endings_changed();
+    let mut heard = store.chores_changed::<Ending>();
     heard.mark_unchanged();
     let of_another = NewExecution { pipeline: pipeline("shop", "test"), ..quiet_run() };
     let (deploy, other) = (created(&store, quiet_run()).await, created(&store, of_another).await);
@@ -58,8 +58,8 @@ pub(super) async fn an_end_is_worked_off_once(fixture: Fixture) {
     finish(&store, key, 1).await;
     let ending = endings(&store).await.pop().expect("one");
     let later = fixture.clock.now().plus(Duration::from_secs(5));
-    store.retry_ending(&ending, later).await.expect("written");
-    assert_eq!((endings(&store).await, store.next_ending_due().await.expect("read")), (Vec::new(), Some(later)));
+    store.put_off(&ending, later).await.expect("written");
+    assert_eq!((endings(&store).await, store.next_due::<Ending>().await.expect("read")), (Vec::new(), Some(later)));
     fixture.clock.advance(Duration::from_secs(5));
     assert_eq!(endings(&store).await[0].attempts, 1);
     let start = || NewExecution {
@@ -68,9 +68,9 @@ pub(super) async fn an_end_is_worked_off_once(fixture: Fixture) {
         correlation_id: Some("end".to_owned()),
         ..quiet_run()
     };
-    assert_eq!(store.settle_ending(&ending, vec![start()], Vec::new()).await.expect("written").len(), 1);
-    assert_eq!(store.settle_ending(&ending, vec![start()], Vec::new()).await.expect("written").len(), 0);
-    assert_eq!((endings(&store).await, store.next_ending_due().await.expect("read")), (Vec::new(), None));
+    assert_eq!(store.end_chore(&ending, vec![start()], Vec::new()).await.expect("written").len(), 1);
+    assert_eq!(store.end_chore(&ending, vec![start()], Vec::new()).await.expect("written").len(), 0);
+    assert_eq!((endings(&store).await, store.next_due::<Ending>().await.expect("read")), (Vec::new(), None));
     assert_eq!(store.live().await.expect("read").len(), 1);
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Fixture;
 use super::sample::{application, pipeline, pipeline_name, publication, quiet_run, settlement};
 use crate::model::{ExecutionId, NewExecution};
-use crate::store::{HookAccepted, Publication, Settlement, Store};
+use crate::store::{Hook, HookAccepted, Publication, Settlement, Store};
 
 async fn accept(store: &Store, source: &str, delivery: &str) -> HookAccepted {
     store.accept_hook(source.to_owned(), delivery.to_owned(), json!({"n": 1})).await.expect("written")
@@ -15,7 +15,7 @@ async fn accept(store: &Store, source: &str, delivery: &str) -> HookAccepted {
 
 pub(super) async fn a_delivery_is_taken_up_once_and_survives(fixture: Fixture) {
     let store = fixture.open().await;
-    let mut heard = store.hooks_changed();
+    let mut heard = store.chores_changed::<Hook>();
     heard.mark_unchanged();
     assert_eq!(accept(&store, "nightly", "a").await, HookAccepted::New);
     assert!(heard.has_changed().expect("open"));
@@ -23,18 +23,18 @@ pub(super) async fn a_delivery_is_taken_up_once_and_survives(fixture: Fixture) {
     assert_eq!(accept(&store, "other", "a").await, HookAccepted::New, "each source counts for itself");
     store.close().await;
     let store = fixture.open().await;
-    let due = store.due_hooks(10).await.expect("read");
+    let due = store.due::<Hook>(10).await.expect("read");
     assert_eq!(due.iter().map(|hook| hook.source.as_str()).collect::<Vec<_>>(), ["nightly", "other"]);
     assert_eq!((&due[0].payload, due[0].attempts), (&json!({"n": 1}), 0));
 
     let start = || NewExecution { id: ExecutionId::generate(), ..quiet_run() };
-    assert_eq!(store.settle_hook(due[0].id, vec![start()], Vec::new()).await.expect("written").len(), 1);
-    assert_eq!(store.settle_hook(due[0].id, vec![start()], Vec::new()).await.expect("written").len(), 0);
+    assert_eq!(store.end_chore(&due[0], vec![start()], Vec::new()).await.expect("written").len(), 1);
+    assert_eq!(store.end_chore(&due[0], vec![start()], Vec::new()).await.expect("written").len(), 0);
     assert_eq!(accept(&store, "nightly", "a").await, HookAccepted::Duplicate, "what is done is known");
     let later = fixture.clock.now().plus(Duration::from_secs(5));
-    store.retry_hook(due[1].id, later).await.expect("written");
-    assert_eq!(store.due_hooks(10).await.expect("read"), []);
-    assert_eq!(store.next_hook_due().await.expect("read"), Some(later));
+    store.put_off(&due[1], later).await.expect("written");
+    assert_eq!(store.due::<Hook>(10).await.expect("read"), []);
+    assert_eq!(store.next_due::<Hook>().await.expect("read"), Some(later));
     // A week later it is forgotten.
     fixture.clock.advance(Duration::from_secs(7 * 24 * 3600 + 1));
     assert_eq!(accept(&store, "nightly", "b").await, HookAccepted::New);

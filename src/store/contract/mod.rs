@@ -16,6 +16,7 @@ mod hook;
 mod mark;
 mod opening;
 mod outbox;
+mod prune;
 mod pull_request;
 mod removal;
 mod retention;
@@ -162,7 +163,14 @@ on_every_backend! {
     retention {
         the_newest_keep_their_details_and_old_or_many_lose_them,
         a_summary_takes_the_place_of_the_details,
+        an_end_that_waits_to_be_worked_off_keeps_the_details,
+        its_place_in_a_lane_goes_with_the_details,
+    }
+    prune {
         messages_are_forgotten_but_for_the_last_word,
+        pushes_are_forgotten_but_for_where_a_branch_stands,
+        what_waits_for_an_approval_keeps_its_push,
+        findings_and_revisions_stay_for_what_is_in_force_or_has_its_details,
     }
     ending {
         an_end_that_somebody_listens_to_is_noted_with_it,

@@ -5,12 +5,16 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Fixture;
-use super::sample::{append, application, created, finish, pipeline_name, quiet_run, run, status};
+use super::sample::{
+    append, application, created, finish, pipeline, pipeline_name, publication, quiet_run, settlement,
+};
 use crate::clock::Timestamp;
 use crate::model::{
     ApplicationName, Cause, ExecutionId, ExecutionKey, ExecutionView, NewExecution, Parent, PipelineName, Status,
 };
-use crate::store::{Append, Compaction, ExecutionFilter, Retention, Store, StoredExecution};
+use crate::store::{
+    Append, Compaction, Ending, ExecutionFilter, Publication, Retention, Settlement, Store, StoredExecution,
+};
 
 fn deploy() -> (ApplicationName, PipelineName) {
     (application("shop"), pipeline_name("deploy"))
@@ -32,17 +36,21 @@ async fn ended(store: &Store, at: i64) -> (ExecutionKey, ExecutionId) {
     (key, id)
 }
 
-fn compaction(stored: &StoredExecution) -> Compaction {
+/// What is left of an execution.
+pub(super) fn summary(stored: &StoredExecution) -> ExecutionView {
     let info = &stored.execution.info;
-    let summary: ExecutionView = serde_json::from_value(json!({
+    serde_json::from_value(json!({
         "id": info.id, "application": "shop", "pipeline": "deploy", "status": stored.status,
         "description": "Succeeded in 2s", "repository": null, "commit": null, "trigger": info.trigger,
         "parameters": {}, "createdTime": "2026-11-21T10:00:00Z", "startTime": null, "endTime": null,
         "canceledBy": null, "compactedTime": "2026-12-21T10:00:00Z", "restarts": [], "children": [], "stages": []
     }))
-    .expect("a view");
-    let info = NewExecution { parameters: serde_json::Map::new(), ..info.clone() };
-    Compaction { key: stored.execution.key, seq: stored.seq, summary, info }
+    .expect("a view")
+}
+
+fn compaction(stored: &StoredExecution) -> Compaction {
+    let info = NewExecution { parameters: serde_json::Map::new(), ..stored.execution.info.clone() };
+    Compaction { key: stored.execution.key, seq: stored.seq, summary: summary(stored), info }
 }
 
 pub(super) async fn the_newest_keep_their_details_and_old_or_many_lose_them(fixture: Fixture) {
@@ -116,29 +124,35 @@ pub(super) async fn a_summary_takes_the_place_of_the_details(fixture: Fixture) {
     assert_eq!(listed.iter().map(|one| one.key).collect::<Vec<_>>(), [running, key]);
 }
 
-pub(super) async fn messages_are_forgotten_but_for_the_last_word(fixture: Fixture) {
+pub(super) async fn an_end_that_waits_to_be_worked_off_keeps_the_details(fixture: Fixture) {
     let store = fixture.open().await;
-    let key = created(&store, run()).await;
-    for (seq, text) in [(1, "Running: a (1 of 2)"), (2, "Running: b (2 of 2)")] {
-        let report = Some(status("longboat/shop/deploy", text));
-        store.append(vec![Append { report, ..append(key, seq, Status::Running) }]).await.expect("appends");
-    }
-    let due = store.due_outbox(10).await.expect("reads");
-    assert_eq!(due.len(), 1, "one context, one at a time");
-    let left = async || {
-        let query = "SELECT id FROM outbox ORDER BY id";
-        sqlx::query_scalar::<_, i64>(query).fetch_all(store.reads()).await.expect("reads").len()
+    let triggers = json!([{"type": "pipeline", "application": "shop", "pipeline": "deploy"}]);
+    let mut after = pipeline("bank", "after");
+    after.triggers = serde_json::from_value(triggers).expect("triggers");
+    let publication = Publication { pipelines: vec![after], ..publication("bank", "acme/shop", &[], 1) };
+    store.settle(Settlement { publish: vec![publication], ..settlement(None, 1) }).await.expect("settles");
+    let (_, id) = ended(&store, 1000).await;
+    let ending = store.due::<Ending>(10).await.expect("read").pop().expect("one");
+    assert_eq!(outlived(&store, 0, 1, i64::MAX).await, [], "who listens is still to be told what it yielded");
+    let stored = store.execution(id).await.expect("reads").expect("there");
+    assert!(!store.compact(compaction(&stored)).await.expect("answers"));
+    store.end_chore(&ending, Vec::new(), Vec::new()).await.expect("settles");
+    assert_eq!(outlived(&store, 0, 1, i64::MAX).await, [id]);
+    assert!(store.compact(compaction(&stored)).await.expect("answers"));
+}
+
+pub(super) async fn its_place_in_a_lane_goes_with_the_details(fixture: Fixture) {
+    let store = fixture.open().await;
+    let mut new = quiet_run();
+    new.pipeline.concurrency = serde_json::from_value(json!({"max": 1, "lock": "prod-db"})).expect("a rule");
+    let id = new.id;
+    let key = created(&store, new).await;
+    let rows = async || {
+        sqlx::query_scalar::<_, i64>("SELECT execution FROM lane").fetch_all(store.reads()).await.expect("reads")
     };
-    assert_eq!(left().await, 3);
-    let everything = fixture.clock.now().plus(Duration::from_secs(3600));
-    assert!(store.forget_messages(0, everything).await.expect("done").is_some());
-    assert_eq!(left().await, 3, "they wait");
-    while let Some(entry) = store.due_outbox(1).await.expect("reads").into_iter().next() {
-        store.outbox_sent(&[entry.id]).await.expect("sent");
-    }
-    let before = Timestamp::from_millis(0);
-    assert_eq!(store.forget_messages(0, before).await.expect("done"), None, "they are young");
-    let last = store.forget_messages(0, everything).await.expect("done").expect("somewhere to go on");
-    assert_eq!(left().await, 1);
-    assert_eq!(store.forget_messages(last, everything).await.expect("done"), None);
+    finish(&store, key, 1).await;
+    assert_eq!(rows().await, [key.0], "it may be restarted");
+    let stored = store.execution(id).await.expect("reads").expect("there");
+    assert!(store.compact(compaction(&stored)).await.expect("answers"));
+    assert_eq!(rows().await, [0; 0]);
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Server;
 use super::session::{self, Identity, Session};
-use super::{Server, listen};
 use crate::store::StoreError;
+use crate::store::bell::Rung;
 use crate::store::connection::Connection;
 use crate::store::ownership::Ownership;
 
@@ -32,15 +33,6 @@ const SHORT_SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// How long a transaction may take, whatever it waits for.
 const LONGEST: Duration = Duration::from_secs(75);
 const SHORT_LONGEST: Duration = Duration::from_secs(10);
-
-/// Which queues a transaction added to.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Grown {
-    pub(in crate::store) inbox: bool,
-    pub(in crate::store) outbox: bool,
-    pub(in crate::store) endings: bool,
-    pub(in crate::store) hooks: bool,
-}
 
 /// The writer's tie to its server.
 pub(in crate::store) struct Link {
@@ -78,19 +70,11 @@ impl Link {
 
     /// The statements that end a transaction, in one trip. The first fails if the transaction has failed, because
     /// then the server would call a rollback a successful commit.
-    pub(in crate::store) fn commit(&self, grown: Grown) -> String {
+    pub(in crate::store) fn commit(&self, rung: Rung) -> String {
         let mut text = String::from("SELECT 1; ");
-        // Only among replicas does anybody listen to the others.
         let shared = self.server.is_shared();
-        for (grew, channel) in [
-            (grown.inbox, listen::INBOX),
-            (grown.outbox, listen::OUTBOX),
-            (grown.endings && shared, listen::ENDINGS),
-            (grown.hooks && shared, listen::HOOKS),
-        ] {
-            if grew {
-                text.push_str(&format!("NOTIFY {channel}, '{}'; ", self.sender));
-            }
+        for bell in rung.bells().filter(|bell| shared || !bell.is_for_replicas()) {
+            text.push_str(&format!("NOTIFY {}, '{}'; ", bell.channel(), self.sender));
         }
         text.push_str("COMMIT");
         text

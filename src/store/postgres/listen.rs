@@ -1,6 +1,6 @@
 //! Hearing of what other processes committed.
 //!
-//! The writer says in each transaction that added to inbox or outbox that it did (`NOTIFY`), and the server passes
+//! The writer says in each transaction that made work for somebody that it did (`NOTIFY`), and the server passes
 //! it on with the commit. That only makes things sooner: whoever waits for a bell looks into the tables as well.
 //! Replicas say more to one another: of other queues, of what is to be taken, and in words of the engine's (`tell`).
 
@@ -8,23 +8,13 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Server, round};
+use crate::store::bell::{Bell, Bells};
 use crate::store::lease::Lease;
-use crate::store::writer::Bells;
 use crate::store::{StoreError, word};
 
-/// The channels. They belong to one database.
-pub(in crate::store) const INBOX: &str = "longboat_inbox";
-/// As [`INBOX`], for the outbox.
-pub(in crate::store) const OUTBOX: &str = "longboat_outbox";
-
-/// As [`INBOX`], for ends of executions that may start others; among replicas.
-pub(in crate::store) const ENDINGS: &str = "longboat_endings";
-/// As [`INBOX`], for custom webhooks; among replicas.
-pub(in crate::store) const HOOKS: &str = "longboat_hooks";
 /// What replicas tell one another.
 pub(super) const WORDS: &str = "longboat_words";
 
@@ -54,10 +44,8 @@ pub(in crate::store) async fn listen(
                 tokio::time::sleep(PAUSE).await;
             };
             // What was committed meanwhile was not heard.
-            bells.ring(true, true);
+            bells.ring(Bell::ALL);
             if shared {
-                ring(&bells.endings);
-                ring(&bells.hooks);
                 word::MISSED.into_iter().for_each(|word| lease.heard(word));
                 lease.nudge();
             }
@@ -68,11 +56,9 @@ pub(in crate::store) async fn listen(
 async fn begin(pool: &PgPool, shared: bool) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
-    if shared {
-        listener.listen_all([INBOX, OUTBOX, ENDINGS, HOOKS, WORDS, round::CHANNEL]).await?;
-    } else {
-        listener.listen_all([INBOX, OUTBOX]).await?;
-    }
+    let bells = Bell::ALL.into_iter().filter(|bell| shared || !bell.is_for_replicas()).map(Bell::channel);
+    let others = [WORDS, round::CHANNEL].into_iter().filter(|_| shared);
+    listener.listen_all(bells.chain(others)).await?;
     Ok(listener)
 }
 
@@ -83,17 +69,11 @@ async fn hear(listener: &mut PgListener, bells: &Bells, own: &str, lease: &Lease
         if from == own {
             continue;
         }
-        match said.channel() {
-            INBOX => bells.ring(true, false),
-            OUTBOX => bells.ring(false, true),
-            ENDINGS => ring(&bells.endings),
-            HOOKS => ring(&bells.hooks),
-            WORDS => words.for_each(|word| lease.heard(word)),
-            _ => lease.nudge(),
+        let bell = Bell::ALL.into_iter().find(|bell| bell.channel() == said.channel());
+        match (bell, said.channel()) {
+            (Some(bell), _) => bells.ring([bell]),
+            (None, WORDS) => words.for_each(|word| lease.heard(word)),
+            (None, _) => lease.nudge(),
         }
     }
-}
-
-fn ring(bell: &watch::Sender<u64>) {
-    bell.send_modify(|count| *count += 1);
 }

@@ -21,7 +21,7 @@ mod tests;
 
 pub(super) use address::shown;
 pub(super) use keeper::Keeper;
-pub(super) use link::{Grown, Link};
+pub(super) use link::Link;
 pub(super) use listen::listen;
 pub(super) use round::Process;
 pub(super) use session::{Identity, Session};

@@ -1,7 +1,7 @@
 //! Pipelines that are started by the end of others.
 
 use longboat::model::{CauseKind, ExecutionKey, NewExecution, Status};
-use longboat::store::{Append, Shard};
+use longboat::store::{Append, Ending, Shard};
 use longboat::trigger::ManualStart;
 use serde_json::{Map, json};
 
@@ -48,7 +48,7 @@ async fn end_all(world: &World, status: Status) -> usize {
 /// Waits until no end is left to be worked off; everything that was started.
 async fn worked_off(world: &World) -> Vec<NewExecution> {
     world
-        .until("all ends are worked off", async |world| world.store.next_ending_due().await.expect("reads").is_none())
+        .until("all ends are worked off", async |world| world.store.next_due::<Ending>().await.expect("reads").is_none())
         .await;
     world.executions().await
 }
