@@ -13,7 +13,7 @@ use crate::model::{
     ApplicationName, Cause, ExecutionId, ExecutionKey, ExecutionView, NewExecution, Parent, PipelineName, Status,
 };
 use crate::store::{
-    Append, Compaction, Ending, ExecutionFilter, Publication, Retention, Settlement, Store, StoredExecution,
+    Append, Compaction, Ending, ExecutionFilter, Publication, Retention, Settlement, Shard, Store, StoredExecution,
 };
 
 fn deploy() -> (ApplicationName, PipelineName) {
@@ -145,12 +145,14 @@ pub(super) async fn its_place_in_a_lane_goes_with_the_details(fixture: Fixture) 
     let store = fixture.open().await;
     let mut new = quiet_run();
     new.pipeline.concurrency = serde_json::from_value(json!({"max": 1, "lock": "prod-db"})).expect("a rule");
+    let (lane, _) = new.pipeline.lane().expect("a lane");
     let id = new.id;
     let key = created(&store, new).await;
     let rows = async || {
         sqlx::query_scalar::<_, i64>("SELECT execution FROM lane").fetch_all(store.reads()).await.expect("reads")
     };
-    finish(&store, key, 1).await;
+    let end = Append { shard: Shard::of_lane(&lane), ..append(key, 1, Status::Succeeded) };
+    store.append(vec![end]).await.expect("appends");
     assert_eq!(rows().await, [key.0], "it may be restarted");
     let stored = store.execution(id).await.expect("reads").expect("there");
     assert!(store.compact(compaction(&stored)).await.expect("answers"));
