@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::library::ModuleArgs;
 use super::work_tree::{Files, GlobalArgs, WorkTree};

@@ -93,7 +93,7 @@ async fn stamps(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
 /// Hints that something was committed to one of these repositories. One that isn't there (yet) says nothing.
 fn commits(repositories: &[PathBuf]) -> BoxStream<'static, ()> {
     let watched = repositories.iter().filter_map(|folder| git::watch_local(folder).ok());
-    stream::select_all(watched.map(StreamExt::boxed)).chain(stream::pending()).boxed()
+    stream::select_all(watched.map(|hints| hints.boxed())).chain(stream::pending()).boxed()
 }
 
 /// Hints that pipeline files changed, or, in a Git repository, that another branch was checked out.

@@ -21,6 +21,7 @@ pub trait Chore: kind::Kind {
 pub(super) mod kind {
     use super::{AnyRow, Bell, StoreError};
 
+    /// How a chore is kept.
     pub trait Kind: Sized + Clone + Send + Sync + 'static {
         /// Its statements.
         const STATEMENTS: Statements;

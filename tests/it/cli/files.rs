@@ -148,7 +148,7 @@ fn commands_that_render_take_the_operator_s_variables_from_a_configuration() {
     let text = "application: shop\npipelines:\n  - name: deploy\n    stages:\n      - {id: a, type: script, command: 'ship to {{ vars.region }}'}\n";
     repo.write(".longboat/shop.yaml", text).write("server.yaml", "vars: {region: eu}\n").commit("One");
     repo.write("wrong.yaml", "vras: {}\n");
-    let told = |args: &[&str]| longboat(repo.path(), args);
+    let told = |args: &[&str]| longboat(&repo.path(), args);
     for command in [&["render", ".longboat/shop.yaml"][..], &["validate"], &["plan", "--base", "HEAD"]] {
         let without = told(command);
         assert_eq!(without.status.code(), Some(1), "{command:?}");

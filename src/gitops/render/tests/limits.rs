@@ -269,3 +269,12 @@ u: {{ 4611686018427387904 * 2 // 2 }}
         assert_eq!(at(&finding).split(':').nth(1), Some("1"), "{text}");
     }
 }
+
+#[test]
+fn a_tag_that_nests_too_deep_is_named() {
+    let text = |depth: usize| format!("b: 1\na: {{{{ {}1{} }}}}\n", "2 * (".repeat(depth), ")".repeat(depth));
+    assert_eq!(good(&[("a", &text(20))]).to_json()["a"], 1 << 20);
+    let finding = bad(&[("a", &text(60))]);
+    assert_eq!((finding.code, finding.place.as_ref().map(|place| place.line)), (Code::TemplateSyntax, Some(2)));
+    assert!(finding.message.contains("nests its operations deeper"), "{finding}");
+}
