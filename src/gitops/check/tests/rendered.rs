@@ -179,5 +179,11 @@ pipelines:
       - {id: d, type: script, command: "{{ vars.command|default("make") }}", timeout: 5x}
 "#,
     )]);
-    insta::assert_snapshot!(places(&checked), @"");
+    insta::assert_snapshot!(places(&checked), @r"
+    .longboat/deploy.yaml:5:51: error[LB0102]: `vars.image` is undefined @ -
+    .longboat/deploy.yaml:6:19: error[LB0102]: `region` is undefined @ -
+    .longboat/deploy.yaml:6:36: error[LB0304]: unknown stage type `scirpt` @ /pipelines/0/stages/1/type
+    .longboat/deploy.yaml:7:23: error[LB0304]: unknown stage type `scirpt` @ /pipelines/0/stages/2/type
+    .longboat/deploy.yaml:8:87: error[LB0307]: `timeout`: `5x` is not a duration: write `90s`, `5m`, `2h`, `3d`, `500ms`, or whole seconds, up to 3650 days @ /pipelines/0/stages/3/timeout
+    ");
 }

@@ -26,9 +26,9 @@ a: twice
         [
             "a.yaml:1:7 `vars.regoin` is undefined",
             "a.yaml:2:17 `stage` is undefined",
-            "a.yaml:3:8 there is no filter `nofilter`",
-            "a.yaml:3:28 there is no file `no/such`",
-            "a.yaml:4:7 `vars.region.city` is undefined",
+            "a.yaml:3:12 there is no filter `nofilter`",
+            "a.yaml:3:28 there is no file `no/such` in the commit",
+            "a.yaml:4:18 `vars.region.city` is undefined",
             "a.yaml:5:4 `key` is undefined",
             "a.yaml:6:7 tried to use + operator on unsupported types sequence and string",
             "a.yaml:7:7 there is no module `no-such`",
@@ -72,7 +72,7 @@ h: {{ last }}
 #[test]
 fn what_captures_text_and_what_cant_be_left_out_end_well() {
     let macros = "{% macro m(x) %}{{ x }}-{{ nope }}{% endmacro %}\na: {{ m(1) }}\nb: {{ other }}\n";
-    assert_eq!(found(macros), ["a.yaml:1:28 `nope` is undefined", "a.yaml:3:7 `other` is undefined"]);
+    assert_eq!(found(macros), ["a.yaml:1:28 a value that doesn't exist is used", "a.yaml:3:7 `other` is undefined"]);
     // Both names of the first are unknown then, and there is no telling what follows.
     let pairs = "a: {{ first }}\n{% set x, y = nope %}\nb: {{ x }}\n";
     assert_eq!(found(pairs), ["a.yaml:1:7 `first` is undefined", "a.yaml:2:15 `nope` is undefined"]);

@@ -216,8 +216,11 @@ pipelines:
         ("vars/eu", "region: {zone: 1}\n"),
         ("vars/us", "region: {zone: 2}\n"),
     ];
-    let finding = bad(&files);
+    let mut findings = render(&files).findings;
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    let finding = findings.remove(0);
     assert_eq!((finding.message.as_str(), at(&finding).as_str()), ("`vars.region.zone` is undefined", "a.yaml:6:11"));
+    assert_eq!(findings[0].message, "`vars.region.zoen` is undefined");
     let hint = finding.hint.expect("a hint");
     assert!(hint.starts_with("only pipelines of `eu`, `us` have it"), "{hint}");
     let without = text.replace("  - name: b\n    v: {{ vars.region.zone }}\n", "");
