@@ -106,7 +106,8 @@ mod tests {
         let cron = OwnStart::Cron { application, pipeline, table: "0 2 * * * UTC", moment: Timestamp::from_millis(0) };
         assert_eq!(cron.to_string(), "cron shop/deploy it 0 2 * * * UTC 1970-01-01T00:00:00.000Z");
         assert_eq!(OwnStart::Stage { execution, path, attempt: 2 }.to_string(), format!("{execution}/test/a/2"));
-        for id in ["release-7", "cron", "cronjob 7", "End of sprint", "webhooks 1", "build/7/1", &execution.to_string()] {
+        for id in ["release-7", "cron", "cronjob 7", "End of sprint", "webhooks 1", "build/7/1", &execution.to_string()]
+        {
             assert!(!OwnStart::is_name(id), "{id}");
         }
     }

@@ -17,9 +17,7 @@ use super::rows::Row;
 use super::writer::Tx;
 use super::{Append, Store, StoreError};
 use crate::clock::Timestamp;
-use crate::model::{
-    ApplicationName, ExecutionKey, Pipeline, PipelineName, Status, Trigger,
-};
+use crate::model::{ApplicationName, ExecutionKey, Pipeline, PipelineName, Status, Trigger};
 
 /// What stands in the place of an application's name where a pipeline is named by its id.
 const ANY: &str = "*";

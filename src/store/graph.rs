@@ -6,8 +6,8 @@
 
 use std::sync::LazyLock;
 
-use super::bell::Bell;
 use super::accept::{Arrival, record};
+use super::bell::Bell;
 use super::chunk::{self, Texts};
 use super::inbox::Source;
 use super::rows::{Row, document};

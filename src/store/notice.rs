@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bell::Bell;
 use super::accept::{Arrival, delivery_is_new, record};
+use super::bell::Bell;
 use super::inbox::{Accepted, Source};
 use super::rows::{Row, document};
 use super::writer::Tx;

@@ -45,9 +45,7 @@ impl Stale {
     /// The rows behind `$1`, `$2` at most, each with its place in the walk and its age.
     const fn rows(self) -> &'static str {
         match self {
-            Self::Messages => {
-                "SELECT id AS place, created_at AS at FROM outbox WHERE id > $1 ORDER BY id LIMIT $2"
-            }
+            Self::Messages => "SELECT id AS place, created_at AS at FROM outbox WHERE id > $1 ORDER BY id LIMIT $2",
             Self::Inbox => "SELECT id AS place, received_at AS at FROM inbox WHERE id > $1 ORDER BY id LIMIT $2",
             Self::Deliveries => {
                 "SELECT received_at AS place, received_at AS at FROM delivery WHERE received_at > $1 \

@@ -10,8 +10,8 @@ use std::collections::HashSet;
 
 use sqlx::any::AnyRow;
 
-use super::bell::Bell;
 use super::accept::{Arrival, record};
+use super::bell::Bell;
 use super::inbox::Source;
 use super::rows::{Row, document};
 use super::writer::Tx;

@@ -15,7 +15,8 @@ use super::chores::{Outcome, Work};
 use super::{Shared, given};
 use crate::engine;
 use crate::model::{
-    Cause, CauseKind, CommitStatus, ExecutionId, ExecutionView, NewExecution, OwnStart, ParentExecution, PipelineTrigger,
+    Cause, CauseKind, CommitStatus, ExecutionId, ExecutionView, NewExecution, OwnStart, ParentExecution,
+    PipelineTrigger,
 };
 use crate::store::{Ending, Published, StoreError, StoredExecution};
 

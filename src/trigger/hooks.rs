@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 use super::artifacts::{self, Unresolved, commit_artifact};
 use super::chores::{Outcome, Work};
 use super::{Shared, Triggers, given};
-use crate::model::{Artifact, Cause, CauseKind, CommitStatus, ExecutionId, NewExecution, OwnStart, Pipeline, WebhookTrigger};
+use crate::model::{
+    Artifact, Cause, CauseKind, CommitStatus, ExecutionId, NewExecution, OwnStart, Pipeline, WebhookTrigger,
+};
 use crate::store::{Hook, HookAccepted, Published, StoreError};
 
 /// The most artifacts that a payload brings.

@@ -39,7 +39,8 @@ impl Own {
         let prefix = format!("{}{short}/", if folder.is_empty() { String::new() } else { format!("{folder}/") });
         let is_taken = || {
             let listed = source.list(folder).unwrap_or_default();
-            listed.iter().any(|file| file.path.starts_with(&prefix)) || settings.modules.iter().any(|one| one.name == short)
+            listed.iter().any(|file| file.path.starts_with(&prefix))
+                || settings.modules.iter().any(|one| one.name == short)
         };
         if is_module_repository && !names.iter().any(|name| name == short) && !is_taken() {
             names.push(short.to_owned());
@@ -89,8 +90,10 @@ impl Library for WithOwn<'_> {
     fn text(&self, place: &str) -> Option<String> {
         let own = || {
             let (name, below) = place.rsplit_once('@')?.0.split_once('/')?;
-            let path = if self.own.folder.is_empty() { below.to_owned() } else { format!("{}/{below}", self.own.folder) };
-            let bytes = self.own.names.iter().any(|one| one == name).then(|| self.own.source.read(&path).ok().flatten());
+            let path =
+                if self.own.folder.is_empty() { below.to_owned() } else { format!("{}/{below}", self.own.folder) };
+            let bytes =
+                self.own.names.iter().any(|one| one == name).then(|| self.own.source.read(&path).ok().flatten());
             String::from_utf8(bytes??).ok()
         };
         own().or_else(|| self.others.and_then(|others| others.text(place)))

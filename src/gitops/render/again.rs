@@ -24,10 +24,7 @@ pub(super) const HOLE: &str = "__";
 
 /// Reports an error that ended the template of an application file, and looks for others. Yields what the template comes
 /// to without the tags that failed; nothing if that can't be told.
-pub(super) fn without_failed(
-    frame: &Arc<Frame>,
-    mut error: Error,
-) -> Result<Option<(String, Vec<Placed>)>, Stopped> {
+pub(super) fn without_failed(frame: &Arc<Frame>, mut error: Error) -> Result<Option<(String, Vec<Placed>)>, Stopped> {
     let mut rest = Rest { text: frame.template.marked.clone().unwrap_or_default(), ..Rest::default() };
     loop {
         let failed = rest.tag_of(&error);
@@ -151,7 +148,9 @@ impl FailedTag {
         let mut sets = None;
         let instead = match inner {
             // `__e(12,(...))`: what stands behind the comma, and the parenthesis that closes the call.
-            [(Token::Ident("__e"), _), (Token::ParenOpen, _), (Token::Int(_), _), (Token::Comma, _), ..] if is_value => {
+            [(Token::Ident("__e"), _), (Token::ParenOpen, _), (Token::Int(_), _), (Token::Comma, _), ..]
+                if is_value =>
+            {
                 behind(3).map(|range| (range, "__)"))
             }
             // In a block that is captured, a value is text.

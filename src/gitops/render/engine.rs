@@ -8,11 +8,11 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
+use super::call::Hole;
 use super::expression::Expression;
 use super::fault::Fault;
 use super::frame::{FRAME, Frame};
 use super::value::{Refusal, to_node};
-use super::call::Hole;
 use super::{again, call, guards, origin, reserved, scalar, scan};
 use crate::diagnostic::Code;
 use crate::gitops::{Node, NodeValue, Origin, Position, Spot};

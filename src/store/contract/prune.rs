@@ -46,11 +46,7 @@ async fn push(store: &Store, number: u64) {
         pipelines: 1,
     };
     let inbox = accept_new(store, webhook(number - 1, number)).await;
-    let what = Settlement {
-        publish: vec![publication],
-        findings: Some(findings),
-        ..settlement(Some(inbox), number)
-    };
+    let what = Settlement { publish: vec![publication], findings: Some(findings), ..settlement(Some(inbox), number) };
     store.settle(what).await.expect("settles");
 }
 

@@ -44,7 +44,9 @@ enum Entry {
 /// The table.
 fn entry(kind: &str, world: &Twice) -> Entry {
     match kind {
-        "checkPreconditions" => Entry::Nothing(json!({"preconditions": [{"type": "expression", "expression": "1 < 2"}]})),
+        "checkPreconditions" => {
+            Entry::Nothing(json!({"preconditions": [{"type": "expression", "expression": "1 < 2"}]}))
+        }
         "evaluateVariables" => Entry::Nothing(json!({"variables": [{"key": "a", "value": "b"}]})),
         "findArtifactFromExecution" => Entry::Nothing(json!({"pipeline": "build"})),
         "group" | "noop" => Entry::Nothing(json!({})),

@@ -48,7 +48,9 @@ async fn end_all(world: &World, status: Status) -> usize {
 /// Waits until no end is left to be worked off; everything that was started.
 async fn worked_off(world: &World) -> Vec<NewExecution> {
     world
-        .until("all ends are worked off", async |world| world.store.next_due::<Ending>().await.expect("reads").is_none())
+        .until("all ends are worked off", async |world| {
+            world.store.next_due::<Ending>().await.expect("reads").is_none()
+        })
         .await;
     world.executions().await
 }
