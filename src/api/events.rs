@@ -61,6 +61,10 @@ fn answer(
 
 fn event(change: Result<Changed, BroadcastStreamRecvError>, only: Option<ExecutionId>) -> Option<Event> {
     match change {
+        // Too many at another replica to be named.
+        Ok(change) if change == Changed::MANY => {
+            Some(Event::default().event("lagged").data(json!({"missed": null}).to_string()))
+        }
         Ok(change) if only.is_none_or(|only| only == change.id) => {
             let data = json!({"id": change.id, "status": change.status, "seq": change.seq});
             Some(Event::default().event("changed").data(data.to_string()))
@@ -107,5 +111,11 @@ mod tests {
         assert_eq!(changed.len(), 2, "only the one that was asked for: {text}");
         assert!(changed[1].ends_with("\"status\":\"RUNNING\",\"seq\":8}"), "{text}");
         assert_eq!(places.available_permits(), 1, "the place is free again");
+    }
+
+    #[test]
+    fn whoever_can_t_be_told_what_changed_elsewhere_is_told_to_look() {
+        let told = event(Ok(Changed::MANY), Some(change(1, 0).id)).map(|event| format!("{event:?}"));
+        assert!(told.is_some_and(|told| told.contains("lagged")));
     }
 }

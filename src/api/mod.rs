@@ -152,7 +152,9 @@ impl From<EngineError> for Problem {
             EngineError::NotWaiting(_) => Self::conflict("not-waiting", text),
             EngineError::AlreadyJudged(_) => Self::conflict("already-judged", text),
             EngineError::Refused(_) => Self::unprocessable("refused", text),
-            EngineError::Stopped => Self::unavailable(text),
+            EngineError::Stopped | EngineError::Moved | EngineError::Failed(_) | EngineError::Unheeded(_) => {
+                Self::unavailable(text)
+            }
             EngineError::Unreadable(_) => Self::internal(text),
             EngineError::Store(error) => error.into(),
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ use crate::trigger::{Children, Reports, RepositorySet, Submit};
 pub(super) struct CoreOptions {
     /// How many stages may do something at the same time.
     pub(super) running_stages: usize,
+    /// How long running stages have to come to their end when others take over.
+    pub(super) drain: Duration,
     /// What stages may be given.
     pub(super) secrets: Secrets,
     /// How much stages may save for later ones.
@@ -55,7 +58,7 @@ impl Core {
         options: CoreOptions,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let CoreOptions { running_stages, secrets, saved, network, reports, definitions } = options;
+        let CoreOptions { running_stages, drain, secrets, saved, network, reports, definitions } = options;
         let store = Store::open(store, clock.clone()).await?;
         remove_leftovers(&store, state_dir).await;
         let pipelines = SubPipelines::default();
@@ -68,7 +71,7 @@ impl Core {
         deps.calls.policy = network;
         let locks = deps.locks.clone();
         let registry = stage::registry(deps);
-        let options = EngineOptions { max_running_effects: running_stages, ..EngineOptions::default() };
+        let options = EngineOptions { max_running_effects: running_stages, drain, ..EngineOptions::default() };
         let engine = Engine::start(store.clone(), clock.clone(), registry, options).await?;
         let submit = submit(engine.handle());
         pipelines.connect(

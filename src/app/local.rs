@@ -58,6 +58,7 @@ impl Local {
         let options = CoreOptions {
             secrets,
             running_stages: RUNNING_STAGES,
+            drain: Duration::ZERO,
             saved: SavedLimits::default(),
             // Whoever runs it here reaches all that this machine does anyhow.
             network: AddressPolicy::Any,

@@ -116,6 +116,7 @@ impl App {
         let core_options = CoreOptions {
             secrets,
             running_stages: config.limits.running_stages,
+            drain: config.server.drain,
             saved: SavedLimits {
                 bytes: config.limits.saved_bytes,
                 files: config.limits.saved_files,

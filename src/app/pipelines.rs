@@ -5,15 +5,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{SetOnce, oneshot};
 
-use crate::engine::{EngineError, Handle};
+use crate::engine::{Changed, EngineError, Handle};
 use crate::model::{Execution, ExecutionId, ExecutionView};
 use crate::stage::{ChildError, ChildStart, Pipelines};
+use crate::store::Store;
 use crate::trigger::{ChildRequest, Children, StartError};
+
+/// How often it is looked whether an execution has ended that another replica may have.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// The engine and what starts executions, once they are there; cheap to clone.
 #[derive(Clone, Default)]
@@ -46,12 +51,13 @@ impl SubPipelines {
 }
 
 /// Tells of every end; one task for all who wait.
-async fn tell(shared: std::sync::Weak<Shared>, mut changes: tokio::sync::broadcast::Receiver<crate::engine::Changed>) {
+async fn tell(shared: std::sync::Weak<Shared>, mut changes: tokio::sync::broadcast::Receiver<Changed>) {
     loop {
         let change = changes.recv().await;
         let Some(shared) = shared.upgrade() else { return };
         let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match change {
+            Ok(change) if change == Changed::MANY => waiting.clear(),
             Ok(change) if change.status.is_complete() => drop(waiting.remove(&change.id)),
             Ok(_) => {}
             // Whoever was missed is among them: they look for themselves.
@@ -59,6 +65,12 @@ async fn tell(shared: std::sync::Weak<Shared>, mut changes: tokio::sync::broadca
             Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// Whether an execution has ended, as far as is known.
+async fn is_over(store: &Store, id: ExecutionId) -> bool {
+    let there = store.execution(id).await;
+    there.is_ok_and(|there| there.is_none_or(|there| there.status.is_complete()))
 }
 
 #[async_trait]
@@ -99,12 +111,21 @@ impl Pipelines for SubPipelines {
             those.retain(|one| !one.is_closed());
             those.push(told);
         }
-        // It may have ended before.
-        let there = connected.children.store.execution(id).await;
-        if there.is_ok_and(|there| there.is_none_or(|there| there.status.is_complete())) {
-            return;
+        tokio::pin!(ended);
+        // It may have ended before; and what another replica does may not be heard of.
+        while !is_over(&connected.children.store, id).await {
+            let look = async {
+                if connected.engine.is_shared() {
+                    connected.children.clock.sleep(LOOK).await;
+                } else {
+                    std::future::pending().await
+                }
+            };
+            tokio::select! {
+                // Telling is dropping: either way it's over.
+                _ = &mut ended => return,
+                () = look => {}
+            }
         }
-        // Telling is dropping: either way it's over.
-        let _ = ended.await.is_ok();
     }
 }

@@ -68,6 +68,9 @@ pub(super) struct ServerSection {
     pub(super) state_dir: Option<String>,
     /// What people call this server where several share a database (`database.replicas`); by default the machine's name.
     pub(super) name: Option<String>,
+    /// How long a server that stops lets running stages come to their end before others take its work over, `20s` by default
+    /// and `10m` at most; of use where several share a database (`database.replicas`).
+    pub(super) drain: Option<DurationWord>,
 }
 
 /// Where executions are kept.

@@ -85,6 +85,13 @@ pub struct Server {
     pub state_dir: PathBuf,
     /// What people call it among those that share a database; `None`: the machine's name.
     pub name: Option<String>,
+    /// How long it lets running stages come to their end when it stops and others share its database.
+    pub drain: Duration,
+}
+
+impl Server {
+    /// How long a server that stops waits for running stages, if nobody says.
+    pub const DRAIN: Duration = Duration::from_secs(20);
 }
 
 /// Where executions are kept.
@@ -346,6 +353,7 @@ impl Config {
                 holders: Vec::new(),
                 state_dir: state_dir.to_owned(),
                 name: None,
+                drain: Server::DRAIN,
             },
             database: Database { url: default_database(state_dir), password: None, durable: true, replicas: false },
             forges: IndexMap::new(),

@@ -476,12 +476,17 @@ fn a_server_for_the_database_has_its_password_beside_its_address() {
 
 #[test]
 fn several_servers_share_a_database_if_it_says_so() {
-    let config = parse("database: {url: \"postgres://db/longboat\", replicas: true}\nserver: {name: \"blue 1\"}")
-        .expect("legal");
+    let config =
+        parse("database: {url: \"postgres://db/longboat\", replicas: true}\nserver: {name: \"blue 1\", drain: 5m}")
+            .expect("legal");
     assert!(config.database.replicas);
+    assert_eq!(config.server.drain, Duration::from_secs(300));
+    let findings = parse("server: {drain: 11m}").expect_err("too long");
+    assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::ValueNotAllowed]);
     assert_eq!(config.server.name.as_deref(), Some("blue 1"));
     let config = parse("database: {url: \"postgres://db/longboat\"}").expect("legal");
     assert!(!config.database.replicas && config.server.name.is_none());
+    assert_eq!(config.server.drain, Duration::from_secs(20));
     let name = format!("server: {{name: {}}}", "x".repeat(61));
     for text in ["server: {name: ''}", "server: {name: ' x'}", name.as_str()] {
         let findings = parse(text).expect_err(text);

@@ -3,28 +3,38 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::dry_run::dry_run;
 use super::registry::Kinds;
-use super::view;
-use super::{Judgment, SignalError};
+use super::shell::Ledger;
+use super::{Judgment, SignalError, view};
 use crate::clock::Timestamp;
 use crate::model::{
     ApplicationName, ChildView, DryRun, ExecutionId, ExecutionKey, ExecutionView, Freeze, Holder, NewExecution,
     PipelineName, StagePath, Status,
 };
-use crate::store::{ExecutionSummary, LaneMember, Store, StoreError, StoredExecution};
+use crate::store::{ExecutionSummary, LaneMember, Store, StoreError, StoredExecution, Word};
 
 /// How many executions that another one waits for are shown.
 const SHOWN_HOLDERS: usize = 20;
+
+/// How long it is waited for that all replicas heed a freeze. Tests don't wait for what they know won't come.
+const HEEDING: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+
+/// The longest pause between two looks whether another replica has answered.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// Speaks to a running engine; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) store: Store,
+    pub(super) ledger: Arc<dyn Ledger>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) changed: broadcast::Sender<Changed>,
     pub(super) ready: watch::Receiver<bool>,
@@ -42,6 +52,12 @@ pub struct Changed {
     pub status: Status,
     /// The number of its latest journal row: rises with each change.
     pub seq: i64,
+}
+
+impl Changed {
+    /// Says that executions changed which can't be named, because too many did at another replica: whoever shows some looks
+    /// at them again.
+    pub const MANY: Self = Self { id: ExecutionId(uuid::Uuid::nil()), status: Status::Running, seq: 0 };
 }
 
 /// Why the engine did not do what it was asked.
@@ -100,6 +116,18 @@ pub enum EngineError {
     /// The engine is stopping, or was replaced by another process.
     #[error("the engine isn't running; try again once Longboat is up")]
     Stopped,
+    /// The execution is going from one replica to another, or the one that has it doesn't answer.
+    #[error("another replica has the execution, or is taking it over, and did not answer in time; try again")]
+    Moved,
+    /// The replica that has the execution couldn't do it.
+    #[error("the replica that has the execution could not do it: {0}")]
+    Failed(String),
+    /// A freeze is written down, and these replicas have not said that they heed it.
+    #[error(
+        "it is written down, but the replica {0} has not said that it heeds it; it does so within a minute, or as soon as it \
+         has a lease again"
+    )]
+    Unheeded(String),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,6 +136,13 @@ pub enum EngineError {
 impl Handle {
     /// Hands over an execution that was stored. Without this call it would start when Longboat starts anew.
     pub async fn submit(&self, key: ExecutionKey) {
+        if self.ledger.is_shared()
+            && let Ok(Some(shard)) = self.store.shard(key).await
+            && !self.ledger.holds(shard)
+        {
+            self.ledger.tell(Word::Work([shard].into_iter().collect()));
+            return;
+        }
         // A stopped engine leaves it to the next start.
         let _ = self.requests.send(Request::Submit(key)).await.is_ok();
     }
@@ -172,10 +207,26 @@ impl Handle {
     /// about begins any more; what has begun goes on.
     ///
     /// # Errors
-    /// If it can't be written. If the engine can't be told, it is written, and heeded within a minute.
+    /// If it can't be written. If the engine can't be told, or another replica doesn't say that it knows, it is written, and
+    /// heeded within a minute.
     pub async fn freeze(&self, freeze: Freeze) -> Result<(), EngineError> {
-        self.store.freeze(freeze).await?;
-        self.heed_freezes().await
+        let number = self.store.freeze(freeze).await?;
+        self.heed_freezes().await?;
+        if self.ledger.is_shared() { self.until_all_heed(number).await } else { Ok(()) }
+    }
+
+    /// Waits until all replicas that have a lease heed the freezes up to this change.
+    async fn until_all_heed(&self, number: i64) -> Result<(), EngineError> {
+        let until = Instant::now() + HEEDING;
+        loop {
+            let replicas = self.ledger.replicas().await?;
+            let heeding = self.store.heeding(number).await?;
+            let Some(deaf) = replicas.iter().find(|one| !heeding.contains(&one.id)) else { return Ok(()) };
+            if Instant::now() >= until {
+                return Err(EngineError::Unheeded(deaf.name.clone()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Ends the freeze of an application, or of everything: what it held goes on, in the order in which it was created.
@@ -191,6 +242,7 @@ impl Handle {
 
     async fn heed_freezes(&self) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
+        self.ledger.tell(Word::Freezes);
         self.requests.send(Request::Freezes(reply)).await.map_err(|_| EngineError::Stopped)?;
         answer.await.unwrap_or(Err(EngineError::Stopped))
     }
@@ -263,7 +315,7 @@ impl Handle {
             return Err(EngineError::Compacted);
         }
         let command = Command::Restart { path: path.cloned(), by: by.to_owned(), override_freeze };
-        self.command(stored.execution.key, command).await
+        self.command(stored, command).await
     }
 
     /// The execution and its stage that failed because this execution did.
@@ -330,14 +382,35 @@ impl Handle {
         if stored.status.is_complete() {
             return Err(EngineError::Complete(stored.status));
         }
-        self.command(stored.execution.key, command).await
+        self.command(stored, command).await
     }
 
-    async fn command(&self, key: ExecutionKey, command: Command) -> Result<(), EngineError> {
+    /// Has an execution's own engine do something: this one, or that of another replica.
+    async fn command(&self, stored: &StoredExecution, command: Command) -> Result<(), EngineError> {
+        let key = stored.execution.key;
+        if !self.ledger.is_shared() {
+            return self.here(key, command).await;
+        }
+        if self.ledger.holds(stored.shard) {
+            match self.here(key, command.clone()).await {
+                // It went to another replica at this very moment.
+                Err(EngineError::Moved) => {}
+                outcome => return outcome,
+            }
+        }
+        self.elsewhere(stored, &command).await
+    }
+
+    async fn here(&self, key: ExecutionKey, command: Command) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Command { key, command, reply };
         self.requests.send(request).await.map_err(|_| EngineError::Stopped)?;
         answer.await.unwrap_or(Err(EngineError::Stopped))
+    }
+
+    /// Whether other replicas run executions as well, so that what they do is to be looked for.
+    pub fn is_shared(&self) -> bool {
+        self.ledger.is_shared()
     }
 }
 
@@ -363,8 +436,9 @@ pub(super) enum Request {
     Command { key: ExecutionKey, command: Command, reply: oneshot::Sender<Result<(), EngineError>> },
 }
 
-/// What people ask for.
-#[derive(Debug)]
+/// What people ask for. Its form travels between replicas (`wish`): what is added, older ones don't know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) enum Command {
     Cancel { by: String, reason: Option<String> },
     Judge { path: StagePath, judgment: Judgment },
@@ -389,7 +463,11 @@ impl Reply {
             Self::Handler(reply) => drop(reply.send(outcome.map_err(|error| match error {
                 EngineError::AlreadyJudged(_) => SignalError::AlreadySignalled,
                 EngineError::Refused(_) => SignalError::TooLarge,
-                EngineError::Stopped | EngineError::Store(_) => SignalError::Stopped,
+                EngineError::Stopped
+                | EngineError::Moved
+                | EngineError::Failed(_)
+                | EngineError::Unheeded(_)
+                | EngineError::Store(_) => SignalError::Stopped,
                 EngineError::NotFound(_)
                 | EngineError::NoSuchStage(_)
                 | EngineError::Complete(_)

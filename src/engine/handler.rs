@@ -40,6 +40,13 @@ pub trait StageHandler: Send + Sync + 'static {
     /// for ever: see `EngineOptions::cancel_deadline`.
     async fn cancel(&self, ctx: &StageContext, checkpoint: Option<Value>, reason: CancelReason);
 
+    /// Lets go of an attempt whose execution goes on at another replica: ends what runs of it on this machine, and
+    /// changes nothing anywhere else, because that is the other's by now. Nothing that it does is recorded. It may run
+    /// beside a `start` or `resume` whose future has just been dropped, and for an attempt that has nothing here.
+    async fn abandon(&self, ctx: &StageContext) {
+        let _ = ctx;
+    }
+
     /// Whether it evaluates expressions itself, so that [`StageContext::scope`] is to be filled.
     fn evaluates(&self) -> bool {
         false
@@ -53,6 +60,12 @@ pub trait StageHandler: Send + Sync + 'static {
     /// Whether somebody may have a waiting stage of this type wait no longer: it gets a [`Wake::Signal`] with
     /// `{skippedBy}`, and ends well.
     fn skippable(&self) -> bool {
+        false
+    }
+
+    /// Whether what a stage of this type began runs on this machine while the stage polls, so that its execution can't move
+    /// to another replica.
+    fn runs_here(&self) -> bool {
         false
     }
 

@@ -13,7 +13,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::freeze::Hold;
-use crate::model::{ApplicationName, ExecutionId, ExecutionKey, Lane, NewExecution, OnNew, PipelineName};
+use crate::model::{ApplicationName, ExecutionId, ExecutionKey, Lane, NewExecution, OnNew, PipelineName, Status};
+use crate::store::{LaneMember, Shard, Shards};
+
+/// How many are told to give way at once.
+const MOST_VICTIMS: usize = 16;
 
 /// What an execution is told that asks whether it may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,8 +172,70 @@ impl Lanes {
         self.next.extend(first.map(|(key, _)| *key));
     }
 
+    /// Forgets the lanes of these shards: somebody else has them now, with all that stand there.
+    pub fn forget(&mut self, lost: Shards) {
+        let gone = |lane: &Lane| lost.contains(Shard::of_lane(lane));
+        self.lanes.retain(|lane, _| !gone(lane));
+        self.of.retain(|_, lane| !gone(lane));
+        let of = &self.of;
+        self.next.retain(|key| of.contains_key(key));
+        self.superseded.retain(|superseded| of.contains_key(&superseded.key));
+    }
+
+    /// Whether an execution of theirs whose end is awaited stands in a lane and waits: then it could be for ever.
+    pub fn has_awaited(&self) -> bool {
+        self.lanes.values().flat_map(|line| line.waiting.values()).any(|member| !member.awaited_by.is_empty())
+    }
+
+    /// Who has to give way, so that nobody waits for ever: found among all that stand in lanes, with whichever replica. Of
+    /// those that wait for one another, it is the newest that breaks the circle, whoever looks. With each its shard, and why.
+    pub fn circles(members: &[LaneMember]) -> Vec<(ExecutionKey, Shard, String)> {
+        let mut lanes = Self::default();
+        for member in members {
+            lanes.add(member);
+        }
+        let mut victims = Vec::new();
+        while victims.len() < MOST_VICTIMS {
+            let stuck = lanes.stuck();
+            let mut newest: Vec<&LaneMember> =
+                members.iter().filter(|one| stuck.contains(&one.key) && !one.awaited_by.is_empty()).collect();
+            newest.sort_unstable_by_key(|one| std::cmp::Reverse(one.key));
+            let breaks = |one: &&&LaneMember| {
+                let rest = members.iter().filter(|other| other.key != one.key && lanes.of.contains_key(&other.key));
+                let mut without = Self::default();
+                rest.for_each(|other| without.add(other));
+                without.stuck().len() + 1 < stuck.len()
+            };
+            let Some(victim) = newest.iter().find(breaks).or(newest.first()) else { break };
+            victims.push((victim.key, victim.shard, lanes.never(&victim.lane)));
+            lanes.leave(victim.key);
+        }
+        victims
+    }
+
+    /// Adds one as the store has it.
+    fn add(&mut self, found: &LaneMember) {
+        let member = Member {
+            id: found.id,
+            application: found.application.clone(),
+            pipeline: found.pipeline.clone(),
+            awaited_by: found.awaited_by.clone(),
+            max: found.most,
+            leaving: false,
+        };
+        let line = self.lanes.entry(found.lane.clone()).or_default();
+        let place = if found.status == Status::NotStarted { &mut line.waiting } else { &mut line.holding };
+        place.insert(found.key, member);
+        self.of.insert(found.key, found.lane.clone());
+    }
+
     /// Whether all that hold a place of the lane can't end before this one has; says so in words.
     fn waits_for_ever(&self, key: ExecutionKey, lane: &Lane) -> Option<String> {
+        self.stuck().contains(&key).then(|| self.never(lane))
+    }
+
+    /// Those that wait for ever.
+    fn stuck(&self) -> HashSet<ExecutionKey> {
         // Whoever holds a place can end unless it waits for one that never goes on. Whoever waits goes on if those who can't
         // end leave it a place, and so do all before it. What is left when nothing more is found to go on, never does.
         let mut stuck: HashSet<ExecutionKey> =
@@ -193,12 +259,13 @@ impl Lanes {
                 }
             }
             if stuck.len() == before {
-                break;
+                return stuck;
             }
         }
-        if !stuck.contains(&key) {
-            return None;
-        }
+    }
+
+    /// That somebody would wait for ever for a place in this lane, in words.
+    fn never(&self, lane: &Lane) -> String {
         let holders = self.lanes.get(lane).into_iter().flat_map(|line| line.holding.values()).take(3);
         let holders: Vec<String> =
             holders.map(|member| format!("{}/{} ({})", member.application, member.pipeline, member.id)).collect();
@@ -206,11 +273,11 @@ impl Lanes {
             Lane::Pipeline(..) => format!("its turn in the {lane}"),
             Lane::Lock(_) => format!("the {lane}"),
         };
-        Some(format!(
+        format!(
             "it would wait for ever for {what}: what holds it waits for the end of this execution, by way of others or \
              directly: {}",
             holders.join(", ")
-        ))
+        )
     }
 }
 

@@ -7,7 +7,8 @@
 //! - `state` is the fold of the journal, `legal` spells out every legal transition, `entry` is how a row is written,
 //!   `plan` the graph, `freeze` and `lanes` what keeps executions from beginning, `evaluate` the expressions, `limits` the bounds.
 //! - `shell` is what makes it durable: one loop that decides, commits, and only then calls handlers. [`Engine`] is
-//!   its owner, [`Handle`] the way to speak to it.
+//!   its owner, [`Handle`] the way to speak to it. Of several replicas each runs the executions of its own shards (`shell::shards`),
+//!   and `wish` is how what people ask reaches the one that has the execution.
 //! - `dry_run` goes through the graph by the same rules, without any effect.
 //! - `view` and `status_text` are what people see of it.
 
@@ -29,6 +30,7 @@ mod shell;
 mod state;
 mod status_text;
 mod view;
+mod wish;
 
 pub use artifacts::produced;
 pub use dry_run::chosen_outcome;

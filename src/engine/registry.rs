@@ -27,6 +27,7 @@ impl Registry {
                 evaluates: handler.evaluates(),
                 yields_variables: handler.yields_variables(),
                 skippable: handler.skippable(),
+                runs_here: handler.runs_here(),
             };
             (handler.kind().to_owned(), kind)
         });
@@ -80,6 +81,8 @@ pub struct Kind {
     pub yields_variables: bool,
     /// Whether its waiting stages end well if somebody says that they need not wait any longer.
     pub skippable: bool,
+    /// Whether what a polling stage began runs on this machine.
+    pub runs_here: bool,
 }
 
 impl Kinds {
@@ -107,6 +110,7 @@ impl Kinds {
                 evaluates: *name == "look",
                 yields_variables: *name == "set",
                 skippable: *name == "none",
+                runs_here: false,
             };
             (name.to_string(), kind)
         };

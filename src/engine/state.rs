@@ -224,6 +224,11 @@ impl State {
         })
     }
 
+    /// Numbers the calls of handlers from there on.
+    pub fn number_calls_from(&mut self, number: u64) {
+        self.calls = number;
+    }
+
     /// Takes an entry of the journal.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entry::decode;
+use super::entry::{RowError, decode};
 use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
@@ -11,17 +11,39 @@ use crate::model::{
 };
 use crate::store::{JournalRow, StoredExecution};
 
+/// The newest version of an execution's document that this program goes on with.
+const DOCUMENT: u32 = 1;
+
+/// Why an execution can't be told from its document and its journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfoldable {
+    /// In words that say which row, and what to do.
+    pub reason: String,
+    /// A newer program wrote it, and can go on with it.
+    pub newer: bool,
+}
+
 /// Folds a journal.
 ///
 /// # Errors
-/// If a row can't be read or isn't legal, or the definition is no graph; the message says which and what to do.
-pub fn fold(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) -> Result<State, String> {
+/// If a newer program wrote something of it, a row can't be read or isn't legal, or the definition is no graph.
+pub fn fold(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) -> Result<State, Unfoldable> {
+    if stored.needs > DOCUMENT {
+        let needs = stored.needs;
+        let reason = format!(
+            "a newer Longboat created it (version {needs} of the document; this one knows {DOCUMENT}): start that one"
+        );
+        return Err(Unfoldable { reason, newer: true });
+    }
     let execution = Arc::new(stored.execution.clone());
-    let mut state = State::new(execution, kinds).map_err(|error| error.to_string())?;
+    let wrong = |reason: String| Unfoldable { reason, newer: false };
+    let mut state = State::new(execution, kinds).map_err(|error| wrong(error.to_string()))?;
     for row in rows {
-        let wrong = |error: &dyn std::fmt::Display| format!("row {} of its journal: {error}", row.seq);
-        for entry in decode(&row.body).map_err(|error| wrong(&error))? {
-            state.apply(&entry, row.at).map_err(|error| wrong(&error))?;
+        let at_row = |error: &dyn std::fmt::Display| format!("row {} of its journal: {error}", row.seq);
+        let entries = decode(&row.body)
+            .map_err(|error| Unfoldable { reason: at_row(&error), newer: matches!(error, RowError::Version { .. }) })?;
+        for entry in entries {
+            state.apply(&entry, row.at).map_err(|error| wrong(at_row(&error)))?;
         }
     }
     Ok(state)
@@ -35,7 +57,7 @@ pub fn view(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) ->
     }
     match fold(stored, rows, kinds) {
         Ok(state) => of_state(&state),
-        Err(trouble) => unreadable(stored, &trouble),
+        Err(trouble) => unreadable(stored, &trouble.reason),
     }
 }
 
@@ -149,7 +171,7 @@ fn unreadable(stored: &StoredExecution, trouble: &str) -> ExecutionView {
         held: None,
         compacted_time: None,
         paused: None,
-        stranded: None,
+        stranded: (!stored.status.is_complete()).then(|| trouble.to_owned()),
         restarts: Vec::new(),
         children: Vec::new(),
         stages: Vec::new(),

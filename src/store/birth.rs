@@ -59,8 +59,9 @@ pub(super) async fn insert(tx: &mut Tx, births: &[&Birth], published: Option<Rev
     insert_infos(tx, &born, published).await?;
     let (mut said, mut reported) = (Vec::new(), Vec::new());
     for (key, birth) in &born {
-        if let Some((lane, _)) = birth.new.pipeline.lane() {
-            lane::insert(tx, *key, &lane).await?;
+        if let Some((lane, rule)) = birth.new.pipeline.lane() {
+            let awaited_by = birth.new.trigger.parent.as_ref().map_or(&[][..], |parent| &parent.awaited_by);
+            lane::insert(tx, *key, &lane, rule.max, awaited_by).await?;
         }
         if let Some(message) = &birth.queued {
             said.push(outbox::NewEntry::new(Some(*key), message)?);

@@ -23,6 +23,8 @@ use crate::model::{
 const DEFAULT_PAGE: u32 = 50;
 /// How many it shows at most.
 const LARGEST_PAGE: u32 = 500;
+/// How many new executions are read at once.
+const AT_ONCE: i64 = 2000;
 
 /// What became of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct StoredExecution {
     pub execution: Execution,
     /// Its shard.
     pub shard: Shard,
+    /// The version that a program has to know to go on with it.
+    pub needs: u32,
     /// How it stands.
     pub status: Status,
     /// The sequence number of its last journal row; 0: none yet.
@@ -258,17 +262,59 @@ impl Store {
         let mut rows = sqlx::query(AssertSqlSafe(text)).fetch(self.reads());
         let mut live = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let row = Row::of("execution", &row);
-            live.push(LiveExecution {
-                key: ExecutionKey(row.int("id")?),
-                shard: Shard::of_row(row.int("shard")?)?,
-                status: row.status("status")?,
-                seq: row.int("seq")?,
-                due_at: row.time_or_null("due_at")?,
-            });
+            live.push(live_execution(&Row::of("execution", &row))?);
         }
         live.sort_unstable_by_key(|execution| execution.key);
         Ok(live)
+    }
+
+    /// The executions created after that one which have not ended, oldest first, and the newest one that was looked at: to
+    /// go on from there. Keys rise with the commits, whoever creates, so that none is missed.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn created_since(
+        &self,
+        mut after: ExecutionKey,
+    ) -> Result<(ExecutionKey, Vec<LiveExecution>), StoreError> {
+        let mut created = Vec::new();
+        loop {
+            let rows =
+                sqlx::query("SELECT id, shard, status, seq, due_at FROM execution WHERE id > $1 ORDER BY id LIMIT $2")
+                    .bind(after.0)
+                    .bind(AT_ONCE)
+                    .fetch_all(self.reads())
+                    .await?;
+            for row in &rows {
+                let execution = live_execution(&Row::of("execution", row))?;
+                after = execution.key;
+                if !execution.status.is_complete() {
+                    created.push(execution);
+                }
+            }
+            if (rows.len() as i64) < AT_ONCE {
+                return Ok((after, created));
+            }
+        }
+    }
+
+    /// The shard of an execution.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn shard(&self, key: ExecutionKey) -> Result<Option<Shard>, StoreError> {
+        let row =
+            sqlx::query("SELECT shard FROM execution WHERE id = $1").bind(key.0).fetch_optional(self.reads()).await?;
+        row.map(|row| Shard::of_row(Row::of("execution", &row).int("shard")?)).transpose()
+    }
+
+    /// The newest execution that there is.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn newest_key(&self) -> Result<ExecutionKey, StoreError> {
+        let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(id) FROM execution").fetch_one(self.reads()).await?;
+        Ok(ExecutionKey(newest.unwrap_or(0)))
     }
 
     /// The journal of an execution, from its beginning.
@@ -354,6 +400,16 @@ fn summary(row: &Row<'_>) -> Result<ExecutionSummary, StoreError> {
     })
 }
 
+fn live_execution(row: &Row<'_>) -> Result<LiveExecution, StoreError> {
+    Ok(LiveExecution {
+        key: ExecutionKey(row.int("id")?),
+        shard: Shard::of_row(row.int("shard")?)?,
+        status: row.status("status")?,
+        seq: row.int("seq")?,
+        due_at: row.time_or_null("due_at")?,
+    })
+}
+
 fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
     let mut info: NewExecution = row.json("document")?;
     // The document was written before its revision was known.
@@ -361,6 +417,7 @@ fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
     Ok(StoredExecution {
         execution: Execution { key: ExecutionKey(row.int("id")?), info },
         shard: Shard::of_row(row.int("shard")?)?,
+        needs: row.int_or_null("needs")?.map_or(1, |needs| u32::try_from(needs).unwrap_or(u32::MAX)),
         status: row.status("status")?,
         seq: row.int("seq")?,
         started_at: row.time_or_null("started_at")?,

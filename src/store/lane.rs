@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::connection::Connection;
-use super::rows::Row;
+use super::rows::{Row, document};
 use super::shard::{Shard, Shards};
 use super::writer::Tx;
 use super::{Store, StoreError};
@@ -26,6 +26,10 @@ pub struct LaneMember {
     pub status: Status,
     /// The lane.
     pub lane: Lane,
+    /// How many may run there once it does.
+    pub most: usize,
+    /// The executions that wait for its end, directly or by way of others.
+    pub awaited_by: Vec<ExecutionId>,
 }
 
 impl Store {
@@ -47,35 +51,63 @@ impl Store {
 
     async fn members(&self, shards: Shards, lane: Option<&Lane>) -> Result<Vec<LaneMember>, StoreError> {
         let text = format!(
-            "SELECT e.id, e.shard, e.status, l.name, i.public_id, i.application, i.pipeline FROM execution e \
-             JOIN lane l ON l.execution = e.id JOIN execution_info i ON i.id = e.id \
+            "SELECT e.id, e.shard, e.status, l.name, l.most, l.awaited_by, i.public_id, i.application, i.pipeline \
+             FROM execution e JOIN lane l ON l.execution = e.id JOIN execution_info i ON i.id = e.id \
              WHERE e.live = 1 AND ($1 IS NULL OR l.name = $1){} ORDER BY e.id",
             shards.condition("e.shard")
         );
         // Put together from constants and numbers.
         let rows = sqlx::query(AssertSqlSafe(text)).bind(lane.map(Lane::to_string)).fetch_all(self.reads()).await?;
-        rows.iter()
-            .map(|row| {
-                let row = Row::of("lane", row);
-                Ok(LaneMember {
-                    key: ExecutionKey(row.int("id")?),
-                    shard: Shard::of_row(row.int("shard")?)?,
-                    id: row.id("public_id")?,
-                    application: row.id("application")?,
-                    pipeline: row.id("pipeline")?,
-                    status: row.status("status")?,
-                    lane: row.id("name")?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| member(&Row::of("lane", row))).collect()
+    }
+
+    /// Those who stand in lanes in which somebody may wait for whose end others wait, oldest first; 5000 at most.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn awaited_lanes(&self) -> Result<Vec<LaneMember>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT e.id, e.shard, e.status, l.name, l.most, l.awaited_by, i.public_id, i.application, i.pipeline \
+             FROM execution e JOIN lane l ON l.execution = e.id JOIN execution_info i ON i.id = e.id \
+             WHERE e.live = 1 AND l.name IN (SELECT w.name FROM execution f JOIN lane w ON w.execution = f.id \
+                 WHERE f.live = 1 AND f.status = $1 AND w.awaited_by IS NOT NULL) ORDER BY e.id LIMIT 5000",
+        )
+        .bind(Status::NotStarted.as_str())
+        .fetch_all(self.reads())
+        .await?;
+        rows.iter().map(|row| member(&Row::of("lane", row))).collect()
     }
 }
 
+fn member(row: &Row<'_>) -> Result<LaneMember, StoreError> {
+    Ok(LaneMember {
+        key: ExecutionKey(row.int("id")?),
+        shard: Shard::of_row(row.int("shard")?)?,
+        id: row.id("public_id")?,
+        application: row.id("application")?,
+        pipeline: row.id("pipeline")?,
+        status: row.status("status")?,
+        lane: row.id("name")?,
+        most: row.int_or_null("most")?.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(0)),
+        awaited_by: row.json_or_null("awaited_by")?.unwrap_or_default(),
+    })
+}
+
 /// Notes the lane of a new execution.
-pub(super) async fn insert(tx: &mut Tx, key: ExecutionKey, lane: &Lane) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO lane (execution, name) VALUES ($1, $2)")
+pub(super) async fn insert(
+    tx: &mut Tx,
+    key: ExecutionKey,
+    lane: &Lane,
+    most: u32,
+    awaited_by: &[ExecutionId],
+) -> Result<(), StoreError> {
+    let awaited_by =
+        if awaited_by.is_empty() { None } else { Some(document(|| format!("the lane of {}", key.0), &awaited_by)?) };
+    sqlx::query("INSERT INTO lane (execution, name, most, awaited_by) VALUES ($1, $2, $3, $4)")
         .bind(key.0)
         .bind(lane.to_string())
+        .bind(i64::from(most))
+        .bind(awaited_by)
         .execute(&mut tx.connection)
         .await?;
     Ok(())

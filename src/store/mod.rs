@@ -42,7 +42,7 @@ mod chunk;
 mod connect;
 mod connection;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod cron;
 mod doubt;
 mod duty;
@@ -72,6 +72,7 @@ mod rows;
 mod settle;
 mod shard;
 mod transfer;
+mod wish;
 mod word;
 mod writer;
 
@@ -99,6 +100,7 @@ pub use retention::{Compaction, Retention};
 pub use settle::{Settled, Settlement};
 pub use shard::{Owned, Shard, Shards};
 pub use transfer::{Moved, Progress, export, import};
+pub use wish::{Wish, WishId};
 pub use word::Word;
 
 use std::fmt;

@@ -40,6 +40,8 @@ const MOST_CATCH_UP: Duration = Duration::from_secs(7 * 24 * 3600);
 const MAX_HOLDER: usize = 100;
 /// The longest name of a server, in characters.
 const MAX_SERVER_NAME: usize = 60;
+/// Whoever stops a server waits for it.
+const LONGEST_DRAIN: Duration = Duration::from_secs(600);
 
 /// What restarts and sub-pipelines that run may still need.
 const LEAST_DETAILS: Duration = Duration::from_secs(3600);
@@ -157,7 +159,8 @@ impl Work<'_> {
                 &format!("write 1 to {MAX_SERVER_NAME} characters, without control characters and spaces at the ends"),
             );
         }
-        Server { listen, public_url, tokens, holders, state_dir, name }
+        let drain = self.duration_up_to(section.drain, "/server/drain", Server::DRAIN, LONGEST_DRAIN);
+        Server { listen, public_url, tokens, holders, state_dir, name, drain }
     }
 
     /// Who has a token.

@@ -64,18 +64,25 @@ impl Shell {
 
     /// Makes calls with an effect, as many as may run at once.
     pub(super) fn start_effects(&mut self) {
+        let mut later = Vec::new();
         while self.running < self.options.max_running_effects && !self.stopping {
             let Some((key, action)) = self.effects.pop() else { break };
+            if self.rests(key, &action) {
+                later.push((key, action));
+                continue;
+            }
             let Some(answering) = self.prepare(key, &action) else { continue };
             self.running += 1;
             let permit = Permit(self.internal.clone());
             self.spawn(key, &action, answering, Some(permit));
         }
+        later.into_iter().for_each(|(key, action)| self.effects.push(key, action));
     }
 
     fn ask(&mut self, key: ExecutionKey, action: Action) {
+        let rests = self.rests(key, &action);
         let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { return };
-        if live.has_effect(&action) {
+        if rests || live.has_effect(&action) {
             self.effects.push(key, action);
             return;
         }
@@ -94,8 +101,13 @@ impl Shell {
     fn spawn(&mut self, key: ExecutionKey, action: &Action, answering: Answering, permit: Option<Permit>) {
         let (stage, call) = (action.stage, action.call);
         let internal = self.internal.clone();
+        let owner = self.owner_of(key);
         let task = tokio::spawn(async move {
             let _permit = permit;
+            // A process that was stopped for a while may come to this too late.
+            if owner.is_some_and(|(ledger, shard)| !ledger.holds(shard)) {
+                return;
+            }
             let outcome = answering.await;
             // The loop may be gone; then the next start asks again.
             let _ = internal.send(Internal::Answered { key, stage, call, outcome }).is_ok();
@@ -187,7 +199,7 @@ impl Live {
         call.as_ref().is_some_and(|call| call.number == action.call)
     }
 
-    fn context(&self, stage: u32, clock: &Clock, signals: &Signals) -> StageContext {
+    pub(super) fn context(&self, stage: u32, clock: &Clock, signals: &Signals) -> StageContext {
         let found = &self.state.stages[stage as usize];
         StageContext {
             execution: Arc::clone(&self.state.execution),

@@ -9,18 +9,19 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::commit::{Committer, Ledger};
 use super::fair::Fair;
 use super::holds::Holds;
+use super::shards::Part;
 use super::timers::Timers;
 use super::{CHANGES, Inputs, QUEUE, RECONCILE, Shell};
 use crate::clock::Clock;
 use crate::engine::freeze::Freezes;
 use crate::engine::handle::Handle;
 use crate::engine::{EngineError, Registry, Signals};
-use crate::model::Status;
-use crate::store::{LiveExecution, Store};
+use crate::store::Store;
 
 /// What an operator may want to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +32,20 @@ pub struct EngineOptions {
     pub max_live: usize,
     /// How long a handler may take to cancel before the engine goes on without it.
     pub cancel_deadline: Duration,
+    /// How long a replica that stops lets what runs come to its end, before others take its executions over. Alone, it
+    /// doesn't wait: what runs is adopted at the next start.
+    pub drain: Duration,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_running_effects: 256, max_live: 10_000, cancel_deadline: Duration::from_secs(60) }
+        Self {
+            max_running_effects: 256,
+            max_live: 10_000,
+            cancel_deadline: Duration::from_secs(60),
+            drain: Duration::from_secs(20),
+        }
     }
-}
-
-/// Whether its journal has begun and the execution has not: a freeze holds it, or did.
-const fn is_held(execution: &LiveExecution) -> bool {
-    matches!(execution.status, Status::NotStarted) && execution.seq > 0
 }
 
 /// A running engine.
@@ -51,6 +55,8 @@ pub struct Engine {
     signals: Signals,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    /// Listens to other replicas, and ends with this.
+    _listener: Option<AbortOnDropHandle<()>>,
 }
 
 impl Engine {
@@ -76,9 +82,12 @@ impl Engine {
         registry: Registry,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        let freezes = Freezes::from(store.freezes().await?);
-        let live = store.live().await?;
-        let members = store.lane_members(None).await?;
+        let (number, freezes) = store.numbered_freezes().await?;
+        let shared = ledger.is_shared();
+        // What others have as well is taken over as the store says whose it is.
+        let (live, members) =
+            if shared { Default::default() } else { (store.live().await?, store.lane_members(None).await?) };
+        let part = Part::new(&*ledger, store.newest_key().await?, clock.now());
         let (requests, requested) = mpsc::channel(QUEUE);
         let (signals, signalled) = Signals::channel(QUEUE);
         let (internal, answered) = mpsc::unbounded_channel();
@@ -90,6 +99,7 @@ impl Engine {
         let stranded_count = Arc::new(AtomicUsize::new(0));
         let handle = Handle {
             store: store.clone(),
+            ledger: Arc::clone(&ledger),
             requests,
             changed: changed.clone(),
             ready: watched,
@@ -110,34 +120,30 @@ impl Engine {
             changed,
             in_memory,
             stranded_count,
-            stranded: BTreeSet::new(),
+            stranded: BTreeMap::new(),
             slots: HashMap::new(),
             ready: VecDeque::new(),
             commits: FuturesUnordered::new(),
+            batches: 0,
             timers: Timers::default(),
             loads: VecDeque::new(),
             loading: 0,
             reading: BTreeSet::new(),
             early: BTreeMap::new(),
-            holds: Holds::new(freezes, members, live.iter().filter(|one| is_held(one)).map(|one| one.key)),
+            holds: Holds::new((number, Freezes::from(freezes))),
+            part,
             reconcile_at: now.plus(RECONCILE),
             effects: Fair::default(),
             running: 0,
             stopping: false,
             lost: false,
         };
-        for execution in live {
-            match execution.status {
-                // It waits for its turn, with the others that were held.
-                _ if is_held(&execution) => {}
-                Status::NotStarted => shell.request_load(execution.key, false),
-                _ => shell.timers.arm(execution.key, execution.due_at),
-            }
-        }
+        shell.take_on(&live, members);
         let inputs = Inputs { requested, signalled, answered, stop: stop.clone(), ready };
         let signals = shell.signals.clone();
+        let listener = shared.then(|| shell.listen());
         let task = tokio::spawn(shell.run(inputs));
-        Ok(Self { handle, signals, stop, task })
+        Ok(Self { handle, signals, stop, task, _listener: listener })
     }
 
     /// The way by which handlers' own tasks wake their stages; each handler finds it in its context, too.
@@ -151,7 +157,8 @@ impl Engine {
     }
 
     /// Stops taking anything on, lets what is being written be written, and ends. What handlers started outside is
-    /// left alone: they are asked about it at the next start.
+    /// left alone: they are asked about it at the next start. A replica among others first lets what runs come to its end,
+    /// for [`EngineOptions::drain`] at most, and gives its executions to the others.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         if (&mut self.task).await.is_err() {

@@ -40,6 +40,11 @@ impl<T> Fair<T> {
         item.map(|item| (key, item))
     }
 
+    /// What waits of an execution.
+    pub(super) fn of(&self, key: ExecutionKey) -> impl Iterator<Item = &T> {
+        self.waiting.get(&key).into_iter().flatten()
+    }
+
     /// Forgets what waits of an execution.
     pub(super) fn forget(&mut self, key: ExecutionKey) {
         if self.waiting.remove(&key).is_some() {

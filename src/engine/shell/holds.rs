@@ -1,7 +1,7 @@
 //! Heeding freezes and lanes: whoever is held is looked at again when they change, in the order in which they were
 //! created.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::sync::oneshot;
 
@@ -14,7 +14,7 @@ use crate::engine::freeze::{Freezes, Hold};
 use crate::engine::lanes::{Lanes, Superseded, Turn};
 use crate::engine::state::State;
 use crate::model::{ExecutionKey, NewExecution, Status};
-use crate::store::{LaneMember, StoreError};
+use crate::store::{LaneMember, LiveExecution, Shard, Shards, StoreError};
 
 /// Who cancels what would wait for ever.
 const LONGBOAT: &str = "longboat";
@@ -29,7 +29,7 @@ pub(super) struct Holds {
     /// Who runs where only so many may, and who waits for that.
     lanes: Lanes,
     /// Executions that are held; they are in memory only while something happens to them.
-    held: BTreeSet<ExecutionKey>,
+    held: BTreeMap<ExecutionKey, Shard>,
     /// Executions that are to be looked at again, in this order.
     again: VecDeque<ExecutionKey>,
     /// Which of them is being read.
@@ -38,33 +38,61 @@ pub(super) struct Holds {
     asked: u64,
     /// Which of these answers is heeded; an earlier one that comes later is not.
     heeded: u64,
+    /// Up to which change the freezes are heeded, by their number in the store.
+    pub(super) number: i64,
 }
 
 impl Holds {
-    /// What is known at the start; `held` are the executions that were held when the process before this one ended,
-    /// `members` those that stand in a lane.
-    pub(super) fn new(
-        freezes: Freezes,
-        members: Vec<LaneMember>,
-        held: impl IntoIterator<Item = ExecutionKey>,
-    ) -> Self {
-        let held: BTreeSet<ExecutionKey> = held.into_iter().collect();
-        let mut lanes = Lanes::default();
-        for LaneMember { key, shard: _, id, application, pipeline, status, lane } in members {
-            lanes.restore(key, lane, status != Status::NotStarted, (id, application, pipeline));
+    /// What is known at the start: the freezes, up to a change of that number.
+    pub(super) fn new((number, freezes): (i64, Freezes)) -> Self {
+        Self { freezes, number, ..Self::default() }
+    }
+
+    /// Takes on what the store knows of executions that are taken over: those that stand in a lane, and those that were
+    /// held.
+    pub(super) fn restore(&mut self, members: Vec<LaneMember>, held: &[LiveExecution]) {
+        for LaneMember { key, id, application, pipeline, status, lane, .. } in members {
+            self.lanes.restore(key, lane, status != Status::NotStarted, (id, application, pipeline));
         }
-        Self { freezes, lanes, again: held.iter().copied().collect(), held, ..Self::default() }
+        for execution in held {
+            self.held.insert(execution.key, execution.shard);
+            self.again.push_back(execution.key);
+        }
+    }
+
+    /// Forgets what is known of the executions of these shards.
+    pub(super) fn forget(&mut self, lost: Shards) {
+        self.lanes.forget(lost);
+        let mut gone = BTreeSet::new();
+        self.held.retain(|key, shard| {
+            let stays = !lost.contains(*shard);
+            if !stays {
+                gone.insert(*key);
+            }
+            stays
+        });
+        self.again.retain(|key| !gone.contains(key));
+    }
+
+    /// Whether somebody waits in a lane for whose end others wait.
+    pub(super) fn has_awaited(&self) -> bool {
+        self.lanes.has_awaited()
+    }
+
+    /// What keeps the executions of an application from beginning at this moment.
+    pub(super) fn freezes(&self) -> Freezes {
+        self.freezes.clone()
     }
 
     /// Whether it is known as held, so that nothing is to be done for it.
     pub(super) fn holds(&self, key: ExecutionKey) -> bool {
-        self.held.contains(&key)
+        self.held.contains_key(&key)
     }
 
     /// Takes note of what was decided about an execution.
-    pub(super) fn note(&mut self, key: ExecutionKey, held: bool) {
+    pub(super) fn note(&mut self, key: ExecutionKey, shard: Shard, held: bool) {
         if held {
-            self.held.insert(key);
+            self.held.insert(key, shard);
         } else if !self.held.is_empty() {
             self.held.remove(&key);
         }
@@ -132,9 +160,24 @@ impl Holds {
         self.lanes.leave(key);
     }
 
+    /// Heeds the freezes as they were read when shards were taken over, if nothing newer is known.
+    pub(super) fn renew(&mut self, number: i64, freezes: Freezes) {
+        if number > self.number {
+            self.heed(number, freezes);
+        }
+    }
+
+    fn heed(&mut self, number: i64, freezes: Freezes) {
+        self.number = number;
+        if freezes != self.freezes {
+            self.freezes = freezes;
+            self.look_again();
+        }
+    }
+
     fn look_again(&mut self) {
         // Whoever is still to be looked at is among the held.
-        self.again = self.held.iter().copied().collect();
+        self.again = self.held.keys().copied().collect();
     }
 }
 
@@ -145,23 +188,27 @@ impl Shell {
         let asked = self.holds.asked;
         let (store, internal) = (self.store.clone(), self.internal.clone());
         tokio::spawn(async move {
-            let found = store.freezes().await.map(Freezes::from);
+            let found = store.numbered_freezes().await.map(|(number, freezes)| (number, Freezes::from(freezes)));
             // The loop may be gone.
             let _ = internal.send(Internal::Freezes { asked, found, reply }).is_ok();
         });
     }
 
     /// From here on nothing begins that is frozen, and what is not frozen any more goes on.
-    pub(super) fn heed_freezes(&mut self, asked: u64, found: Result<Freezes, StoreError>, reply: Option<FreezeReply>) {
+    pub(super) fn heed_freezes(
+        &mut self,
+        asked: u64,
+        found: Result<(i64, Freezes), StoreError>,
+        reply: Option<FreezeReply>,
+    ) {
         let answer = match found {
-            Ok(freezes) => {
-                if asked > self.holds.heeded {
+            Ok((number, freezes)) => {
+                let newer = number > self.holds.number || (number == self.holds.number && asked > self.holds.heeded);
+                if newer {
                     self.holds.heeded = asked;
-                    if freezes != self.holds.freezes {
-                        self.holds.freezes = freezes;
-                        self.holds.look_again();
-                    }
+                    self.holds.heed(number, freezes);
                 }
+                self.say_what_is_heeded();
                 Ok(())
             }
             Err(error) => {

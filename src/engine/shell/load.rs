@@ -9,7 +9,7 @@ use crate::engine::entry::{Entry, encode};
 use crate::engine::registry::Kinds;
 use crate::engine::state::State;
 use crate::engine::status_text::{page, trouble_text};
-use crate::engine::view::fold;
+use crate::engine::view::{Unfoldable, fold};
 use crate::model::{CommitStatus, ExecutionId, ExecutionKey, Status, StatusState};
 use crate::store::{Append, Shard, Store, StoreError, StoredExecution};
 
@@ -25,11 +25,22 @@ pub(super) enum Loaded {
     Closed(String),
     /// One that this program can't go on with.
     Unreadable(Box<Unreadable>),
+    /// One of which not even the document can be read: a newer program's, or damaged.
+    Strange(String),
     /// The database failed.
     Failed(StoreError),
 }
 
 impl Loaded {
+    /// The shard, of what can be gone on with.
+    pub(super) fn shard(&self) -> Option<Shard> {
+        match self {
+            Self::Live { shard, .. } => Some(*shard),
+            Self::Unreadable(unreadable) => Some(unreadable.stored.shard),
+            _ => None,
+        }
+    }
+
     /// Whether it is about to ask for a place in a lane.
     pub(super) fn stands_in_line(&self) -> bool {
         match self {
@@ -48,6 +59,8 @@ pub(super) struct Unreadable {
     pub(super) reason: String,
     /// Whether its journal says so already.
     pub(super) known: bool,
+    /// A newer program can go on with it, so that nothing is to be written.
+    pub(super) newer: bool,
 }
 
 /// Reads documents and journals, the documents all at once. Those that have ended are read only if they are to be
@@ -62,7 +75,7 @@ pub(super) async fn load(
         Ok(stored) => stored,
         // Another attempt reads the same. One that is damaged must not hold up the others.
         Err(error) if keys.len() == 1 || is_closed(&error) => {
-            return keys.into_iter().map(|key| (key, Loaded::Failed(error.clone()))).collect();
+            return keys.into_iter().map(|key| (key, of_error(error.clone()))).collect();
         }
         Err(_) => {
             let mut all = Vec::new();
@@ -90,17 +103,25 @@ async fn with_journal(store: &Store, kinds: Arc<Kinds>, stored: StoredExecution)
     let rows = if stored.seq == 0 { Ok(Vec::new()) } else { store.journal(stored.execution.key).await };
     let rows = match rows {
         Ok(rows) => rows,
-        Err(error) => return Loaded::Failed(error),
+        Err(error) => return of_error(error),
     };
     let seq = rows.last().map_or(stored.seq, |row| row.seq);
     let ended = stored.status.is_complete();
     match fold(&stored, &rows, kinds) {
         Ok(state) => Loaded::Live { state: Box::new(state), shard: stored.shard, seq, ended },
-        Err(reason) if ended => Loaded::Closed(reason),
-        Err(reason) => {
+        Err(trouble) if ended => Loaded::Closed(trouble.reason),
+        Err(Unfoldable { reason, newer }) => {
             let known = rows.last().is_some_and(|row| encode(&[trouble(&reason)]).is_ok_and(|body| body == row.body));
-            Loaded::Unreadable(Box::new(Unreadable { stored, seq, reason, known }))
+            Loaded::Unreadable(Box::new(Unreadable { stored, seq, reason, known, newer }))
         }
+    }
+}
+
+fn of_error(error: StoreError) -> Loaded {
+    match error {
+        // Another attempt reads the same.
+        StoreError::Corrupt { .. } => Loaded::Strange(error.to_string()),
+        error => Loaded::Failed(error),
     }
 }
 
@@ -115,13 +136,14 @@ impl Unreadable {
         let stored = StoredExecution {
             execution: (*state.execution).clone(),
             shard,
+            needs: 1,
             status: if state.status.is_complete() { Status::Running } else { state.status },
             seq,
             started_at: state.started_at,
             ended_at: None,
             summary: None,
         };
-        Self { stored, seq, reason, known: false }
+        Self { stored, seq, reason, known: false, newer: false }
     }
 
     /// Whether it had begun, so that something of it may still run.
@@ -131,6 +153,10 @@ impl Unreadable {
 
     pub(super) fn key(&self) -> ExecutionKey {
         self.stored.execution.key
+    }
+
+    pub(super) fn shard(&self) -> Shard {
+        self.stored.shard
     }
 
     pub(super) fn id(&self) -> ExecutionId {

@@ -16,6 +16,8 @@ mod fair;
 mod figures;
 mod holds;
 mod load;
+mod news;
+mod shards;
 mod slot;
 mod timers;
 mod turn;
@@ -36,16 +38,19 @@ use super::handle::{Command, Reply, Request};
 use super::{Changed, EngineError, Outcome, Registry, SentSignal, Signals};
 use crate::clock::{Clock, Timestamp};
 use crate::model::{ExecutionKey, Status};
-use crate::store::{LiveExecution, Store, StoreError};
+use crate::store::{Append, LiveExecution, Shard, Store, StoreError, WishId};
 use commit::{Committed, Committer, Verdict};
 use fair::Fair;
 use holds::{FreezeReply, Holds};
 use load::Loaded;
+use news::{News, Victim};
+use shards::{Gained, Part};
 use slot::{Incoming, Slot, What};
 use timers::Timers;
 
-#[cfg(test)]
 pub(super) use commit::Ledger;
+#[cfg(test)]
+pub(super) use commit::Peer;
 pub use engine::{Engine, EngineOptions};
 
 /// Rows in one batch: bounds how long a commit takes.
@@ -85,9 +90,19 @@ enum Internal {
     /// The executions that haven't ended, as the store has them.
     Found(Vec<LiveExecution>),
     /// The freezes in force, as the store has them.
-    Freezes { asked: u64, found: Result<Freezes, StoreError>, reply: Option<FreezeReply> },
-    /// Executions were read.
-    Loaded(Vec<(ExecutionKey, Loaded)>),
+    Freezes { asked: u64, found: Result<(i64, Freezes), StoreError>, reply: Option<FreezeReply> },
+    /// Executions were read, when so many gains of shards had been made.
+    Loaded { gains: u64, loaded: Vec<(ExecutionKey, Loaded)> },
+    /// Shards that are this engine's from now on were read.
+    Gained(Box<Gained>),
+    /// What is new in the store.
+    Polled(Result<Box<News>, StoreError>),
+    /// Another replica says that there is something new.
+    Heard,
+    /// A wish could not be answered.
+    Unanswered(WishId),
+    /// Executions wait for one another; who has to give way.
+    Circles(Result<Vec<Victim>, StoreError>),
 }
 
 /// The loop.
@@ -105,11 +120,13 @@ struct Shell {
     /// For people who watch: how many executions are stranded.
     stranded_count: Arc<AtomicUsize>,
     /// Executions that nothing will wake, or that can't be gone on with.
-    stranded: BTreeSet<ExecutionKey>,
+    stranded: BTreeMap<ExecutionKey, Shard>,
     slots: HashMap<ExecutionKey, Slot>,
     /// Executions that something happened to, and that have no row on its way.
     ready: VecDeque<ExecutionKey>,
     commits: FuturesUnordered<BoxFuture<'static, Committed>>,
+    /// How many batches there were.
+    batches: u64,
     timers: Timers,
     /// Executions to be read; those that somebody waits for stand in front.
     loads: VecDeque<ExecutionKey>,
@@ -117,9 +134,11 @@ struct Shell {
     /// Which are being read.
     reading: BTreeSet<ExecutionKey>,
     /// Those of a lane that were read before older ones, and wait for these: so they stand in line in their order.
-    early: BTreeMap<ExecutionKey, Loaded>,
+    early: BTreeMap<ExecutionKey, (u64, Loaded)>,
     /// What keeps executions from beginning.
     holds: Holds,
+    /// Which of the executions are this engine's.
+    part: Part,
     /// When the store is asked again which executions there are.
     reconcile_at: Timestamp,
     /// Calls with an effect that wait for their turn.
@@ -137,20 +156,34 @@ impl Shell {
         let mut signals = Vec::new();
         let mut answers = Vec::new();
         while !self.stopping && !self.lost {
+            if self.part.shared {
+                let now = self.clock.now();
+                self.follow_the_lease(now);
+                self.look_around(now);
+            }
             self.turn();
-            let next = [self.timers.next(), self.holds.next_end()].into_iter().flatten();
+            if self.part.shared {
+                self.give_back();
+                if self.part.is_drained() {
+                    break;
+                }
+            }
+            let next = [self.timers.next(), self.holds.next_end(), self.part.next()].into_iter().flatten();
             let next = next.fold(self.reconcile_at, Timestamp::min);
             let clock = self.clock.clone();
             let mut written = None;
             tokio::select! {
-                () = inputs.stop.cancelled() => {}
+                () = inputs.stop.cancelled(), if !self.part.is_draining() => {}
+                Ok(()) = self.part.owned.changed(), if self.part.shared => {}
                 Some(committed) = self.commits.next(), if !self.commits.is_empty() => written = Some(committed),
                 _ = inputs.answered.recv_many(&mut answers, QUEUE) => {}
                 _ = inputs.requested.recv_many(&mut requests, QUEUE), if !inputs.requested.is_closed() => {}
                 _ = inputs.signalled.recv_many(&mut signals, QUEUE) => {}
                 () = clock.sleep_until(next) => self.wake_due(),
             }
-            self.stopping = inputs.stop.is_cancelled();
+            if inputs.stop.is_cancelled() {
+                self.drain(self.clock.now());
+            }
             if let Some(committed) = written {
                 self.committed(committed);
             }
@@ -158,6 +191,7 @@ impl Shell {
             requests.drain(..).for_each(|request| self.request(request));
             signals.drain(..).for_each(|signal| self.signal(signal));
         }
+        self.stopping = true;
         self.finish(inputs).await;
     }
 
@@ -173,6 +207,9 @@ impl Shell {
                 Some(committed) => self.committed(committed),
                 None => break,
             }
+        }
+        if self.part.shared {
+            self.leave().await;
         }
         let _ = inputs.ready.send(false).is_ok();
     }
@@ -205,10 +242,15 @@ impl Shell {
             Internal::Found(live) => self.found(&live),
             Internal::Freezes { asked, found, reply } => self.heed_freezes(asked, found, reply),
             Internal::Freed => self.running = self.running.saturating_sub(1),
-            Internal::Loaded(loaded) => {
+            Internal::Loaded { gains, loaded } => {
                 self.loading = self.loading.saturating_sub(1);
-                loaded.into_iter().for_each(|(key, loaded)| self.was_read(key, loaded));
+                loaded.into_iter().for_each(|(key, loaded)| self.was_read(key, gains, loaded));
             }
+            Internal::Gained(gained) => self.gained(*gained),
+            Internal::Polled(news) => self.polled(news),
+            Internal::Heard => self.poll(self.clock.now()),
+            Internal::Unanswered(id) => self.unanswered(id),
+            Internal::Circles(found) => self.break_circles(found),
         }
     }
 
@@ -271,10 +313,11 @@ impl Shell {
             self.reading.extend(&keys);
             let (store, kinds, internal) =
                 (self.store.clone(), Arc::clone(self.registry.kinds()), self.internal.clone());
+            let gains = self.part.gains();
             tokio::spawn(async move {
                 let loaded = load::load(&store, &kinds, keys, revive).await;
                 // The loop may be gone.
-                let _ = internal.send(Internal::Loaded(loaded)).is_ok();
+                let _ = internal.send(Internal::Loaded { gains, loaded }).is_ok();
             });
         }
     }
@@ -301,19 +344,19 @@ impl Shell {
     }
 
     /// An execution was read. One that would stand in line waits until all older ones that are being read are there.
-    fn was_read(&mut self, key: ExecutionKey, loaded: Loaded) {
+    fn was_read(&mut self, key: ExecutionKey, gains: u64, loaded: Loaded) {
         self.reading.remove(&key);
         if loaded.stands_in_line() {
-            self.early.insert(key, loaded);
+            self.early.insert(key, (gains, loaded));
         } else {
-            self.loaded(key, loaded);
+            self.loaded(key, gains, loaded);
         }
         while let Some(first) = self.early.first_entry() {
             if self.reading.first().is_some_and(|oldest| oldest < first.key()) {
                 break;
             }
-            let (key, loaded) = first.remove_entry();
-            self.loaded(key, loaded);
+            let (key, (gains, loaded)) = first.remove_entry();
+            self.loaded(key, gains, loaded);
         }
     }
 
@@ -321,9 +364,9 @@ impl Shell {
     fn reconcile(&mut self, now: Timestamp) {
         self.reconcile_at = now.plus(RECONCILE);
         self.look_at_freezes(None);
-        let (store, internal) = (self.store.clone(), self.internal.clone());
+        let (store, internal, own) = (self.store.clone(), self.internal.clone(), self.part.held);
         tokio::spawn(async move {
-            match store.live().await {
+            match store.live_in(own).await {
                 Ok(live) => drop(internal.send(Internal::Found(live))),
                 Err(error) => tracing::warn!(%error, "the list of executions can't be read; trying again"),
             }
@@ -333,7 +376,8 @@ impl Shell {
     /// Takes on what should be in memory or have a time, and hasn't. What is here already knows better.
     fn found(&mut self, live: &[LiveExecution]) {
         let now = self.clock.now();
-        for execution in live {
+        let own = self.part.held;
+        for execution in live.iter().filter(|execution| own.contains(execution.shard)) {
             match execution.due_at {
                 _ if self.holds.holds(execution.key) => {}
                 _ if execution.status == Status::NotStarted => self.request_load(execution.key, false),
@@ -372,12 +416,13 @@ impl Shell {
             while self.commits.len() < BATCHES && !self.lost {
                 // With nothing out, half goes first, so that from then on one half is written while the other is decided.
                 let share = if self.commits.is_empty() { self.ready.len().div_ceil(2) } else { self.ready.len() };
-                let batch = self.decide(share.min(BATCH_ROWS));
+                let number = self.next_batch();
+                let batch = self.decide(number, share.min(BATCH_ROWS));
                 if batch.is_empty() && self.ready.is_empty() {
                     break;
                 }
                 if !batch.is_empty() {
-                    self.commits.push(Box::pin(self.committer.clone().commit(batch)));
+                    self.send(number, batch);
                 }
             }
             // What was decided may have made room for others.
@@ -390,13 +435,32 @@ impl Shell {
         self.stranded_count.store(self.stranded.len(), Ordering::Relaxed);
     }
 
+    /// The number of the next batch.
+    fn next_batch(&mut self) -> u64 {
+        self.batches += 1;
+        self.batches
+    }
+
+    /// Has rows written.
+    fn send(&mut self, number: u64, batch: Vec<Append>) {
+        self.commits.push(Box::pin(self.committer.clone().commit(number, batch)));
+    }
+
     fn committed(&mut self, committed: Committed) {
-        match committed.verdict {
-            Verdict::Written { refused } => {
-                for key in committed.keys {
-                    match refused.iter().find(|(bad, _)| *bad == key) {
-                        None => self.settle(key),
-                        Some((_, reason)) => self.give_up(key, format!("its progress can't be recorded: {reason}")),
+        let Committed { batch, keys, verdict } = committed;
+        match verdict {
+            Verdict::Written(exceptions) => {
+                if !exceptions.shards.is_empty() {
+                    self.doubt(exceptions.shards);
+                }
+                for key in keys {
+                    match exceptions.refused.iter().find(|(bad, _)| *bad == key) {
+                        None if exceptions.lost.contains(&key) => {}
+                        None => self.settle(key, Some(batch)),
+                        Some((_, reason)) if self.waits_for(key, batch) => {
+                            self.give_up(key, format!("its progress can't be recorded: {reason}"));
+                        }
+                        Some(_) => {}
                     }
                 }
             }

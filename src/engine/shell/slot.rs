@@ -11,7 +11,7 @@ use crate::engine::handle::{Command, Reply};
 use crate::engine::state::State;
 use crate::engine::{Changed, EngineError};
 use crate::model::StatusState;
-use crate::store::Shard;
+use crate::store::{Shard, Shards};
 
 /// An execution that the loop knows.
 pub(super) enum Slot {
@@ -21,7 +21,18 @@ pub(super) enum Slot {
     Live(Box<Live>),
     /// It can't be gone on with; that is being recorded, and then these are told. What comes meanwhile is looked at
     /// after that.
-    Closing { changed: Changed, answers: Vec<Answer>, later: Vec<Incoming> },
+    Closing { shard: Shard, batch: u64, changed: Changed, answers: Vec<Answer>, later: Vec<Incoming> },
+}
+
+impl Slot {
+    /// Whether it is known to be of one of these shards.
+    pub(super) fn is_of(&self, shards: Shards) -> bool {
+        match self {
+            Self::Live(live) => shards.contains(live.shard),
+            Self::Closing { shard, .. } => shards.contains(*shard),
+            Self::Loading(_) => false,
+        }
+    }
 }
 
 /// Something that came for an execution.
@@ -70,6 +81,8 @@ pub(super) struct Live {
     pub(super) queued: bool,
     /// Whether a row of it is on its way; it is not decided about until that is there.
     pub(super) committing: bool,
+    /// The batch in which its latest row is.
+    pub(super) batch: u64,
     /// What to call once the row is there.
     pub(super) actions: Vec<Action>,
     /// Calls without an effect that were begun before the row is there, and need longer.

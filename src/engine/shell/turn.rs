@@ -7,6 +7,7 @@ use super::calls::Desk;
 use super::figures;
 use super::holds::Holds;
 use super::load::{Loaded, Unreadable};
+use super::shards::Right;
 use super::slot::{Answer, Incoming, Live, Slot, What};
 use super::{Changed, Command, EngineError, LOAD_PAUSE, Shell, is_closed};
 use crate::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::engine::handle::{Reply, payload};
 use crate::engine::status_text;
 use crate::engine::{Registry, entry::Entry};
 use crate::model::{CommitStatus, ExecutionKey, StagePath};
-use crate::store::Append;
+use crate::store::{Append, Shard, Word};
 
 /// An execution that only waits for less than this stays in memory: reading it again costs more.
 const LINGER_MILLIS: i64 = 10_000;
@@ -26,30 +27,55 @@ const FUSED_CALLS: usize = 100;
 const FUSED_BYTES: usize = 64 * 1024;
 
 impl Shell {
-    /// Decides for up to `rows` executions, and yields their rows.
-    pub(super) fn decide(&mut self, rows: usize) -> Vec<Append> {
+    /// Decides for up to `rows` executions, and yields their rows, which are the batch of that number.
+    pub(super) fn decide(&mut self, number: u64, rows: usize) -> Vec<Append> {
         let now = self.clock.now();
         let mut batch = Vec::with_capacity(rows);
+        let mut suspicious = false;
         while batch.len() < rows {
             let Some(key) = self.ready.pop_front() else { break };
             let Some(Slot::Live(live)) = self.slots.get_mut(&key) else { continue };
-            live.queued = false;
+            // It may stand here from before it was lost and came back.
+            if !std::mem::take(&mut live.queued) {
+                continue;
+            }
             let desk = Desk { registry: &self.registry, clock: &self.clock, signals: &self.signals };
-            let decided = live.decide(key, now, desk, &mut self.holds, if self.stopping { 0 } else { FUSED_CALLS });
-            self.holds.note(key, live.state.held.is_some());
+            let calls = if self.stopping || self.part.rests_in(live.shard) { 0 } else { FUSED_CALLS };
+            let decided = live.decide(key, now, desk, &mut self.holds, calls);
+            self.holds.note(key, live.shard, live.state.held.is_some());
             match decided {
-                Ok(Some(row)) => batch.push(row),
+                Ok(Some(row)) => {
+                    live.batch = number;
+                    suspicious |= self.part.shared && live.waits_while_awaited();
+                    batch.push(row);
+                }
                 // Nothing to record (a look that saw nothing new): what follows can follow at once.
-                Ok(None) => self.settle(key),
+                Ok(None) => self.settle(key, None),
                 Err(reason) => self.give_up(key, reason),
             }
+        }
+        if suspicious {
+            self.suspect_a_circle();
         }
         batch
     }
 
-    /// The latest row of an execution is on disk: tells who waits, calls handlers, puts it out of memory.
-    pub(super) fn settle(&mut self, key: ExecutionKey) {
+    /// Whether an execution waits for that batch. It may have been lost, and be another one's or here anew.
+    pub(super) fn waits_for(&self, key: ExecutionKey, number: u64) -> bool {
+        match self.slots.get(&key) {
+            Some(Slot::Live(live)) => live.committing && live.batch == number,
+            Some(Slot::Closing { batch, .. }) => *batch == number,
+            Some(Slot::Loading(_)) | None => false,
+        }
+    }
+
+    /// The latest row of an execution is on disk, in that batch, or there is none: tells who waits, calls handlers, puts it
+    /// out of memory.
+    pub(super) fn settle(&mut self, key: ExecutionKey, number: Option<u64>) {
         match self.slots.get_mut(&key) {
+            // It was lost in the meantime, and is here anew.
+            Some(Slot::Live(live)) if number.is_some_and(|number| live.batch != number || !live.committing) => return,
+            Some(Slot::Closing { batch, .. }) if number.is_some_and(|number| *batch != number) => return,
             Some(Slot::Live(live)) => {
                 let changed = live.committing;
                 live.committing = false;
@@ -61,6 +87,9 @@ impl Shell {
                     let (id, status, seq) = (live.state.execution.info.id, live.state.status, live.seq);
                     // Nobody may be listening.
                     let _ = self.changed.send(Changed { id, status, seq }).is_ok();
+                    if self.part.shared {
+                        self.committer.ledger.tell(Word::Changed { id, status, seq });
+                    }
                     figures::count(&live.state, live.began);
                 }
                 if live.state.status.is_complete() {
@@ -78,11 +107,13 @@ impl Shell {
                 }
             }
             Some(Slot::Closing { .. }) => {
-                if let Some(Slot::Closing { changed, answers, later }) = self.slots.remove(&key) {
+                if let Some(Slot::Closing { changed, answers, later, .. }) = self.slots.remove(&key) {
                     if changed.status.is_complete() {
                         self.holds.leave(key);
                     }
                     let _ = self.changed.send(changed).is_ok();
+                    let Changed { id, status, seq } = changed;
+                    self.committer.ledger.tell(Word::Changed { id, status, seq });
                     answers.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
                     later.into_iter().for_each(|incoming| self.deliver(key, incoming));
                 }
@@ -112,14 +143,14 @@ impl Shell {
             self.timers.arm(key, due);
         }
         let stranded = due.is_none().then(|| live.state.stranded()).flatten();
-        let id = live.state.execution.info.id;
+        let (id, shard) = (live.state.execution.info.id, live.shard);
         let soon = self.clock.now().as_millis().saturating_add(LINGER_MILLIS);
         let long = due.is_none_or(|due| due.as_millis() > soon);
         if long && live.state.only_waits() && live.calls.is_empty() {
             self.slots.remove(&key);
         }
         match stranded {
-            Some(reason) if self.stranded.insert(key) => {
+            Some(reason) if self.stranded.insert(key, shard).is_none() => {
                 tracing::warn!(execution = %id, reason, "an execution is stranded; signal its stage, or cancel it");
             }
             Some(_) => {}
@@ -147,14 +178,27 @@ impl Shell {
         restarts.into_iter().for_each(|incoming| self.deliver(key, incoming));
     }
 
-    pub(super) fn loaded(&mut self, key: ExecutionKey, loaded: Loaded) {
+    pub(super) fn loaded(&mut self, key: ExecutionKey, gains: u64, loaded: Loaded) {
+        let right = loaded.shard().map_or(Right::Own, |shard| self.right_to(shard, gains));
         let Some(Slot::Loading(waiting)) = self.slots.get_mut(&key) else { return };
+        match right {
+            Right::Own | Right::No => {}
+            Right::Soon => return self.park(key),
+            Right::Stale => return self.loads.push_front(key),
+        }
         let waiting = std::mem::take(waiting);
+        if right == Right::No {
+            return self.dismiss(key, waiting, |_| Some(EngineError::Moved));
+        }
         match loaded {
             Loaded::Live { state, shard, seq, ended } => {
                 let said = state.execution.info.report.as_ref().map(|_| status_text::describe(&state));
+                let mut state = *state;
+                if self.part.shared {
+                    state.number_calls_from(self.part.next_calls());
+                }
                 let live = Live {
-                    state: *state,
+                    state,
                     shard,
                     seq,
                     began: false,
@@ -163,6 +207,7 @@ impl Shell {
                     events: VecDeque::with_capacity(1 + waiting.len()),
                     queued: false,
                     committing: false,
+                    batch: 0,
                     actions: Vec::new(),
                     thinking: Vec::new(),
                     answers: Vec::new(),
@@ -186,6 +231,10 @@ impl Shell {
             Loaded::Complete(_) if waiting.iter().any(Incoming::is_restart) => {
                 self.slots.insert(key, Slot::Loading(waiting));
                 self.loads.push_front(key);
+            }
+            Loaded::Strange(reason) => {
+                self.leave_alone(key, Shard::of_key(key), &reason);
+                self.dismiss(key, waiting, |_| Some(EngineError::Unreadable(reason.clone())));
             }
             Loaded::Closed(reason) => {
                 self.dismiss(key, waiting, |_| Some(EngineError::Unreadable(reason.clone())));
@@ -222,12 +271,14 @@ impl Shell {
         let mut answers: Vec<Answer> = Vec::new();
         for incoming in waiting {
             let outcome = match incoming.what {
-                What::Command(Command::Cancel { by, reason }) => {
+                // Of a newer program's execution nothing is touched that another replica can go on with.
+                What::Command(Command::Cancel { by, reason }) if !(unreadable.newer && self.part.shared) => {
                     cancelled = cancelled.or(Some((by, reason)));
                     Ok(())
                 }
                 What::Command(
-                    Command::Judge { .. }
+                    Command::Cancel { .. }
+                    | Command::Judge { .. }
                     | Command::Restart { .. }
                     | Command::Pause { .. }
                     | Command::Resume { .. }
@@ -240,8 +291,9 @@ impl Shell {
         self.timers.arm(key, None);
         let row = match cancelled {
             Some((by, reason)) => unreadable.cancelled_row(now, by, reason),
-            None if unreadable.known => {
+            None if unreadable.known || unreadable.newer => {
                 self.slots.remove(&key);
+                self.leave_alone(key, unreadable.shard(), &unreadable.reason);
                 answers.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
                 return;
             }
@@ -253,11 +305,23 @@ impl Shell {
         if row.status.is_complete() {
             self.stranded.remove(&key);
         } else {
-            self.stranded.insert(key);
+            self.stranded.insert(key, row.shard);
         }
         let changed = Changed { id: unreadable.id(), status: row.status, seq: row.seq };
-        self.slots.insert(key, Slot::Closing { changed, answers, later: Vec::new() });
-        self.commits.push(Box::pin(self.committer.clone().commit(vec![row])));
+        let (shard, batch) = (row.shard, self.next_batch());
+        self.slots.insert(key, Slot::Closing { shard, batch, changed, answers, later: Vec::new() });
+        self.send(batch, vec![row]);
+    }
+
+    /// Says once that an execution can't be gone on with by this program, and writes nothing.
+    fn leave_alone(&mut self, key: ExecutionKey, shard: Shard, reason: &str) {
+        if self.stranded.insert(key, shard).is_none() {
+            tracing::error!(
+                execution = key.0,
+                reason,
+                "an execution can't be gone on with by this version; it is left alone"
+            );
+        }
     }
 
     /// An execution in memory can't be gone on with: the rules contradict themselves, or its rows are refused.
@@ -290,6 +354,12 @@ impl Shell {
 }
 
 impl Live {
+    /// Whether it waits in a lane while others wait for its end.
+    fn waits_while_awaited(&self) -> bool {
+        let awaited = || self.state.execution.info.trigger.parent.as_ref().is_some_and(|by| !by.awaited_by.is_empty());
+        self.state.held.as_ref().is_some_and(|hold| hold.lane.is_some()) && awaited()
+    }
+
     /// Decides about all that happened; the row, if there is anything to record. Handlers without an effect answer
     /// meanwhile, up to `calls` times.
     fn decide(

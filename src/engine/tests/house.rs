@@ -152,6 +152,12 @@ impl StageHandler for Worker {
     fn effect(&self) -> Effect {
         self.effect
     }
+    fn runs_here(&self) -> bool {
+        self.kind == "here"
+    }
+    async fn abandon(&self, ctx: &StageContext) {
+        self.outside.note(format!("{}.{} abandon", ctx.path, ctx.attempt));
+    }
     async fn start(&self, ctx: &StageContext) -> Outcome {
         self.work(ctx, "start").await
     }
@@ -216,6 +222,18 @@ impl StageHandler for Asker {
         }
     }
     async fn cancel(&self, _: &StageContext, _: Option<Value>, _: CancelReason) {}
+}
+
+/// The stage types of these tests.
+pub fn registry(outside: &Arc<Outside>) -> Registry {
+    let worker =
+        |kind, effect| -> Arc<dyn StageHandler> { Arc::new(Worker { kind, effect, outside: Arc::clone(outside) }) };
+    Registry::new(vec![
+        worker("work", Effect::AtLeastOnce),
+        worker("here", Effect::Idempotent),
+        worker("none", Effect::None),
+        Arc::new(Asker(Arc::clone(outside))),
+    ])
 }
 
 /// What a ledger does with the batches of an engine.
@@ -329,11 +347,7 @@ impl House {
             died: Notify::new(),
             release: Notify::new(),
         });
-        let worker = |kind, effect| -> Arc<dyn StageHandler> {
-            Arc::new(Worker { kind, effect, outside: Arc::clone(&outside) })
-        };
-        let asker: Arc<dyn StageHandler> = Arc::new(Asker(Arc::clone(&outside)));
-        let registry = Registry::new(vec![worker("work", Effect::AtLeastOnce), worker("none", Effect::None), asker]);
+        let registry = registry(&outside);
         let taken = Arc::clone(&ledger) as Arc<dyn Ledger>;
         let engine =
             Engine::start_with(store.clone(), taken, clock.clone(), registry, options.clone()).await.expect("starts");

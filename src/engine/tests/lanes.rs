@@ -14,7 +14,7 @@ use crate::model::{
     CauseKind, Concurrency, ExecutionId, ExecutionKey, ExecutionView, HoldKind, Lane, NewExecution, OnNew, Parent,
     Pipeline, Status,
 };
-use crate::store::Created;
+use crate::store::{Created, LaneMember, Shard};
 
 /// A pipeline of which so many run at once.
 fn limited(name: &str, max: u32, on_new: OnNew, lock: Option<&str>) -> Pipeline {
@@ -24,7 +24,7 @@ fn limited(name: &str, max: u32, on_new: OnNew, lock: Option<&str>) -> Pipeline 
     pipeline
 }
 
-fn below(mut new: NewExecution, parent: &NewExecution) -> NewExecution {
+pub(super) fn below(mut new: NewExecution, parent: &NewExecution) -> NewExecution {
     let mut awaited_by = vec![parent.id];
     awaited_by.extend(parent.trigger.parent.iter().flat_map(|above| above.awaited_by.iter().copied()));
     new.trigger.kind = CauseKind::Pipeline;
@@ -148,6 +148,51 @@ fn a_circle_over_two_locks_is_found_when_it_closes() {
     assert!(waits(&lanes.ask(key(4), &second)).starts_with("it would wait for ever"));
     lanes.leave(key(2));
     assert_eq!(waits(&lanes.ask(key(3), &first)), "begins", "the other one goes on");
+}
+
+/// As the store has it.
+fn member(number: i64, info: &NewExecution, status: Status) -> LaneMember {
+    let (lane, rule) = info.pipeline.lane().expect("a lane");
+    LaneMember {
+        key: key(number),
+        shard: Shard::of_lane(&lane),
+        id: info.id,
+        application: info.pipeline.application.clone(),
+        pipeline: info.pipeline.name.clone(),
+        status,
+        lane,
+        most: rule.max as usize,
+        awaited_by: info.trigger.parent.as_ref().map(|parent| parent.awaited_by.clone()).unwrap_or_default(),
+    }
+}
+
+#[test]
+fn of_those_that_wait_for_one_another_the_newest_gives_way_whoever_looks() {
+    let lock = |name: &str, lock: &str| new_execution(limited(name, 1, OnNew::Queue, Some(lock)));
+    let (one, two) = (lock("one", "x"), lock("two", "y"));
+    let (first, second) = (below(lock("sub", "y"), &one), below(lock("sub", "x"), &two));
+    let behind = below(lock("late", "x"), &new_execution(pipeline(vec![stage("a", &[])])));
+    let victims = |members: &[LaneMember]| -> Vec<ExecutionKey> {
+        let found = Lanes::circles(members);
+        assert!(found.iter().all(|(_, _, why)| why.starts_with("it would wait for ever for the lock")), "{found:?}");
+        found.into_iter().map(|(key, _, _)| key).collect()
+    };
+    let mut members =
+        vec![member(1, &one, Status::Running), member(2, &two, Status::Running), member(3, &first, Status::NotStarted)];
+    assert_eq!(victims(&members), [key(0); 0], "the other one can end");
+    members.push(member(4, &second, Status::NotStarted));
+    // Who waits behind them is newer, and breaks nothing.
+    members.push(member(5, &behind, Status::NotStarted));
+    assert_eq!(victims(&members), [key(4)]);
+    members.reverse();
+    assert_eq!(victims(&members), [key(4)]);
+    // One that waits for its own parent is a circle for itself.
+    let own = below(lock("own", "z"), &lock("nobody", "z"));
+    let mut parent = own.clone();
+    parent.id = own.trigger.parent.as_ref().expect("a parent").execution;
+    parent.trigger.parent = None;
+    let alone = [member(6, &parent, Status::Running), member(7, &own, Status::NotStarted)];
+    assert_eq!(victims(&alone), [key(7)]);
 }
 
 /// One execution of a random world.

@@ -3,13 +3,16 @@
 
 mod crash;
 mod dry_run;
+mod fleet;
 mod freeze;
 mod house;
 mod lanes;
 mod pause;
 mod random;
+mod replicas;
 mod restart;
 mod rules;
+mod shards;
 mod shell;
 mod simulation;
 mod texts;

@@ -159,11 +159,13 @@ pub(super) struct Watched {
     answered: Vec<(u32, u64)>,
     /// Where stages without an effect answer before the row is written: what they answer, drawn from this number.
     fused: Option<u64>,
+    /// How often another owner took it over.
+    epoch: u64,
 }
 
 impl Watched {
     pub(super) fn of(pipeline: Pipeline) -> Self {
-        Self { run: Run::stored(pipeline), started: HashMap::new(), answered: Vec::new(), fused: None }
+        Self { run: Run::stored(pipeline), started: HashMap::new(), answered: Vec::new(), fused: None, epoch: 0 }
     }
 
     /// Stages without an effect answer before the row is written, as in the shell.
@@ -184,6 +186,27 @@ impl Watched {
         self.run.journal.truncate(rows);
         self.run.frozen = frozen;
         self.apply(&Move::Crash);
+    }
+
+    /// Another owner takes it over from the journal, and decides. The first one, whose lease is over without its knowing,
+    /// decides by what it knew; its row has a number that is taken, and an epoch that is over: it is refused, and what it
+    /// would have called is not called.
+    pub(super) fn outrun(&mut self, late: &Move, step: &Move) {
+        let (epoch, rows) = (self.epoch, self.run.journal.len());
+        let (run, answered) = (self.run.clone(), self.answered.clone());
+        let mut first = Self { run, started: HashMap::new(), answered, fused: self.fused, epoch };
+        self.epoch += 1;
+        self.apply(&Move::Crash);
+        self.glance();
+        self.apply(step);
+        first.apply(late);
+        for (number, row) in (rows..).zip(first.run.journal.drain(rows..)) {
+            // The store's rule. Without the epoch, a row would be taken where the new owner had nothing to write.
+            if epoch == self.epoch && number == self.run.journal.len() {
+                self.run.journal.push(row);
+            }
+        }
+        self.check_journal();
     }
 
     /// An answer that was given comes again, and changes nothing.

@@ -1,9 +1,9 @@
 //! The pure core in worlds made from a number: a million steps each time, and any of them again by its number.
 //!
 //! A world is a random pipeline and a random schedule, as in `random`, with what a real process meets beside: a row
-//! that was decided and never written, because the process died or lost its executions to another one; answers that
-//! come twice; and a clock that is set back. In every other world, stages without an effect answer before the row is
-//! written, and share it. The same number gives the same world.
+//! that was decided and never written, because the process died; another process that took the execution over, while the
+//! first one goes on deciding; answers that come twice; and a clock that is set back. In every other world, stages without
+//! an effect answer before the row is written, and share it. The same number gives the same world.
 //!
 //! ```sh
 //! LONGBOAT_SEED=1234 cargo nextest run --no-capture a_million_steps       # that world alone, each step printed
@@ -34,6 +34,8 @@ enum Step {
     Plain(Move),
     /// What follows from it is decided and never written: the process dies, or has lost the execution to another one.
     Lost(Move),
+    /// Another owner has taken it over and decides; the first one doesn't know, decides as well, and is refused.
+    Outrun(Move, Move),
     /// An answer that was given comes again.
     Again(usize, Answer),
     /// The clock is set back, in seconds.
@@ -44,6 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let one = prop_oneof![
         12 => moves().prop_map(Step::Plain),
         2 => moves().prop_map(Step::Lost),
+        1 => (moves(), moves()).prop_map(|(late, step)| Step::Outrun(late, step)),
         1 => (any::<prop::sample::Index>()).prop_map(|at| Step::Again(at.index(1000), Answer::Done)),
         1 => (1_u64..100).prop_map(Step::Back),
     ];
@@ -73,10 +76,11 @@ fn world(seed: u64, show: bool) -> u64 {
         match step {
             Step::Plain(what) => watched.apply(what),
             Step::Lost(what) => watched.lose(what),
+            Step::Outrun(late, step) => watched.outrun(late, step),
             Step::Again(at, answer) => watched.again(*at, *answer),
             Step::Back(seconds) => watched.set_back(*seconds),
         }
-        if number % FOLD == 0 || matches!(step, Step::Lost(_) | Step::Plain(Move::Crash)) {
+        if number % FOLD == 0 || matches!(step, Step::Lost(_) | Step::Outrun(..) | Step::Plain(Move::Crash)) {
             watched.check();
         } else {
             watched.glance();

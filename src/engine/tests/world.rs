@@ -148,7 +148,7 @@ pub fn kinds() -> Arc<Kinds> {
 }
 
 /// An execution driven by hand. Every decision is checked to be what the pure function says, and to fold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Run {
     pub state: State,
     pub now: Timestamp,

@@ -311,6 +311,10 @@ impl StageHandler for Script {
         Effect::Idempotent
     }
 
+    fn runs_here(&self) -> bool {
+        true
+    }
+
     async fn start(&self, ctx: &StageContext) -> Outcome {
         answer(ctx, self.proceed(ctx, false).await, None)
     }

@@ -56,6 +56,8 @@ pub(super) async fn those_that_stand_in_a_lane_are_known_until_they_end(fixture:
     let expected = [(keys[0], deploy.clone()), (keys[2], deploy.clone()), (keys[3], "lock prod-db".to_owned())];
     assert_eq!(lanes, expected);
     assert_eq!((members[0].status, members[2].pipeline.as_str()), (Status::NotStarted, "migrate"));
+    assert_eq!((members[0].most, members[0].awaited_by.len()), (1, 0));
+    assert_eq!(store.awaited_lanes().await.expect("reads"), [], "nobody waits for the end of any of them");
     finish(&store, keys[0], 1).await;
     let lane = deploy.parse().expect("a lane");
     let left = store.lane_members(Some(&lane)).await.expect("reads");

@@ -23,6 +23,7 @@ mod retention;
 pub(crate) mod sample;
 pub(crate) mod server;
 mod settle;
+mod wish;
 mod writing;
 
 use super::{Store, StoreError, StoreOptions};
@@ -176,6 +177,12 @@ on_every_backend! {
         an_end_that_somebody_listens_to_is_noted_with_it,
         an_end_is_worked_off_once,
         who_listens_goes_with_what_is_in_force,
+    }
+    wish {
+        a_wish_is_found_by_its_shard_answered_once_and_gone,
+        a_wish_that_nobody_came_back_for_is_forgotten,
+        who_heeds_which_change_of_the_freezes_is_known,
+        what_was_created_meanwhile_is_known,
     }
     hook {
         a_delivery_is_taken_up_once_and_survives,
