@@ -118,7 +118,7 @@ fn the_module_that_the_page_of_modules_writes_is_right() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 36] = [
     "",
     "demo",
     "serve",
@@ -144,6 +144,8 @@ const COMMANDS: [&str; 34] = [
     "repositories",
     "repositories list",
     "repositories approve-removal",
+    "replicas",
+    "replicas list",
     "freeze",
     "freeze on",
     "freeze off",

@@ -38,6 +38,7 @@ mod lost;
 mod modules;
 mod pipelines;
 mod removal;
+mod replicas;
 mod retention;
 mod secrets;
 mod story;
