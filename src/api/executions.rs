@@ -6,10 +6,10 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::guard::{Actor, Roles};
 use super::problem::{Problem, fault};
 use super::request::{Nothing, Params, Payload, parse, parse_filter};
+use super::{Shared, replicas};
 use crate::clock::Timestamp;
 use crate::engine::{EngineError, Handle, Judgment, Verdict};
 use crate::model::{
@@ -96,8 +96,15 @@ pub(super) async fn list(State(shared): State<Shared>, Params(filter): Params<Fi
 }
 
 /// Answers `GET /executions/{id}`.
-pub(super) async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<ExecutionView>, Problem> {
-    view(&shared.api.engine, parse(&id, "execution")?).await.map(Json)
+pub(super) async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let view = view(&shared.api.engine, parse(&id, "execution")?).await?;
+    let mut answer = json!(view);
+    let store = &shared.api.store;
+    if store.is_shared() {
+        let holder = if view.status.is_complete() { None } else { store.holder(view.id).await? };
+        answer["replica"] = json!(holder.map(replicas::Holder::from));
+    }
+    Ok(Json(answer))
 }
 
 /// The execution as it stands.

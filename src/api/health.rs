@@ -12,13 +12,16 @@ pub(super) async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// Answers `GET /readyz`: the engine runs, the store answers, and the server isn't stopping.
+/// Answers `GET /readyz`: the engine runs, the store answers, the server may act on it, and it isn't stopping.
 pub(super) async fn readyz(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
     if shared.api.stopping.is_cancelled() {
         return Err(Problem::unavailable("Longboat is stopping"));
     }
     if !shared.api.engine.is_ready() {
         return Err(Problem::unavailable("the engine doesn't run"));
+    }
+    if !shared.api.store.has_lease() {
+        return Err(Problem::unavailable("this replica has no lease; the others do its work"));
     }
     match shared.api.store.next_inbox_due().await {
         Ok(_) => Ok(Json(json!({"status": "ready"}))),

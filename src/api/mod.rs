@@ -16,6 +16,7 @@ mod modules;
 mod problem;
 mod pull_requests;
 mod removals;
+mod replicas;
 mod repositories;
 mod request;
 mod starts;
@@ -100,6 +101,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/diagnostics", get(repositories::diagnostics))
         .route("/freezes", get(freezes::list).put(freezes::freeze_all).delete(freezes::thaw_all))
         .route("/freezes/{application}", put(freezes::freeze_one).delete(freezes::thaw_one))
+        .route("/replicas", get(replicas::list))
         .route("/events", get(events::stream))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method);

@@ -12,6 +12,7 @@ use super::folders::{forget_ended, forget_saved, remove_leftovers};
 use super::past::FromStore;
 use super::pipelines::SubPipelines;
 use super::retention::keep_small;
+use super::together;
 use crate::clock::Clock;
 use crate::config::Retention;
 use crate::engine::{Engine, EngineOptions, Handle};
@@ -19,7 +20,7 @@ use crate::model::Pipeline;
 use crate::outbound::AddressPolicy;
 use crate::secret::Secrets;
 use crate::stage::{self, SavedLimits, StageDeps};
-use crate::store::{Store, StoreOptions};
+use crate::store::{Duty, Store, StoreOptions, while_on_duty};
 use crate::trigger::{Children, Reports, RepositorySet, Submit};
 
 /// What the part that executes is to do and not to do.
@@ -87,7 +88,15 @@ impl Core {
     /// Takes the details of old executions away, until it is shut down.
     pub(super) fn keep_small(&self, rule: Retention) {
         let (store, clock, state_dir) = (self.store.clone(), self.clock.clone(), self.state_dir.clone());
-        tokio::spawn(keep_small(store, clock, state_dir, rule, self.stop.clone()));
+        let (terms, stop) = (store.duty(Duty::Retention), self.stop.clone());
+        tokio::spawn(while_on_duty(terms, self.stop.clone(), move |term| {
+            keep_small(store.for_duty(term), clock.clone(), state_dir.clone(), rule, stop.clone())
+        }));
+    }
+
+    /// Watches those that share the database, if there are any, until it is shut down.
+    pub(super) fn watch_replicas(&self) {
+        tokio::spawn(together::watch(self.store.clone(), self.stop.clone()));
     }
 
     pub(super) fn engine(&self) -> Handle {

@@ -9,8 +9,8 @@ use crate::api::Figures;
 use crate::clock::Clock;
 use crate::engine::Handle;
 use crate::notify::ReporterView;
-use crate::store::{Store, StoreError};
-use crate::telemetry::{ForgeFigures, Snapshot};
+use crate::store::{Duty, Store, StoreError, disagree};
+use crate::telemetry::{ForgeFigures, ReplicaFigures, Snapshot};
 
 /// Asks the store, the engine and the reporter.
 pub(super) fn figures(store: Store, engine: Handle, reporter: ReporterView, clock: Clock) -> Figures {
@@ -38,7 +38,9 @@ async fn snapshot(
     let repositories = store.repository_states().await?;
     let freezes = store.freezes().await?;
     let everything = freezes.iter().filter(|freeze| freeze.application.is_none()).count();
+    let replica = if store.is_shared() { Some(among_others(store).await?) } else { None };
     Ok(Snapshot {
+        replica,
         frozen_everything: everything > 0,
         frozen_applications: (freezes.len() - everything) as u64,
         live: backlog.live,
@@ -51,5 +53,18 @@ async fn snapshot(
         outbox_failed: backlog.outbox_failed,
         forges: forges.collect(),
         repositories: repositories.into_iter().map(|state| (state.name.into(), state.error.is_none())).collect(),
+    })
+}
+
+/// How this process stands among those that share its database.
+async fn among_others(store: &Store) -> Result<ReplicaFigures, StoreError> {
+    let replicas = store.replicas().await?;
+    let duties = Duty::ALL.map(|duty| (duty.as_str().to_owned(), store.is_on_duty(duty)));
+    Ok(ReplicaFigures {
+        alive: replicas.iter().filter(|replica| replica.alive).count() as u64,
+        lease: store.lease_left(),
+        shards: store.shards().borrow().held.len() as u64,
+        duties: duties.to_vec(),
+        differ: disagree(&replicas),
     })
 }

@@ -6,6 +6,7 @@
 
 mod checkouts;
 mod comments;
+mod configuration;
 mod core;
 mod figures;
 mod folders;
@@ -16,6 +17,7 @@ mod past;
 mod pipelines;
 mod replica;
 mod retention;
+mod together;
 
 pub use forges::forges;
 pub use local::Local;
@@ -128,6 +130,7 @@ impl App {
         };
         let core = Core::start(store, &state_dir, &repositories, core_options, clock.clone()).await?;
         core.keep_small(config.retention);
+        core.watch_replicas();
 
         let forges = forges(&config, &clock)?;
         let reporting = ReporterOptions { public_url: config.server.public_url.clone(), ..ReporterOptions::default() };

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::configuration;
 use crate::config::Config;
 use crate::engine;
 use crate::store::Replicas;
@@ -13,7 +14,7 @@ pub(super) fn said(config: &Config, node: Uuid) -> Option<Replicas> {
         node: node.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         journal: engine::JOURNAL_VERSION.into(),
-        digest: String::new(),
+        digest: configuration::digest(config),
     })
 }
 

@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod remote;
 mod render;
+mod replicas;
 mod repositories;
 mod run;
 mod schema;
@@ -71,6 +72,8 @@ enum Command {
     Freeze(freeze::Args),
     /// See the repositories of a server, and approve what one of their commits removes
     Repositories(repositories::Args),
+    /// See the servers that share a database, and who does what
+    Replicas(replicas::Args),
     /// Move everything that a server keeps from one database to another, by a file
     Admin(admin::Args),
     /// Print completions for a shell, to be sourced or put where it looks for them
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Judge(args) => block_on(executions::judge(args)),
         Command::Freeze(args) => block_on(freeze::run(args)),
         Command::Repositories(args) => block_on(repositories::run(args)),
+        Command::Replicas(args) => block_on(replicas::run(args)),
         Command::Admin(args) => block_on(admin::run(args)),
         Command::Completions(args) => completions::run(&args),
         Command::Forge(args) => block_on(forge::run(args)),

@@ -5,7 +5,7 @@
 //! stopped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -114,6 +114,14 @@ impl Lease {
 
     pub(super) fn holds(&self) -> bool {
         !self.0.shared || self.0.until.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// For how long it holds; alone, for ever.
+    pub(super) fn left(&self) -> Duration {
+        if !self.0.shared {
+            return Duration::MAX;
+        }
+        self.0.until.borrow().map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
     pub(super) fn holds_shard(&self, shard: Shard) -> bool {

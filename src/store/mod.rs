@@ -94,7 +94,7 @@ pub use outbox::{OutboxEntry, OutboxId};
 pub use prune::{Pruned, Stale};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use removal::{Approval, BY_CONFIGURATION, RemovalVerdict, StoredRemoval, Taking};
-pub use replica::{ReplicaState, Replicas};
+pub use replica::{ReplicaState, Replicas, disagree};
 pub use repository::{RepositoryNote, RepositoryState};
 pub use retention::{Compaction, Retention};
 pub use settle::{Settled, Settlement};

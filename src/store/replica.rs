@@ -6,6 +6,8 @@
 //!
 //! A store that has the database for itself has everything for ever, and nothing of this costs it anything.
 
+use std::time::Duration;
+
 use tokio::sync::{broadcast, watch};
 
 use super::duty::Duty;
@@ -13,6 +15,7 @@ use super::rows::Row;
 use super::shard::{Shard, Shards};
 use super::{Store, StoreError, Word};
 use crate::clock::Timestamp;
+use crate::model::ExecutionId;
 
 /// What a process that shares its database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,23 @@ pub struct ReplicaState {
     pub duties: Vec<Duty>,
 }
 
+impl ReplicaState {
+    /// How it stands, in a word: `alive`; `leaving`, if it is about to stop; `lost`, if its lease is over.
+    pub const fn state(&self) -> &'static str {
+        match (self.alive, self.leaving) {
+            (false, _) => "lost",
+            (true, true) => "leaving",
+            (true, false) => "alive",
+        }
+    }
+}
+
+/// Whether those replicas that may act are configured differently in what all should have in common.
+pub fn disagree(replicas: &[ReplicaState]) -> bool {
+    let mut digests = replicas.iter().filter(|replica| replica.alive).map(|replica| &replica.said.digest);
+    digests.next().is_some_and(|first| digests.any(|other| other != first))
+}
+
 impl Store {
     /// Whether the database is shared with other replicas.
     pub fn is_shared(&self) -> bool {
@@ -76,6 +96,11 @@ impl Store {
     /// moment at which this is false, nothing may be begun that is not taken back by a refused write.
     pub fn has_lease(&self) -> bool {
         self.inner.lease.holds()
+    }
+
+    /// For how long this process may act without renewing its lease; alone, there is no end.
+    pub fn lease_left(&self) -> Duration {
+        self.inner.lease.left()
     }
 
     /// Whether this process may act on the executions of a shard.
@@ -159,5 +184,45 @@ impl Store {
             }
         }
         Ok(replicas)
+    }
+
+    /// The replica that has an execution. Alone, there is none.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn holder(&self, id: ExecutionId) -> Result<Option<ReplicaState>, StoreError> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let Some(stored) = self.execution(id).await? else { return Ok(None) };
+        Ok(self.replicas().await?.into_iter().find(|replica| replica.shards.contains(stored.shard)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(name: &str, digest: &str, alive: bool) -> ReplicaState {
+        ReplicaState {
+            id: name.to_owned(),
+            own: false,
+            said: Replicas { digest: digest.to_owned(), ..Replicas::named(name) },
+            started_at: Timestamp::from_millis(0),
+            lease_until: Timestamp::from_millis(0),
+            alive,
+            leaving: false,
+            shards: Shards::NONE,
+            duties: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_those_that_may_act_are_compared() {
+        let (one, same, other) = (replica("a", "1", true), replica("b", "1", true), replica("c", "2", true));
+        let gone = replica("d", "3", false);
+        assert!(!disagree(&[]) && !disagree(&[one.clone()]));
+        assert!(!disagree(&[one.clone(), gone.clone(), same.clone()]));
+        assert!(disagree(&[gone, one, same, other]));
     }
 }

@@ -55,6 +55,9 @@ pub struct Metrics {
     messages: Family<Label2, Counter>,
     requests: Family<Label2, Counter>,
     reconciled: Family<Label2, Counter>,
+    shards_taken: Counter,
+    shards_lost: Counter,
+    duties_taken: Family<Label1, Counter>,
 }
 
 impl Metrics {
@@ -79,6 +82,9 @@ impl Metrics {
             messages: Family::default(),
             requests: Family::default(),
             reconciled: Family::default(),
+            shards_taken: Counter::default(),
+            shards_lost: Counter::default(),
+            duties_taken: Family::default(),
         };
         all.register();
         all
@@ -148,6 +154,21 @@ impl Metrics {
             "What the reconciler found and mended, by forge and kind",
             self.reconciled.clone(),
         );
+        registry.register(
+            "shards_taken",
+            "Shards of executions that this replica took, from another one or because nobody had them",
+            self.shards_taken.clone(),
+        );
+        registry.register(
+            "shards_lost",
+            "Shards of executions that this replica had and others have, given away or taken",
+            self.shards_lost.clone(),
+        );
+        registry.register(
+            "duties_taken",
+            "How often this replica began to do for all what one of them does, by duty",
+            self.duties_taken.clone(),
+        );
     }
 
     /// A delivery to `/webhooks/<path>` was answered.
@@ -215,6 +236,21 @@ impl Metrics {
         self.reconciled.get_or_create(&[("forge", forge.to_owned()), ("kind", kind.to_owned())]).inc();
     }
 
+    /// This replica took so many shards.
+    pub fn shards_taken(&self, count: usize) {
+        self.shards_taken.inc_by(count as u64);
+    }
+
+    /// Others have so many shards that were this replica's.
+    pub fn shards_lost(&self, count: usize) {
+        self.shards_lost.inc_by(count as u64);
+    }
+
+    /// This replica has a duty from now on.
+    pub fn duty_taken(&self, duty: &str) {
+        self.duties_taken.get_or_create(&[("duty", duty.to_owned())]).inc();
+    }
+
     /// Everything as text, with how things stand at the moment.
     pub fn encode(&self, snapshot: &Snapshot) -> String {
         let mut text = String::new();
@@ -254,6 +290,23 @@ pub struct Snapshot {
     pub forges: Vec<ForgeFigures>,
     /// Of each repository, whether it can be reached and its files are readable.
     pub repositories: Vec<(String, bool)>,
+    /// How this replica stands among those that share the database; none: it has it for itself.
+    pub replica: Option<ReplicaFigures>,
+}
+
+/// How a replica stands.
+#[derive(Debug, Clone, Default)]
+pub struct ReplicaFigures {
+    /// How many replicas may act.
+    pub alive: u64,
+    /// For how long its lease holds without a renewal.
+    pub lease: Duration,
+    /// How many shards of executions are its own.
+    pub shards: u64,
+    /// Of each duty, whether it is its own.
+    pub duties: Vec<(String, bool)>,
+    /// Whether the configurations of the replicas differ.
+    pub differ: bool,
 }
 
 /// How a forge stands.
@@ -327,8 +380,37 @@ impl Snapshot {
         ];
         let help = "Freezes in force: 1 for everything while all is frozen, and the number of applications that are";
         registry.register("frozen", help, gauges("scope", frozen));
+        if let Some(replica) = &self.replica {
+            replica.families(registry);
+        }
         let version = gauges("version", [(env!("CARGO_PKG_VERSION").to_owned(), 1)]);
         registry.register("build_info", "The version that runs", version);
+    }
+}
+
+impl ReplicaFigures {
+    fn families(&self, registry: &mut Registry) {
+        let gauge = |value: u64| {
+            let gauge = Gauge::<u64, AtomicU64>::default();
+            gauge.set(value);
+            gauge
+        };
+        registry.register("replicas_alive", "Replicas of the database that may act", gauge(self.alive));
+        let lease = Gauge::<f64, AtomicU64>::default();
+        lease.set(self.lease.as_secs_f64());
+        registry.register(
+            "lease_seconds",
+            "For how long this replica may act without renewing its lease; 0: it may not",
+            lease,
+        );
+        registry.register("shards_held", "Shards of executions, of 64, that are this replica's", gauge(self.shards));
+        let duties = self.duties.iter().map(|(duty, own)| (duty.clone(), (*own).into()));
+        registry.register("duty", "1 if it is this replica that does it for all", gauges("duty", duties));
+        registry.register(
+            "configurations_differ",
+            "1 while the configurations of the replicas differ",
+            gauge(self.differ.into()),
+        );
     }
 }
 
@@ -396,9 +478,11 @@ fn one_of_each() -> String {
     all.message("", "");
     all.request("", "");
     all.reconciled("", "");
+    all.duty_taken("");
     all.encode(&Snapshot {
         forges: vec![ForgeFigures { budget: Some(0), ..ForgeFigures::default() }],
         repositories: vec![(String::new(), true)],
+        replica: Some(ReplicaFigures { duties: vec![(String::new(), true)], ..ReplicaFigures::default() }),
         ..Snapshot::default()
     })
 }
@@ -420,6 +504,13 @@ mod tests {
             forges: vec![ForgeFigures { name: "hub \"x\"\n".to_owned(), paused: true, ..ForgeFigures::default() }],
             repositories: vec![("acme/shop".to_owned(), true)],
             frozen_applications: 2,
+            replica: Some(ReplicaFigures {
+                alive: 3,
+                lease: Duration::from_millis(4500),
+                shards: 22,
+                duties: vec![("triggers".to_owned(), true), ("reports".to_owned(), false)],
+                differ: true,
+            }),
             ..Snapshot::default()
         };
         let text = metrics.encode(&snapshot);
@@ -431,6 +522,12 @@ mod tests {
             "longboat_executions_live 2",
             "longboat_inbox_oldest_seconds 1.5",
             "longboat_forge_paused{forge=\"hub \\\"x\\\"\\n\"} 1",
+            "longboat_replicas_alive 3",
+            "longboat_lease_seconds 4.5",
+            "longboat_shards_held 22",
+            "longboat_duty{duty=\"triggers\"} 1",
+            "longboat_duty{duty=\"reports\"} 0",
+            "longboat_configurations_differ 1",
             "longboat_frozen{scope=\"everything\"} 0",
             "longboat_frozen{scope=\"applications\"} 2",
             "longboat_repository_up{repository=\"acme/shop\"} 1",

@@ -5,7 +5,7 @@ mod metrics;
 mod otlp;
 mod traces;
 
-pub use metrics::{CONTENT_TYPE, ForgeFigures, Metrics, Snapshot, documentation, metrics};
+pub use metrics::{CONTENT_TYPE, ForgeFigures, Metrics, ReplicaFigures, Snapshot, documentation, metrics};
 pub use traces::{ExecutionTrace, StageTrace, trace};
 
 use tracing_subscriber::EnvFilter;

@@ -131,7 +131,10 @@ pub(super) async fn applications(State(state): State<UiState>) -> Result<Respons
 pub(super) async fn repositories(State(state): State<UiState>) -> Result<Response, Refusal> {
     let cards = repository_cards(&state, None).await?;
     let freezes = state.freezes(None).await?;
-    let values = json!({"cards": cards, "here": "repositories", "signed_in": state.signs_in(), "freezes": freezes});
+    let values = json!({
+        "cards": cards, "here": "repositories", "signed_in": state.signs_in(), "freezes": freezes,
+        "shared": state.store.is_shared(),
+    });
     Ok(render::page(StatusCode::OK, "repositories.html", values))
 }
 

@@ -12,6 +12,7 @@ mod login;
 mod one;
 mod pulls;
 mod render;
+mod replicas;
 mod repository;
 mod view;
 
@@ -79,6 +80,8 @@ pub fn router(state: UiState) -> Router {
         .route("/applications", get(lists::applications))
         .route("/repositories", get(lists::repositories))
         .route("/repositories/{*path}", get(repository::page))
+        .route("/replicas", get(replicas::page))
+        .route("/fragments/replicas", get(replicas::fragment))
         .route("/fragments/executions", get(lists::executions_fragment))
         .route("/fragments/executions/{id}", get(one::fragment))
         .route("/fragments/repositories", get(lists::repositories_fragment))

@@ -20,31 +20,35 @@ const PART: usize = 256 * 1024;
 
 /// Answers `GET /executions/{id}`.
 pub(super) async fn page(State(state): State<UiState>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let (application, page) = make(&state, &id).await?;
+    let (application, page, replica) = make(&state, &id).await?;
     let freezes = state.freezes(Some(&application)).await?;
-    let values = json!({"page": page, "here": "executions", "signed_in": state.signs_in(), "freezes": freezes});
+    let values = json!({
+        "page": page, "replica": replica, "here": "executions", "signed_in": state.signs_in(), "freezes": freezes,
+    });
     Ok(render::page(StatusCode::OK, "execution.html", values))
 }
 
 /// Answers `GET /fragments/executions/{id}`.
 pub(super) async fn fragment(State(state): State<UiState>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let (_, page) = make(&state, &id).await?;
-    Ok(render::page(StatusCode::OK, "_execution.html", json!({"page": page})))
+    let (_, page, replica) = make(&state, &id).await?;
+    Ok(render::page(StatusCode::OK, "_execution.html", json!({"page": page, "replica": replica})))
 }
 
-async fn make(state: &UiState, id: &str) -> Result<(ApplicationName, ExecutionPage), Refusal> {
+/// The application, the page, and the name of the replica that has the execution, if several share the database.
+async fn make(state: &UiState, id: &str) -> Result<(ApplicationName, ExecutionPage, Option<String>), Refusal> {
     let missing = Refusal::NotFound("There is no such execution.");
     let Ok(id) = id.parse::<ExecutionId>() else { return Err(missing) };
     let view = state.engine.view(id).await.map_err(|error| Refusal::Failed(error.to_string()))?;
     let Some(view) = view else { return Err(missing) };
     let application = view.application.clone();
+    let replica = if view.status.is_complete() { None } else { state.store.holder(id).await? };
     let (config, logs, now) = (state.config.clone(), state.logs.clone(), state.clock.now());
     // Logs are files; reading them may block.
     let making = tokio::task::spawn_blocking(move || {
         ExecutionPage::new(&view, Links(&config), now, |stage| tail(logs.as_ref(), &view, stage))
     });
     let page = making.await.map_err(|error| Refusal::Failed(error.to_string()))?;
-    Ok((application, page))
+    Ok((application, page, replica.map(|replica| replica.said.name)))
 }
 
 #[derive(Debug, Deserialize)]

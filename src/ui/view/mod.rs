@@ -7,6 +7,7 @@ mod lists;
 mod modules;
 mod plan;
 mod pulls;
+mod replicas;
 mod status;
 
 use serde::Serialize;
@@ -21,6 +22,7 @@ pub(super) use findings::finding_rows;
 pub(super) use freeze::FreezeNote;
 pub(super) use lists::{ApplicationCard, FilterForm, RepositoryCard, execution_rows};
 pub(super) use pulls::{PullPage, pull_rows, state_choices};
+pub(super) use replicas::ReplicaRow;
 pub(super) use status::{Pill, status_choices};
 
 /// The longest text of a value that a page shows; the API has the whole.

@@ -44,7 +44,9 @@ async fn told(server: &Server) -> Vec<Value> {
 async fn on_duty(world: &World, server: &Server, duty: &str) -> String {
     let found = world.until(&format!("somebody has {duty}"), || async {
         let all = told(server).await;
-        let has = |one: &&Value| one["state"] == "alive" && one["duties"].as_array().is_some_and(|all| all.contains(&json!(duty)));
+        let has = |one: &&Value| {
+            one["state"] == "alive" && one["duties"].as_array().is_some_and(|all| all.contains(&json!(duty)))
+        };
         all.iter().find(has).map(|one| one["name"].as_str().expect("a name").to_owned())
     });
     found.await
@@ -72,7 +74,8 @@ async fn execution(world: &World, server: &Server, commit: &str) -> String {
 async fn judge(world: &World, server: &Server, id: &str) {
     let asked = || async {
         let view = server.get(&format!("/api/v1/executions/{id}")).await;
-        let ask = view["stages"].as_array()?.iter().find(|stage| stage["path"] == "ask" || stage["id"] == "ask")?.clone();
+        let ask =
+            view["stages"].as_array()?.iter().find(|stage| stage["path"] == "ask" || stage["id"] == "ask")?.clone();
         (ask["status"] == "RUNNING").then_some(())
     };
     world.until("it asks", asked).await;
@@ -133,7 +136,10 @@ async fn a_push_told_to_one_is_worked_off_by_the_other_and_judged_at_either() {
         world.settled(&commit, "longboat/shop/deploy").await;
         in_order(&world, &commit, "longboat/shop/deploy", &["pending", "success Succeeded"]);
         in_order(&world, &commit, "longboat/validate", &["success 1 pipeline valid"]);
-        assert_eq!(off_duty.get("/api/v1/executions?application=shop").await["items"].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            off_duty.get("/api/v1/executions?application=shop").await["items"].as_array().map(Vec::len),
+            Some(1)
+        );
         assert!(blue.stop().success() && green.stop().success());
     })
     .await;
@@ -221,11 +227,21 @@ async fn all_faces_say_who_does_what_and_a_replica_without_a_lease_is_not_ready(
 
         let answer = green.get("/api/v1/replicas").await;
         assert_eq!((&answer["shared"], &answer["configurationsDiffer"]), (&json!(true), &json!(true)), "{answer:#}");
-        let own: Vec<&Value> = answer["items"].as_array().expect("a list").iter().filter(|one| one["own"] == true).collect();
+        let own: Vec<&Value> =
+            answer["items"].as_array().expect("a list").iter().filter(|one| one["own"] == true).collect();
         assert_eq!(own.iter().map(|one| &one["name"]).collect::<Vec<_>>(), ["green"]);
-        let duties: Vec<String> = told(&blue).await.iter().flat_map(|one| one["duties"].as_array().expect("a list").clone()).map(|duty| duty.as_str().expect("a name").to_owned()).collect();
+        let duties: Vec<String> = told(&blue)
+            .await
+            .iter()
+            .flat_map(|one| one["duties"].as_array().expect("a list").clone())
+            .map(|duty| duty.as_str().expect("a name").to_owned())
+            .collect();
         assert_eq!(duties.iter().collect::<BTreeSet<_>>().len(), duties.len(), "each has one owner: {duties:?}");
-        world.until("the log says so", || async { blue.log().contains("configurations of the replicas differ").then_some(()) }).await;
+        world
+            .until("the log says so", || async {
+                blue.log().contains("configurations of the replicas differ").then_some(())
+            })
+            .await;
 
         let list = Command::new(env!("CARGO_BIN_EXE_longboat"))
             .args(["replicas", "list", "--server", &blue.url])
@@ -235,7 +251,10 @@ async fn all_faces_say_who_does_what_and_a_replica_without_a_lease_is_not_ready(
         assert!(out.contains("blue, ") && out.contains("(it answers here)") && out.contains("green, "), "{out}");
         assert!(err.contains("their configurations differ"), "{err}");
         let page = blue.get_text("/replicas").await;
-        assert!(page.contains("blue") && page.contains("green") && page.contains("Their configurations differ"), "{page}");
+        assert!(
+            page.contains("blue") && page.contains("green") && page.contains("Their configurations differ"),
+            "{page}"
+        );
         let figures = blue.get_text("/metrics").await;
         for line in ["longboat_replicas_alive 2", "longboat_shards_held 32", "longboat_configurations_differ 1"] {
             assert!(figures.lines().any(|found| found == line), "{line} is not in\n{figures}");
@@ -244,8 +263,10 @@ async fn all_faces_say_who_does_what_and_a_replica_without_a_lease_is_not_ready(
         // Its database is out of reach: it lives, and is not ready; the other one has all.
         let cut = std::time::Instant::now();
         gate.close().await;
-        let status = async |path: &str| reqwest::get(format!("{}{path}", green.url)).await.expect("an answer").status().as_u16();
-        let own = || async { told(&blue).await.iter().any(|one| one["name"] == "blue" && one["shards"] == 64).then_some(()) };
+        let status =
+            async |path: &str| reqwest::get(format!("{}{path}", green.url)).await.expect("an answer").status().as_u16();
+        let own =
+            || async { told(&blue).await.iter().any(|one| one["name"] == "blue" && one["shards"] == 64).then_some(()) };
         world.until("the other one has all", own).await;
         eprintln!("after {:?} the other one has all shards", cut.elapsed());
         assert_eq!((status("/readyz").await, status("/healthz").await), (503, 200));
