@@ -1,11 +1,12 @@
 //! Starts by a person or a program.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Triggers;
 use super::artifacts::{self, Unresolved, commit_artifact};
+use super::{Repository, Triggers};
 use crate::diagnostic::nearest;
 use crate::git::GitError;
 use crate::model::{
@@ -13,6 +14,9 @@ use crate::model::{
     ParameterProblem, PipelineName, check_parameters,
 };
 use crate::store::{Created, Published, StoreError};
+
+/// How long a start waits for what a mirror doesn't have and it can go without.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// A pipeline that is to be started.
 #[derive(Debug, Clone)]
@@ -185,6 +189,7 @@ impl Triggers {
                 other => StartError::Git(other),
             })?;
         }
+        self.catch_up(repository, &published.commit).await;
         if cause.branch.is_none() {
             // An older commit of the branch is on it as well; any other may be a stranger's.
             let (tip, wanted) = (published.commit.clone(), commit.clone());
@@ -197,5 +202,18 @@ impl Triggers {
             cause.message = Some(info.message);
         }
         Ok(cause)
+    }
+
+    /// Where another process follows the repositories, this one's mirror may be behind. What is asked of it is worth a
+    /// moment, and no more: it goes without, too.
+    async fn catch_up(&self, repository: &Repository, commit: &CommitSha) {
+        if self.shared.terms.borrow().is_some() {
+            return;
+        }
+        match tokio::time::timeout(CATCH_UP, repository.ensure(commit)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(repository = %repository.name(), %error, "the mirror stays behind"),
+            Err(_) => tracing::debug!(repository = %repository.name(), "the mirror stays behind for now"),
+        }
     }
 }
