@@ -276,3 +276,16 @@ async fn health_tells_nothing_else() {
     world.get("/readyz").await.problem(503, "unavailable");
     world.get("/api/v1/executions").await.problem(503, "unavailable");
 }
+
+#[tokio::test]
+async fn a_server_that_has_its_database_for_itself_has_no_replicas() {
+    let world = World::new().await;
+    seed(&world).await;
+    let answer = world.get("/api/v1/replicas").await.json(200);
+    assert_eq!((&answer["items"], &answer["shared"]), (&json!([]), &json!(false)));
+    assert_eq!(answer["configurationsDiffer"], false);
+    let executions = world.get("/api/v1/executions").await.json(200);
+    let id = executions["items"][0]["id"].as_str().expect("one").to_owned();
+    let view = world.get(&format!("/api/v1/executions/{id}")).await.json(200);
+    assert!(view.get("replica").is_none(), "nobody asks who has it");
+}

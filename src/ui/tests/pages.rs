@@ -363,3 +363,12 @@ async fn a_freeze_stands_on_the_pages_that_it_is_about() {
     assert_eq!(told("Everything is frozen: release week").await, [true; 6]);
     assert!(World::shown(world.get("/").await).contains(", until 2026-"), "it says when it ends");
 }
+
+#[tokio::test]
+async fn a_server_that_has_its_database_for_itself_says_so() {
+    let world = World::new(&[]).await;
+    let html = World::shown(world.get("/replicas").await);
+    assert!(html.contains("This server has its database for itself"), "{html}");
+    assert!(!html.contains("<table"), "{html}");
+    assert!(!World::shown(world.get("/repositories").await).contains("/replicas"), "no link to it");
+}
