@@ -96,6 +96,32 @@ async fn hanging_and_dripping_servers_are_stopped() {
     mirror.fetch().await.expect("the mirror is none the worse for it");
 }
 
+/// Whoever waited for it was dropped, and the git with it, with its locks.
+#[tokio::test]
+async fn a_fetch_that_was_dropped_is_in_nobody_s_way() {
+    let setup = Setup::new(None).await;
+    let mirror = setup.mirror(None, GitOptions::default()).await;
+    mirror.fetch().await.expect("fetched");
+    setup.server.set_mood(Mood::Hangs);
+    let before = setup.server.seen().len();
+    let dropped = tokio::spawn({
+        let mirror = mirror.clone();
+        async move { mirror.fetch().await }
+    });
+    while setup.server.seen().len() == before {
+        tokio::task::yield_now().await;
+    }
+    dropped.abort();
+    assert!(dropped.await.expect_err("it was dropped").is_cancelled());
+    // As a git that was killed while it wrote leaves them.
+    for lock in ["packed-refs.lock", "refs/heads/main.lock"] {
+        std::fs::write(mirror.dir().join(lock), "").expect("written");
+    }
+    setup.server.set_mood(Mood::Well);
+    mirror.fetch().await.expect("at once");
+    assert!(!mirror.dir().join("packed-refs.lock").exists());
+}
+
 #[tokio::test]
 async fn other_troubles_are_told_apart() {
     let setup = Setup::new(None).await;
