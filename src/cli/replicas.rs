@@ -20,7 +20,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List them: since when each runs, how many of the 64 shards of executions it has, and what it does for all
+    /// List them: since when each runs, how much of the work it has, and what it does for all
     List {
         /// How they are printed
         #[arg(long, value_enum, default_value_t = Format::Human)]
