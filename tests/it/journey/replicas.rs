@@ -42,7 +42,7 @@ async fn told(server: &Server) -> Vec<Value> {
 
 /// The name of the one that has a duty, once there is one that lives.
 async fn on_duty(world: &World, server: &Server, duty: &str) -> String {
-    let found = world.until(&format!("somebody has {duty}"), || async {
+    let found = world.until("somebody has the duty", || async {
         let all = told(server).await;
         let has = |one: &&Value| {
             one["state"] == "alive" && one["duties"].as_array().is_some_and(|all| all.contains(&json!(duty)))
