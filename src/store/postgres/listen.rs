@@ -62,9 +62,18 @@ async fn begin(pool: &PgPool, shared: bool) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// Returns when the connection is lost.
+/// Returns when the connection is lost, or when this process had to join the other replicas anew: what kept it from
+/// renewing its lease may have taken this connection as well, without a word.
 async fn hear(listener: &mut PgListener, bells: &Bells, own: &str, lease: &Lease) {
-    while let Ok(Some(said)) = listener.try_recv().await {
+    let mut owned = lease.shards();
+    let known = owned.borrow().term.max(1);
+    loop {
+        let said = tokio::select! {
+            biased;
+            said = listener.try_recv() => said,
+            _ = owned.wait_for(|now| now.term > known) => return,
+        };
+        let Ok(Some(said)) = said else { return };
         let (from, words) = word::read(said.payload());
         if from == own {
             continue;
