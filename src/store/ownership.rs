@@ -57,6 +57,8 @@ impl Lock {
 pub(super) struct Ownership {
     owner: String,
     epochs: [i64; Shard::COUNT],
+    /// How often this process joined the replicas.
+    term: u64,
 }
 
 impl Ownership {
@@ -75,17 +77,23 @@ impl Ownership {
         for row in sqlx::query("SELECT shard, epoch FROM shard").fetch_all(connection).await? {
             epochs[Shard::of_row(row.try_get("shard")?)?.index()] = row.try_get("epoch")?;
         }
-        Ok(Self { owner: owner.to_owned(), epochs })
+        Ok(Self { owner: owner.to_owned(), epochs, term: 0 })
     }
 
     /// Of nothing.
     pub(super) fn none() -> Self {
-        Self { owner: "-".to_owned(), epochs: [0; Shard::COUNT] }
+        Self { owner: "-".to_owned(), epochs: [0; Shard::COUNT], term: 0 }
     }
 
-    /// Of the shards with those epochs; those with 0 are others'.
-    pub(super) fn of(owner: String, epochs: [i64; Shard::COUNT]) -> Self {
-        Self { owner, epochs }
+    /// Of the shards with those epochs; those with 0 are others'. `term` is how often this process joined the replicas.
+    pub(super) fn of(owner: String, epochs: [i64; Shard::COUNT], term: u64) -> Self {
+        Self { owner, epochs, term }
+    }
+
+    /// How often this process joined the replicas: what was decided under another number is out of date, because
+    /// everything was lost in between. 0: it has the database for itself, or nothing.
+    pub(super) fn term(&self) -> u64 {
+        self.term
     }
 
     /// Who owns.

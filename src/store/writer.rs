@@ -138,6 +138,8 @@ where
 /// The journal rows of one call of [`Store::append`]: all are written, or none.
 pub(super) struct AppendJob {
     pub(super) rows: Vec<Encoded>,
+    /// How often this process had joined the replicas when they were decided: see `Ownership::term`.
+    term: u64,
     pub(super) outcome: Result<(), StoreError>,
     reply: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -435,9 +437,16 @@ impl Writer {
     /// All appends at once; if that fails, one after the other, so that only the bad ones fail.
     async fn append(&mut self, jobs: &mut [AppendJob]) -> Result<(), StoreError> {
         let ownership = self.lease.ownership();
+        // What was decided before everything was lost is out of date, even where the same shards are held again.
+        for job in jobs.iter_mut().filter(|job| job.term != ownership.term()) {
+            job.outcome = Err(StoreError::Fenced);
+        }
         append::fence(&mut self.tx, &ownership, jobs).await?;
         let rows: Vec<&Encoded> =
             jobs.iter().filter(|job| job.outcome.is_ok()).flat_map(|job| job.rows.iter()).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
         if append::insert(&mut self.tx, &ownership, &rows).await.is_ok() {
             return Ok(());
         }
@@ -476,8 +485,9 @@ impl Store {
 
     /// Queues journal rows and waits for their commit.
     pub(super) async fn write_appends(&self, rows: Vec<Encoded>) -> Result<(), StoreError> {
+        let term = self.inner.lease.ownership().term();
         let (reply, answer) = oneshot::channel();
-        self.queue(Command::Append(AppendJob { rows, outcome: Ok(()), reply })).await?;
+        self.queue(Command::Append(AppendJob { rows, term, outcome: Ok(()), reply })).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 

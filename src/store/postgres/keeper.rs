@@ -141,7 +141,7 @@ impl Work {
                 let grant = Grant {
                     term: self.term,
                     until: began + Duration::from_millis(LEASE.unsigned_abs()).saturating_sub(MARGIN),
-                    ownership: Ownership::of(self.process.replica(self.term), epochs),
+                    ownership: Ownership::of(self.process.replica(self.term), epochs, self.term),
                     held,
                     leaving: standing.leaving()?,
                     terms,
