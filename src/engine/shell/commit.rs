@@ -253,8 +253,9 @@ impl Committer {
                         () = self.clock.sleep(pause) => {}
                         () = self.stop.cancelled() => return Err(error),
                     }
-                    // Others go on with them by now.
-                    if self.ledger.is_shared() && !batch.iter().any(|row| self.ledger.holds(row.shard)) {
+                    // Others go on with them by now, or have done so in between.
+                    let lost = || self.ledger.shards().borrow().term != attempt.term;
+                    if self.ledger.is_shared() && (lost() || !batch.iter().any(|row| self.ledger.holds(row.shard))) {
                         return Err(StoreError::Fenced);
                     }
                     attempt.tried = true;
