@@ -65,6 +65,8 @@ struct Shared {
     owned: watch::Sender<Owned>,
     duties: Duties,
     book: Mutex<Book>,
+    /// The newest step of the tables that was seen, and when it changed.
+    tables: Mutex<(i64, Option<Instant>)>,
     nudge: Notify,
     outgoing: Outgoing,
     words: broadcast::Sender<Word>,
@@ -89,6 +91,7 @@ impl Lease {
             owned: watch::Sender::new(if shared { Owned::NONE } else { Owned::ALL }),
             duties: if shared { Duties::none() } else { Duties::alone() },
             book: Mutex::default(),
+            tables: Mutex::default(),
             nudge: Notify::new(),
             outgoing: Outgoing::default(),
             words: broadcast::Sender::new(WORDS),
@@ -171,6 +174,22 @@ impl Lease {
 
     pub(super) fn words(&self) -> broadcast::Receiver<Word> {
         self.0.words.subscribe()
+    }
+
+    /// Notes to which step the tables have been brought. Later ones only add to them, but what a connection has prepared
+    /// before is of no use any more.
+    pub(super) fn saw_tables(&self, step: i64) {
+        let mut tables = self.0.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if tables.0 != 0 && tables.0 != step {
+            tracing::info!(step, "a replica of another version has brought the tables further");
+            tables.1 = Some(Instant::now());
+        }
+        tables.0 = step;
+    }
+
+    /// When the tables were brought further by another replica, if they were.
+    pub(super) fn tables_changed(&self) -> Option<Instant> {
+        self.0.tables.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 
     /// Makes the keeper look at once: something changed, or a write was refused.

@@ -151,7 +151,7 @@ impl Opened {
                 let sender =
                     process.as_ref().map_or_else(|| format!("{:016x}", fastrand::u64(..)), |it| it.as_str().to_owned());
                 let mut tasks = vec![postgres::listen(&server, bells.clone(), sender.clone(), lease.clone()).await?];
-                let reads = server.readers().await?;
+                let reads = server.readers(lease.clone()).await?;
                 let mut keeper = None;
                 if let (Some(process), Some(said)) = (process, options.replicas.clone()) {
                     let (server, lease) = (Server::clone(&server), lease.clone());

@@ -167,6 +167,8 @@ pub(super) struct Writer {
     bells: Bells,
     // Only for a server, to which a connection can be lost.
     link: Option<Box<Link>>,
+    /// When the tables were brought further that what is prepared was made for.
+    tables_of: Option<Instant>,
     /// Whether the transaction waits for its turn among those of other replicas.
     turn: bool,
     // Let go of after the last write, so that nothing is written late.
@@ -204,7 +206,7 @@ impl Writer {
             stage: Stage::Beginning,
             transaction: None,
         };
-        Self { tx, lease, clock, bells, link, turn: false, keeper, _lock: lock }
+        Self { tx, lease, clock, bells, link, tables_of: None, turn: false, keeper, _lock: lock }
     }
 
     pub(super) fn start(self) -> Running {
@@ -251,6 +253,7 @@ impl Writer {
         self.tx.rung = Rung::default();
         self.tx.now = self.clock.now();
         let started = Instant::now();
+        self.forget_prepared().await;
         let whole = self.commit_all(&mut batch).await;
         let Batch { appends, births, jobs } = batch;
         match &whole {
@@ -283,6 +286,16 @@ impl Writer {
         }
         for (job, outcome) in jobs {
             job.answer(outcome.and_then(|()| whole.clone()));
+        }
+    }
+
+    /// After another replica brought the tables further, once.
+    async fn forget_prepared(&mut self) {
+        let changed = self.lease.tables_changed();
+        if changed != self.tables_of {
+            // If the connection is gone, so is what it had prepared.
+            let _ = self.tx.connection.forget_prepared().await.is_ok();
+            self.tables_of = changed;
         }
     }
 

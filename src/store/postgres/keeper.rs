@@ -136,6 +136,7 @@ impl Work {
         let began = Instant::now();
         match timeout(REQUEST, self.ask()).await {
             Ok(Ok(Some((standing, asked)))) => {
+                self.lease.saw_tables(standing.step());
                 let (held, epochs) = standing.held()?;
                 let (terms, surplus) = standing.duties();
                 let grant = Grant {

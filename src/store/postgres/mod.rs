@@ -35,6 +35,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyPool, ConnectOptions as _, Connection as _, PgConnection, raw_sql};
 use sqlx_core::Url;
 
+use super::lease::Lease;
 use super::{StoreError, StoreOptions};
 
 /// How long a connection may take to come about.
@@ -152,8 +153,13 @@ impl Server {
     }
 
     /// The connections for all reads; the server refuses writes on them.
-    pub(in crate::store) async fn readers(&self) -> Result<AnyPool, StoreError> {
+    pub(in crate::store) async fn readers(&self, lease: Lease) -> Result<AnyPool, StoreError> {
         AnyPoolOptions::new()
+            // What was prepared for tables that are different by now fails for ever.
+            .before_acquire(move |_, connection| {
+                let stale = lease.tables_changed().is_some_and(|changed| connection.age > changed.elapsed());
+                Box::pin(async move { Ok(!stale) })
+            })
             .max_connections(READERS)
             // A trip more for each read; without it, reads fail once for each connection after a restart of the server.
             .test_before_acquire(true)

@@ -326,6 +326,37 @@ async fn words_reach_the_others_and_not_oneself() {
     .await;
 }
 
+#[tokio::test]
+async fn tables_that_another_version_brings_further_are_worked_with() {
+    with_database(|url| async move {
+        let store = open(&url, "old").await;
+        let key = created(&store, quiet_run()).await;
+        store.execution_by_key(key).await.expect("reads").expect("exists");
+        note(&store, "before").await.expect("writes");
+        // What a later version does when it joins: columns more, a step more.
+        for statement in [
+            "ALTER TABLE execution_info ADD COLUMN more BIGINT",
+            "ALTER TABLE inbox ADD COLUMN more BIGINT",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'later', TRUE, '', 0)",
+            "NOTIFY longboat_lease, 'later'",
+        ] {
+            all(statement.to_owned(), &url).await;
+        }
+        let reads = async {
+            while store.execution_by_key(key).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, reads).await.expect("it reads again");
+        for round in 0..10 {
+            store.execution_by_key(key).await.expect("each connection reads");
+            note(&store, &format!("after {round}")).await.expect("writes");
+        }
+    })
+    .await;
+}
+
 /// The queues are everybody's.
 #[tokio::test]
 async fn what_one_takes_up_is_heard_of_by_all() {

@@ -62,6 +62,8 @@ pub(super) struct Standing {
     duties: Vec<(String, i64)>,
     /// How many it should have.
     duty_target: Option<usize>,
+    /// The newest step of the tables.
+    step: i64,
     /// For how many milliseconds the lease of the next of the others holds that isn't renewed.
     next: Option<i64>,
     /// Whether there are shards that nobody has.
@@ -71,6 +73,11 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) fn is_alive(&self) -> bool {
         self.alive
+    }
+
+    /// The newest step of the tables: a replica of a later version may have brought them further.
+    pub(super) fn step(&self) -> i64 {
+        self.step
     }
 
     /// Its shards, and their epochs by their number.
@@ -245,6 +252,7 @@ fn text(id: &str, returned: Returned, duties: &[Duty]) -> String {
              'duties', COALESCE((SELECT json_agg(json_build_array(duty, epoch) ORDER BY duty) FROM duty \
                  WHERE owner = '{id}'), '[]'), \
              'duty_target', (WITH {tasks} SELECT target FROM mine), \
+             'step', (SELECT MAX(version) FROM _sqlx_migrations), \
              'next', (SELECT MIN(expires_at) - {NOW} FROM replica WHERE id <> '{id}' AND expires_at > {NOW}), \
              'free', EXISTS (SELECT 1 FROM shard s WHERE NOT EXISTS \
                  (SELECT 1 FROM replica r WHERE r.id = s.owner AND r.expires_at > {NOW})))::text"
