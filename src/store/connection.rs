@@ -37,10 +37,7 @@ impl Connection {
 
     /// Forgets what was prepared for tables that may be different by now.
     pub(super) async fn forget_prepared(&mut self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Sqlite(connection) => connection.clear_cached_statements().await,
-            Self::Postgres(connection) => connection.clear_cached_statements().await,
-        }
+        self.driver().clear_cached_statements().await
     }
 
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
