@@ -49,6 +49,60 @@ pub(super) enum Answer {
     Huge,
 }
 
+/// Numbers drawn from a number: the same ones each time, and for less than a strategy takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draw(u64);
+
+impl Draw {
+    pub(super) fn of(number: u64) -> Self {
+        Self(number | 1)
+    }
+
+    /// A number below `end`.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        // Xorshift.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+
+    /// As `below`, for what is an index.
+    pub(super) fn index(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).unwrap_or(0)
+    }
+}
+
+/// As [`answers`].
+fn draw_answer(draw: &mut Draw) -> Answer {
+    match draw.below(17) {
+        0..8 => Answer::Done,
+        8 => Answer::Fail,
+        9 | 10 => Answer::Retryable,
+        11 => Answer::Restart,
+        12 => Answer::Wait(None),
+        13 => Answer::Wait(Some(draw.below(400))),
+        14 | 15 => Answer::Poll(draw.below(100)),
+        _ => Answer::Huge,
+    }
+}
+
+/// As [`moves`].
+pub(super) fn draw_move(draw: &mut Draw) -> Move {
+    match draw.below(31) {
+        0..12 => Move::Answer(draw.index(1000), draw_answer(draw)),
+        12..15 => Move::Pass(1 + draw.below(199)),
+        15..18 => Move::Crash,
+        18 => Move::Cancel,
+        19 | 20 => Move::Judge(draw.index(12)),
+        21 => Move::Signal(draw.index(12)),
+        22 | 23 => Move::Restart((draw.below(2) == 0).then(|| draw.index(12))),
+        24 | 25 => Move::Freeze((draw.below(2) == 0).then(|| draw.below(2) == 0)),
+        26..29 => Move::Pause(draw.below(2) == 0),
+        _ => Move::Skip(draw.index(12)),
+    }
+}
+
 fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
         8 => Just(Answer::Done),
@@ -157,8 +211,8 @@ pub(super) struct Watched {
     started: HashMap<(u32, u32), u32>,
     /// Calls of this process that were answered.
     answered: Vec<(u32, u64)>,
-    /// Where stages without an effect answer before the row is written: what they answer, drawn from this number.
-    fused: Option<u64>,
+    /// Where stages without an effect answer before the row is written: where what they answer is drawn from.
+    fused: Option<Draw>,
     /// How often another owner took it over.
     epoch: u64,
 }
@@ -170,7 +224,7 @@ impl Watched {
 
     /// Stages without an effect answer before the row is written, as in the shell.
     pub(super) fn fusing(mut self, number: u64) -> Self {
-        self.fused = Some(number | 1);
+        self.fused = Some(Draw::of(number));
         self
     }
 
@@ -270,13 +324,9 @@ impl Watched {
     fn in_a_row(&mut self, happens: impl FnOnce(&mut Self)) {
         let rows = self.run.journal.len();
         happens(self);
-        let (now, Some(number)) = (self.run.now, &mut self.fused) else { return };
+        let (now, Some(draw)) = (self.run.now, &mut self.fused) else { return };
         self.run.fuse(rows, 100, || {
-            // Xorshift: the same number gives the same answers.
-            *number ^= *number << 13;
-            *number ^= *number >> 7;
-            *number ^= *number << 17;
-            let answer = match *number % 8 {
+            let answer = match draw.below(8) {
                 0 => Answer::Retryable,
                 1 => Answer::Wait(Some(0)),
                 2 => Answer::Poll(5),
@@ -484,7 +534,7 @@ proptest! {
         fused in proptest::option::of(any::<u64>()),
     ) {
         let mut watched = Watched::of(pipeline);
-        watched.fused = fused.map(|number| number | 1);
+        watched.fused = fused.map(Draw::of);
         watched.run.frozen = frozen.map(hold);
         watched.begin();
         watched.check();

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::random::{Answer, Move, Watched, ended_by_the_rules, moves, pipelines};
+use super::random::{Answer, Draw, Move, Watched, draw_move, ended_by_the_rules, pipelines};
 use super::world::hold;
 
 /// How many steps there are if nobody says.
@@ -42,15 +42,16 @@ enum Step {
     Back(u64),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let one = prop_oneof![
-        12 => moves().prop_map(Step::Plain),
-        2 => moves().prop_map(Step::Lost),
-        1 => (moves(), moves()).prop_map(|(late, step)| Step::Outrun(late, step)),
-        1 => (any::<prop::sample::Index>()).prop_map(|at| Step::Again(at.index(1000), Answer::Done)),
-        1 => (1_u64..100).prop_map(Step::Back),
-    ];
-    prop::collection::vec(one, SCHEDULE)
+fn steps(draw: &mut Draw) -> Vec<Step> {
+    let count = SCHEDULE.start + draw.index(SCHEDULE.len());
+    let one = |_| match draw.below(17) {
+        0..12 => Step::Plain(draw_move(draw)),
+        12 | 13 => Step::Lost(draw_move(draw)),
+        14 => Step::Outrun(draw_move(draw), draw_move(draw)),
+        15 => Step::Again(draw.index(1000), Answer::Done),
+        _ => Step::Back(1 + draw.below(99)),
+    };
+    (0..count).map(one).collect()
 }
 
 /// The world of a number: runs it, and yields how many steps it took.
@@ -62,8 +63,10 @@ fn world(seed: u64, show: bool) -> u64 {
     bytes[8..].copy_from_slice(&spread(0xD1B5_4A32_D192_ED03).to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::XorShift, &bytes);
     let mut runner = TestRunner::new_with_rng(Config { failure_persistence: None, ..Config::default() }, rng);
-    let world = (pipelines(), proptest::option::weighted(0.2, Just("release week")), steps());
-    let (pipeline, frozen, steps) = world.new_tree(&mut runner).expect("nothing is rejected").current();
+    let pipeline = pipelines().new_tree(&mut runner).expect("nothing is rejected").current();
+    let mut draw = Draw::of(spread(2));
+    let frozen = (draw.below(5) == 0).then_some("release week");
+    let steps = steps(&mut draw);
     // In every other world, stages without an effect share the row of what they follow from.
     let mut watched = if seed % 2 == 0 { Watched::of(pipeline) } else { Watched::of(pipeline).fusing(spread(1)) };
     watched.run.frozen = frozen.map(hold);

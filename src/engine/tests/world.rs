@@ -147,6 +147,23 @@ pub fn kinds() -> Arc<Kinds> {
     ])
 }
 
+/// A row of a journal, which reads back as what was written.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub at: Timestamp,
+    pub body: Arc<str>,
+    /// What it says, for who needs it often.
+    entries: Arc<[Entry]>,
+}
+
+impl Row {
+    pub fn of(at: Timestamp, entries: Vec<Entry>) -> Self {
+        let body = encode(&entries).expect("encodes");
+        assert_eq!(decode(&body).expect("decodes"), entries);
+        Self { at, body: body.into(), entries: entries.into() }
+    }
+}
+
 /// An execution driven by hand. Every decision is checked to be what the pure function says, and to fold.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -154,10 +171,12 @@ pub struct Run {
     pub now: Timestamp,
     /// Calls of handlers that are out.
     pub calls: Vec<Action>,
-    pub journal: Vec<(Timestamp, String)>,
+    pub journal: Vec<Row>,
     pub last: Decision,
     /// The freeze in force.
     pub frozen: Option<Hold>,
+    /// How it stood before its journal.
+    fresh: State,
 }
 
 /// A freeze as executions see it.
@@ -192,7 +211,8 @@ impl Run {
         let execution = Arc::new(Execution { key: ExecutionKey(1), info });
         let state = State::new(execution, kinds()).expect("a graph");
         let now = Timestamp::from_millis(1_000_000);
-        Self { state, now, calls: Vec::new(), journal: Vec::new(), last: Decision::default(), frozen: None }
+        let (fresh, last) = (state.clone(), Decision::default());
+        Self { state, now, calls: Vec::new(), journal: Vec::new(), last, frozen: None, fresh }
     }
 
     pub fn event(&mut self, event: Event) -> &mut Self {
@@ -200,9 +220,7 @@ impl Run {
         let decision = advance(&mut self.state, event, self.now).expect("legal");
         assert_eq!(foreseen, decision, "deciding is pure");
         if !decision.entries.is_empty() {
-            let body = encode(&decision.entries).expect("encodes");
-            assert_eq!(decode(&body).expect("decodes"), decision.entries);
-            self.journal.push((self.now, body));
+            self.journal.push(Row::of(self.now, decision.entries.clone()));
         }
         for action in &decision.actions {
             if matches!(action.ask, Ask::Cancel(_)) {
@@ -238,8 +256,8 @@ impl Run {
         }
         if self.journal.len() > first_row + 1 {
             let rows = self.journal.split_off(first_row);
-            let entries: Vec<Entry> = rows.iter().flat_map(|(_, body)| decode(body).expect("decodes")).collect();
-            self.journal.push((rows[0].0, encode(&entries).expect("encodes")));
+            let at = rows[0].at;
+            self.journal.push(Row::of(at, rows.iter().flat_map(|row| row.entries.to_vec()).collect()));
         }
         self
     }
@@ -271,10 +289,10 @@ impl Run {
     }
 
     pub fn refold(&self) -> State {
-        let mut state = State::new(Arc::clone(&self.state.execution), kinds()).expect("a graph");
-        for (at, body) in &self.journal {
-            for entry in decode(body).expect("decodes") {
-                state.apply(&entry, *at).expect("every row of a journal folds");
+        let mut state = self.fresh.clone();
+        for row in &self.journal {
+            for entry in row.entries.iter() {
+                state.apply(entry, row.at).expect("every row of a journal folds");
             }
         }
         state
@@ -372,7 +390,7 @@ impl Run {
     }
 
     pub fn entries(&self) -> Vec<Entry> {
-        self.journal.iter().flat_map(|(_, body)| decode(body).expect("decodes")).collect()
+        self.journal.iter().flat_map(|row| row.entries.to_vec()).collect()
     }
 }
 
