@@ -4,7 +4,7 @@
 //! with the same rows in the same run, each with the ratio to it; `name.cpu`, the processors' time of this program,
 //! which others on the machine lengthen less than the time on the clock; and `name.commit`, the median of a bare commit
 //! just before. SQLite with `synchronous=FULL`, on the disk that holds the target folder. Words after `--` choose the
-//! figures whose names contain one of them: `bulk`, `three_stages`, `single`, `waiting`, `history`, `postgres`.
+//! figures whose names contain one of them: `bulk`, `three_stages`, `single`, `waiting`, `history`, `postgres`, `replicas`.
 //!
 //! With `LONGBOAT_TEST_POSTGRES`, the same on that server as `engine.postgres.*` (`FSYNC=on tests/postgres run cargo
 //! bench --bench engine -- postgres` starts one that waits for the disk). The limit there is what the server does with
@@ -12,6 +12,7 @@
 
 mod crowd;
 mod ground;
+mod pair;
 mod rates;
 
 use ground::{Database, Failure, NOTHING, TASK};
@@ -41,7 +42,11 @@ fn main() -> Result<(), Failure> {
         let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut connection).await?;
         connection.close().await?;
         println!("engine.postgres.fsync = {fsync}");
-        figures("engine.postgres", Database::Postgres(server), &words).await
+        figures("engine.postgres", Database::Postgres(server), &words).await?;
+        if chosen(&words, "engine.postgres.replicas") {
+            pair::print("engine.postgres", server).await?;
+        }
+        Ok(())
     })
 }
 
