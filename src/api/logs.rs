@@ -49,9 +49,7 @@ pub(super) async fn read(
         }
     };
     let max = part.max.unwrap_or(CHUNK).clamp(1, MAX_CHUNK);
-    let logs = shared.api.logs.clone();
-    let reading = tokio::task::spawn_blocking(move || logs.read(id, &path, attempt, part.offset, max));
-    let chunk = reading.await.map_err(Problem::internal)?.map_err(Problem::internal)?;
+    let chunk = shared.api.logs.read(id, &path, attempt, part.offset, max).await.map_err(Problem::internal)?;
     // A log that isn't there is empty; but an execution that isn't there has none, nor one that has lost it.
     if chunk.next == 0 {
         let stored = shared.api.store.execution(id).await?;

@@ -8,7 +8,6 @@ use super::core::Core;
 use crate::model::{Comment, RepositoryName};
 use crate::notify::Composer;
 use crate::review::Reviewer;
-use crate::stage::Logs;
 
 struct Comments(Reviewer);
 
@@ -21,6 +20,5 @@ impl Composer for Comments {
 
 /// Puts comments together from what the core knows.
 pub(super) fn composer(core: &Core) -> Arc<dyn Composer> {
-    let logs = Arc::new(Logs::new(&core.state_dir));
-    Arc::new(Comments(Reviewer::new(core.store.clone(), core.engine(), logs)))
+    Arc::new(Comments(Reviewer::new(core.store.clone(), core.engine(), core.logs())))
 }

@@ -1,6 +1,6 @@
 //! The part of the program that executes: store, repositories, engine, stage types. `serve` and `run` share it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +8,21 @@ use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::checkouts::FromMirrors;
-use super::folders::{forget_ended, forget_saved, remove_leftovers};
+use super::folders::{forget_ended, forget_saved, let_go_of_others, remove_leftovers};
+use super::node::node;
 use super::past::FromStore;
 use super::pipelines::SubPipelines;
+use super::placements::InStore;
 use super::retention::keep_small;
+use super::shared::{self, Left};
 use super::together;
 use crate::clock::Clock;
-use crate::config::Retention;
-use crate::engine::{Engine, EngineOptions, Handle};
+use crate::config::{LogStore, Retention};
+use crate::engine::{Engine, EngineOptions, Handle, LogSource};
 use crate::model::Pipeline;
 use crate::outbound::AddressPolicy;
 use crate::secret::Secrets;
-use crate::stage::{self, SavedLimits, StageDeps};
+use crate::stage::{self, Placements, SavedLimits, Shipper, StageDeps};
 use crate::store::{Duty, Store, StoreOptions, while_on_duty};
 use crate::trigger::{Children, Reports, RepositorySet, Submit};
 
@@ -37,6 +40,8 @@ pub(super) struct CoreOptions {
     pub(super) network: AddressPolicy,
     /// Where the outcome of sub-pipelines is reported.
     pub(super) reports: Reports,
+    /// Where logs and saved files go.
+    pub(super) logs: LogStore,
     /// The definitions of sub-pipelines, if they are not those that are published.
     pub(super) definitions: Option<Arc<Vec<Pipeline>>>,
 }
@@ -45,7 +50,7 @@ pub(super) struct CoreOptions {
 pub(super) struct Core {
     pub(super) store: Store,
     pub(super) clock: Clock,
-    pub(super) state_dir: PathBuf,
+    left: Left,
     engine: Engine,
     stop: CancellationToken,
 }
@@ -59,18 +64,28 @@ impl Core {
         options: CoreOptions,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let CoreOptions { running_stages, drain, secrets, saved, network, reports, definitions } = options;
+        let CoreOptions { running_stages, drain, secrets, saved, network, reports, logs, definitions } = options;
+        let replica = store.replicas.as_ref().map(|said| said.name.clone());
         let store = Store::open(store, clock.clone()).await?;
-        remove_leftovers(&store, state_dir).await;
+        let shares = replica.is_some();
+        let placements: Option<Arc<dyn Placements>> = match replica {
+            Some(replica) => Some(Arc::new(InStore { store: store.clone(), node: node(state_dir)?, replica })),
+            None => None,
+        };
         let pipelines = SubPipelines::default();
         let mut deps = StageDeps::new(Arc::new(FromMirrors(repositories.clone())), state_dir.to_owned());
         deps.secrets = secrets;
         deps.max_scripts = running_stages;
         deps.executions = FromStore::shared(&store);
         deps.saved = saved.clone();
+        deps.placements = placements;
+        let shipper = shared::store(logs, &store)?.map(|shared| Shipper::new(state_dir.to_owned(), shared));
+        deps.shipper = shipper.clone();
         deps.pipelines = Arc::new(pipelines.clone());
         deps.calls.policy = network;
         let locks = deps.locks.clone();
+        // Before anything runs.
+        remove_leftovers(&store, state_dir, &locks).await;
         let registry = stage::registry(deps);
         let options = EngineOptions { max_running_effects: running_stages, drain, ..EngineOptions::default() };
         let engine = Engine::start(store.clone(), clock.clone(), registry, options).await?;
@@ -80,17 +95,27 @@ impl Core {
             engine.handle(),
         );
         let stop = CancellationToken::new();
+        if shares {
+            tokio::spawn(let_go_of_others(store.clone(), state_dir.to_owned(), locks.clone(), stop.clone()));
+        }
         tokio::spawn(forget_ended(engine.handle(), store.clone(), state_dir.to_owned(), locks, stop.clone()));
-        tokio::spawn(forget_saved(store.clone(), clock.clone(), state_dir.to_owned(), saved.keep, stop.clone()));
-        Ok(Self { store, clock, state_dir: state_dir.to_owned(), engine, stop })
+        let left = Left { state_dir: state_dir.to_owned(), shipper };
+        tokio::spawn(forget_saved(store.clone(), clock.clone(), left.clone(), saved.keep, stop.clone()));
+        tokio::spawn(shared::send_leftovers(store.clone(), left.clone(), stop.clone()));
+        Ok(Self { store, clock, left, engine, stop })
+    }
+
+    /// Where logs are read.
+    pub(super) fn logs(&self) -> Arc<dyn LogSource> {
+        self.left.logs()
     }
 
     /// Takes the details of old executions away, until it is shut down.
     pub(super) fn keep_small(&self, rule: Retention) {
-        let (store, clock, state_dir) = (self.store.clone(), self.clock.clone(), self.state_dir.clone());
+        let (store, clock, left) = (self.store.clone(), self.clock.clone(), self.left.clone());
         let (terms, stop) = (store.duty(Duty::Retention), self.stop.clone());
         tokio::spawn(while_on_duty(terms, self.stop.clone(), move |term| {
-            keep_small(store.for_duty(term), clock.clone(), state_dir.clone(), rule, stop.clone())
+            keep_small(store.for_duty(term), clock.clone(), left.clone(), rule, stop.clone())
         }));
     }
 
@@ -107,6 +132,9 @@ impl Core {
     pub(super) async fn shutdown(self) {
         self.stop.cancel();
         self.engine.shutdown().await;
+        if let Some(shipper) = &self.left.shipper {
+            shipper.stop();
+        }
         self.store.close().await;
     }
 }

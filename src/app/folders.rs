@@ -1,40 +1,96 @@
 //! How the folders of executions that have ended go away: workspaces at once, saved files after a while.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use super::shared::Left;
 use crate::clock::Clock;
 use crate::engine::Handle;
 use crate::model::ExecutionId;
 use crate::stage::{self, FolderLocks};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The pause between two looks at what has been saved.
 const LOOK: Duration = Duration::from_secs(600);
+/// The pause between two looks at workspaces of executions that other replicas may have taken over.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(5);
+/// How long an execution is with nobody at most: what isn't this replica's for longer than that is another's.
+const SURELY_ANOTHERS: Duration = Duration::from_secs(15);
 
 /// Removes the workspaces of executions that ended while nobody could remove them.
-pub(super) async fn remove_leftovers(store: &Store, state_dir: &Path) {
-    // Better a folder too many than one too few.
-    let Ok((live, _)) = live(store).await else { return };
-    if let Err(error) = stage::sweep(state_dir, live).await {
+pub(super) async fn remove_leftovers(store: &Store, state_dir: &Path, locks: &FolderLocks) {
+    let removing = async {
+        for id in stage::working_executions(state_dir).await? {
+            stage::forget(state_dir, id, locks, is_over(store, id)).await?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    if let Err(error) = removing.await {
         tracing::warn!(%error, "some workspaces of ended executions could not be removed");
     }
 }
 
-/// The executions that run, and those whose stages started them.
-async fn live(store: &Store) -> Result<(HashSet<ExecutionId>, HashSet<ExecutionId>), StoreError> {
-    let (mut live, mut parents) = (HashSet::new(), HashSet::new());
-    for execution in store.live().await? {
-        if let Some(stored) = store.execution_by_key(execution.key).await? {
-            live.insert(stored.execution.info.id);
-            parents.extend(stored.execution.info.trigger.parent.map(|parent| parent.execution));
+/// Whether an execution has ended, or never was. Better a folder too many than one too few.
+async fn is_over(store: &Store, id: ExecutionId) -> bool {
+    store.execution(id).await.is_ok_and(|there| there.is_none_or(|there| there.status.is_complete()))
+}
+
+/// Where several replicas share the executions: lets go of those that have gone over to another, and of those that ended
+/// there, until it is stopped. The engine does it at once where it can; this makes it sure, also for what a former process
+/// began.
+pub(super) async fn let_go_of_others(store: Store, state_dir: PathBuf, locks: FolderLocks, stop: CancellationToken) {
+    let mut others = Others::default();
+    let work = async {
+        loop {
+            tokio::time::sleep(LOOK_FOR_OTHERS).await;
+            if let Err(error) = others.look(&store, &state_dir, &locks).await {
+                tracing::warn!(%error, "scripts of executions that went over to other replicas could not be looked at");
+            }
         }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
     }
-    Ok((live, parents))
+}
+
+/// The executions with a folder here that are not this replica's.
+#[derive(Default)]
+struct Others(HashMap<ExecutionId, Other>);
+
+struct Other {
+    /// When that was first seen, by a clock that nobody moves.
+    since: tokio::time::Instant,
+    /// Whether nothing of it runs here any more.
+    done: bool,
+}
+
+impl Others {
+    async fn look(&mut self, store: &Store, state_dir: &Path, locks: &FolderLocks) -> anyhow::Result<()> {
+        let here = stage::working_executions(state_dir).await?;
+        self.0.retain(|id, _| here.contains(id));
+        for id in here {
+            match store.execution(id).await? {
+                Some(there) if !there.status.is_complete() => {
+                    if store.shards().borrow().held.contains(there.shard) {
+                        self.0.remove(&id);
+                        continue;
+                    }
+                    let other = self.0.entry(id).or_insert_with(|| Other { since: tokio::time::Instant::now(), done: false });
+                    if !other.done && other.since.elapsed() >= SURELY_ANOTHERS {
+                        stage::let_go(state_dir, id, locks).await?;
+                        other.done = true;
+                    }
+                }
+                Some(_) | None => stage::forget(state_dir, id, locks, is_over(store, id)).await?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Removes the workspace of each execution when it has ended.
@@ -53,11 +109,7 @@ pub(super) async fn forget_ended(
         };
         match change {
             Ok(change) if change.status.is_complete() => {
-                let is_over = async {
-                    let there = store.execution(change.id).await;
-                    there.is_ok_and(|there| there.is_none_or(|there| there.status.is_complete()))
-                };
-                if let Err(error) = stage::forget(&state_dir, change.id, &locks, is_over).await {
+                if let Err(error) = stage::forget(&state_dir, change.id, &locks, is_over(&store, change.id)).await {
                     tracing::warn!(execution.id = %change.id, %error, "the workspace could not be removed");
                 }
             }
@@ -70,15 +122,9 @@ pub(super) async fn forget_ended(
 
 /// Removes what executions have saved for their later stages, when they ended `keep` ago and nothing that they started
 /// runs.
-pub(super) async fn forget_saved(
-    store: Store,
-    clock: Clock,
-    state_dir: PathBuf,
-    keep: Duration,
-    stop: CancellationToken,
-) {
+pub(super) async fn forget_saved(store: Store, clock: Clock, left: Left, keep: Duration, stop: CancellationToken) {
     loop {
-        if let Err(error) = sweep_saved(&store, &clock, &state_dir, keep).await {
+        if let Err(error) = sweep_saved(&store, &clock, &left, keep).await {
             tracing::warn!(%error, "saved files of ended executions could not be removed; trying again");
         }
         tokio::select! {
@@ -88,25 +134,24 @@ pub(super) async fn forget_saved(
     }
 }
 
-async fn sweep_saved(store: &Store, clock: &Clock, state_dir: &Path, keep: Duration) -> anyhow::Result<()> {
+async fn sweep_saved(store: &Store, clock: &Clock, left: &Left, keep: Duration) -> anyhow::Result<()> {
     let mut over = Vec::new();
-    for saved in stage::saved_executions(state_dir).await? {
-        let ended_long_ago = match store.execution(saved.execution).await? {
-            Some(stored) => stored.ended_at.is_some_and(|ended| ended.plus(keep) <= clock.now()),
+    for saved in stage::saved_executions(&left.state_dir, left.store()).await? {
+        let ended_long_ago = match store.execution(saved).await? {
+            Some(stored) => {
+                stored.status.is_complete() && stored.ended_at.is_some_and(|ended| ended.plus(keep) <= clock.now())
+            }
             None => true,
         };
         if ended_long_ago {
             over.push(saved);
         }
     }
-    if over.is_empty() {
-        return Ok(());
-    }
-    let (live, parents) = live(store).await?;
-    for saved in
-        over.into_iter().filter(|saved| !live.contains(&saved.execution) && !parents.contains(&saved.execution))
-    {
-        saved.remove().await?;
+    for saved in over {
+        let children = store.children(saved).await?;
+        if children.iter().all(|child| child.status.is_complete()) {
+            stage::remove_saved(&left.state_dir, left.store(), saved).await?;
+        }
     }
     Ok(())
 }
@@ -183,7 +228,8 @@ mod tests {
         std::fs::create_dir_all(state.path().join("files/notes")).expect("made");
         let day = Duration::from_secs(86_400);
         let kept = || [running, done, parent, stranger].map(|id| dir(id).exists());
-        let sweep = || async { sweep_saved(&store, &clock, state.path(), day).await.expect("swept") };
+        let left = Left { state_dir: state.path().to_owned(), shipper: None };
+        let sweep = || async { sweep_saved(&store, &clock, &left, day).await.expect("swept") };
         clock.advance(day - Duration::from_secs(1));
         sweep().await;
         assert_eq!(kept(), [true, true, true, false], "what nobody knows goes at once");

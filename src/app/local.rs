@@ -8,7 +8,8 @@ use anyhow::bail;
 
 use super::core::{Core, CoreOptions};
 use crate::clock::Clock;
-use crate::engine::{Handle, LogSource};
+use crate::config::LogStore;
+use crate::engine::Handle;
 use crate::git::{GitOptions, Remote};
 use crate::model::{ExecutionId, NewExecution, Pipeline, RepositoryName, StagePath};
 use crate::outbound::AddressPolicy;
@@ -63,6 +64,7 @@ impl Local {
             // Whoever runs it here reaches all that this machine does anyhow.
             network: AddressPolicy::Any,
             reports: Reports::default(),
+            logs: LogStore::Files,
             definitions: Some(Arc::new(pipelines)),
         };
         let core = Core::start(store, state_dir, &repositories, options, Clock::system()).await?;
@@ -89,7 +91,7 @@ impl Local {
     pub fn log_tail(&self, id: ExecutionId, path: &StagePath, attempt: u32, lines: usize) -> Vec<String> {
         let size = self.logs.size(id, path, attempt).ok().flatten().unwrap_or(0);
         let max = usize::try_from(TAIL).unwrap_or(usize::MAX);
-        let Ok(chunk) = self.logs.read(id, path, attempt, size.saturating_sub(TAIL), max) else { return Vec::new() };
+        let Ok(chunk) = self.logs.read_now(id, path, attempt, size.saturating_sub(TAIL), max) else { return Vec::new() };
         let text = String::from_utf8_lossy(&chunk.bytes).into_owned();
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()

@@ -15,8 +15,10 @@ mod local;
 mod node;
 mod past;
 mod pipelines;
+mod placements;
 mod replica;
 mod retention;
+mod shared;
 mod together;
 
 pub use forges::forges;
@@ -37,14 +39,14 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, ApiState};
 use crate::clock::Clock;
 use crate::config::{Config, SecretRules};
-use crate::engine::{Handle, LogSource};
+use crate::engine::Handle;
 use crate::forge::Forges;
 use crate::git::GitOptions;
 use crate::gitops::RemovalLimits;
 use crate::notify::{Reporter, ReporterOptions};
 use crate::outbound::AddressPolicy;
 use crate::secret::Secrets;
-use crate::stage::{Logs, SavedLimits};
+use crate::stage::SavedLimits;
 use crate::store::{ExecutionFilter, StoreError, StoreOptions};
 use crate::trigger::{
     ManualStart, ModuleOptions, ModuleSet, ModuleSpec, Notice, Reports, RepositorySet, RepositorySpec, ReviewOptions,
@@ -126,6 +128,7 @@ impl App {
             },
             network: AddressPolicy::Public { except: config.network.clone() },
             reports: reports.clone(),
+            logs: config.logs.clone(),
             definitions: None,
         };
         let core = Core::start(store, &state_dir, &repositories, core_options, clock.clone()).await?;
@@ -250,7 +253,7 @@ fn router(
     stopping: &CancellationToken,
 ) -> axum::Router {
     let config = Arc::new(config);
-    let logs: Arc<dyn LogSource> = Arc::new(Logs::new(&core.state_dir));
+    let logs = core.logs();
     let api = ApiState {
         config: Arc::clone(&config),
         store: core.store.clone(),

@@ -2,12 +2,12 @@
 //! execution gave them), and how rows go that nobody needs any more. One after the other, each in a commit that others
 //! share, so that the engine hardly notices.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
+use super::shared::Left;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Retention;
 use crate::engine;
@@ -33,16 +33,16 @@ const ARTIFACTS: usize = 100;
 pub(super) async fn keep_small(
     store: Store,
     clock: Clock,
-    state_dir: PathBuf,
+    left: Left,
     rule: Retention,
     stop: CancellationToken,
 ) {
     let work = async {
-        if let Err(error) = remove_orphans(&store, &state_dir).await {
+        if let Err(error) = remove_orphans(&store, &left).await {
             tracing::warn!(%error, "some logs of executions without details could not be removed");
         }
         loop {
-            match pass(&store, &clock, &state_dir, rule).await {
+            match pass(&store, &clock, &left, rule).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, "executions that ended long ago have lost their details"),
                 Err(error) => tracing::warn!(%error, "details of old executions could not be dropped; trying again"),
@@ -57,19 +57,19 @@ pub(super) async fn keep_small(
 }
 
 /// Removes the logs of executions that have lost their details and, because of a crash, not their logs.
-async fn remove_orphans(store: &Store, state_dir: &Path) -> anyhow::Result<()> {
-    for logs in stage::logged_executions(state_dir).await? {
+async fn remove_orphans(store: &Store, left: &Left) -> anyhow::Result<()> {
+    for logs in stage::logged_executions(&left.state_dir, left.store()).await? {
         if store.execution(logs).await?.is_some_and(|stored| stored.summary.is_some()) {
-            stage::remove_logs(state_dir, logs).await?;
+            left.remove_logs(logs).await?;
         }
     }
     Ok(())
 }
 
 /// Looks at everything once; yields how many executions have lost their details.
-async fn pass(store: &Store, clock: &Clock, state_dir: &Path, rule: Retention) -> anyhow::Result<usize> {
+async fn pass(store: &Store, clock: &Clock, left: &Left, rule: Retention) -> anyhow::Result<usize> {
     let ended_before = clock.now().minus(rule.details);
-    let count = drop_all_details(store, clock, state_dir, rule, ended_before).await?;
+    let count = drop_all_details(store, clock, left, rule, ended_before).await?;
     for what in Stale::ALL {
         let before = match what {
             Stale::Inbox | Stale::Deliveries => ended_before.min(clock.now().minus(KNOWN)),
@@ -93,7 +93,7 @@ async fn pass(store: &Store, clock: &Clock, state_dir: &Path, rule: Retention) -
 async fn drop_all_details(
     store: &Store,
     clock: &Clock,
-    state_dir: &Path,
+    left: &Left,
     rule: Retention,
     ended_before: Timestamp,
 ) -> anyhow::Result<usize> {
@@ -105,7 +105,7 @@ async fn drop_all_details(
             let mut dropped = 0;
             for id in &outlived {
                 if drop_details(store, clock, id).await? {
-                    stage::remove_logs(state_dir, *id).await?;
+                    left.remove_logs(*id).await?;
                     dropped += 1;
                 }
                 pause().await;

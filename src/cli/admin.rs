@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{Answer, excerpt, print};
-use crate::config::Config;
+use crate::config::{Config, LogStore};
 use crate::store::{self, Moved, StoreOptions};
 
 /// Move everything that a server keeps; the server must be stopped
@@ -44,22 +44,35 @@ struct Which {
 }
 
 impl Which {
-    fn options(&self) -> anyhow::Result<StoreOptions> {
+    fn config(&self) -> anyhow::Result<Config> {
         let read = |path: &str| std::fs::read_to_string(path).ok();
-        let config = Config::load(&self.config).map_err(|findings| {
+        Config::load(&self.config).map_err(|findings| {
             for finding in &findings {
                 eprintln!("{}\n", excerpt(finding, false, &read));
             }
             anyhow::anyhow!("{} has {} mistakes, nothing was done", self.config.display(), findings.len())
-        })?;
-        Ok(StoreOptions {
-            url: config.database.url.clone(),
-            password: config.database.password.clone(),
-            durable: config.database.durable,
-            owner: format!("longboat admin, process {}", std::process::id()),
-            // What moves a database has it for itself.
-            replicas: None,
         })
+    }
+}
+
+fn options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        url: config.database.url.clone(),
+        password: config.database.password.clone(),
+        durable: config.database.durable,
+        owner: format!("longboat admin, process {}", std::process::id()),
+        // What moves a database has it for itself.
+        replicas: None,
+    }
+}
+
+/// What becomes of the logs of stages and what they saved, which needn't be in the database.
+fn about_logs(config: &Config) -> String {
+    let state = config.server.state_dir.display();
+    match &config.logs {
+        LogStore::Files => format!("logs and saved files are not in it: they are in {state}/logs and {state}/files"),
+        LogStore::Database => "logs and saved files are in it".to_owned(),
+        LogStore::S3(bucket) => format!("logs and saved files are not in it: they stay in the bucket {}", bucket.name),
     }
 }
 
@@ -70,11 +83,13 @@ impl Which {
 pub async fn run(args: Args) -> anyhow::Result<Answer> {
     match args.command {
         Command::Export { which, to } => {
-            let moved = store::export(&which.options()?, &to, &mut progress).await?;
+            let config = which.config()?;
+            let moved = store::export(&options(&config), &to, &mut progress).await?;
+            eprintln!("{}", about_logs(&config));
             say(&moved, &format!("are in {}", to.display()))
         }
         Command::Import { which, from } => {
-            let moved = store::import(&which.options()?, &from, &mut progress).await?;
+            let moved = store::import(&options(&which.config()?), &from, &mut progress).await?;
             say(&moved, "are in the database")
         }
     }

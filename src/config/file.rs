@@ -33,6 +33,8 @@ pub(super) struct File {
     pub(super) limits: LimitsSection,
     /// How long what is known of executions is kept.
     pub(super) retention: RetentionSection,
+    /// Where the logs of stages, and what they save for later ones, are kept.
+    pub(super) logs: LogsSection,
     /// Where stages may reach.
     pub(super) network: NetworkSection,
     /// What goes to standard error.
@@ -305,6 +307,52 @@ pub(super) struct RetentionSection {
     /// Of each pipeline, no more executions than so many keep their details, however young they are; 500 by default.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) most: Option<u32>,
+}
+
+/// Where the logs of stages, and what they save for later ones (`files.save`), are kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct LogsSection {
+    /// `files` below `stateDir` (the default for one server), in the `database` (the default with `database.replicas`), or in a
+    /// bucket of an S3-compatible store (`s3`).
+    pub(super) store: Option<LogStoreWord>,
+    /// The bucket, with `store: s3`.
+    pub(super) s3: Option<BucketSection>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogStoreWord {
+    Files,
+    Database,
+    S3,
+}
+
+/// A bucket of an S3-compatible store.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct BucketSection {
+    /// The bucket's name.
+    #[schemars(required)]
+    pub(super) bucket: Option<String>,
+    /// The region, `us-east-1` by default.
+    pub(super) region: Option<String>,
+    /// The store's address, if it isn't Amazon's: `https://minio.internal:9000`. It may be a private one.
+    pub(super) endpoint: Option<String>,
+    /// Whether the bucket is named in the path (`https://host/bucket`) rather than in the host's name: yes by default with
+    /// an `endpoint`, no without.
+    pub(super) path_style: Option<bool>,
+    /// What all names in the bucket begin with, `longboat` by default: several servers can share a bucket.
+    pub(super) prefix: Option<String>,
+    /// The id of the key; by default the environment variable `AWS_ACCESS_KEY_ID`.
+    pub(super) access_key: Option<SecretSource>,
+    /// The key itself; by default the environment variable `AWS_SECRET_ACCESS_KEY`.
+    pub(super) secret_key: Option<SecretSource>,
+    /// What goes with a key that was given for a while; by default the environment variable `AWS_SESSION_TOKEN`, if it is
+    /// set and the key is from the environment too.
+    pub(super) session_token: Option<SecretSource>,
 }
 
 /// Where stages may reach.

@@ -8,6 +8,7 @@
 mod access;
 mod applications;
 mod file;
+mod logs;
 mod modules;
 mod pages;
 mod resolve;
@@ -24,6 +25,7 @@ use secrecy::SecretString;
 
 pub use access::{Access, Holder, SESSION_COOKIE, SESSION_LENGTH};
 pub use applications::{ApplicationRefusal, ApplicationRule, Applications};
+pub use logs::{Bucket, LogStore};
 pub use modules::{
     Dependents, MODULE_FOLDER, MODULE_REPOSITORY_RULE, ModuleRepository, ModuleSource, is_module_repository_name,
     module_folder,
@@ -62,6 +64,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long what is known of executions is kept.
     pub retention: Retention,
+    /// Where the logs of stages and what they save for later ones are kept.
+    pub logs: LogStore,
     /// What stages may call beside the public internet.
     pub network: Vec<Allowed>,
     /// What goes to standard error.
@@ -365,6 +369,7 @@ impl Config {
             status_prefix: DEFAULT_PREFIX.to_owned(),
             limits: Limits::default(),
             retention: Retention::default(),
+            logs: LogStore::Files,
             network: Vec::new(),
             logging: Logging::default(),
             warnings: Vec::new(),
@@ -397,7 +402,7 @@ impl Config {
             ModuleSource::Followed(_) => None,
         });
         let passwords = credentials.chain(of_modules).map(|credentials| &credentials.password);
-        let database = self.database.password.iter().chain(self.webhooks.values());
+        let database = self.database.password.iter().chain(self.webhooks.values()).chain(self.logs.secrets());
         self.server.tokens.iter().chain(forges).chain(passwords).chain(database).cloned().collect()
     }
 

@@ -406,6 +406,7 @@ fn the_schema_names_every_key_of_the_format() {
             "statuses",
             "limits",
             "retention",
+            "logs",
             "network",
             "logging",
             "modules",
@@ -563,4 +564,48 @@ secrets:
     longboat.yaml:9:29: error[LB0301]: the key `branch` is not known in `secrets.typo`
       hint: did you mean `branches`?
     ");
+}
+
+#[test]
+fn logs_are_files_unless_a_database_or_a_bucket_is_named() {
+    let logs = |text: &str| parse(text).expect("legal").logs;
+    assert!(matches!(logs(""), LogStore::Files));
+    assert!(matches!(logs("logs: {store: database}"), LogStore::Database));
+    let several = "database: {url: 'postgres://longboat@db/longboat', replicas: true}\n";
+    assert!(matches!(logs(several), LogStore::Database));
+    let said = findings(&format!("{several}logs: {{store: files}}"));
+    assert!(said.contains("none reads the files of another") && said.contains("store: s3"), "{said}");
+    let own = "logs: {store: s3, s3: {bucket: my-logs, region: eu-central-1, accessKey: {env: GITHUB_TOKEN}, \
+               secretKey: {env: HOOK_SECRET}}}";
+    let LogStore::S3(bucket) = logs(own) else { panic!("a bucket") };
+    assert_eq!(
+        (bucket.endpoint.as_str(), bucket.prefix.as_str(), bucket.path_style),
+        ("https://s3.eu-central-1.amazonaws.com", "longboat", false)
+    );
+    assert_eq!((bucket.access_key.as_str(), bucket.secret_key.expose_secret()), ("ghp_example", "hook-secret"));
+    let other = own.replace("region: eu-central-1", "endpoint: 'http://10.0.0.1:9000/', prefix: /a/b/");
+    let LogStore::S3(bucket) = logs(&other) else { panic!("a bucket") };
+    assert_eq!(
+        (bucket.endpoint.as_str(), bucket.prefix.as_str(), bucket.path_style),
+        ("http://10.0.0.1:9000", "a/b", true)
+    );
+    let config = parse(own).expect("legal");
+    assert!(!format!("{config:?}").contains("hook-secret"));
+    assert!(config.own_secrets().iter().any(|secret| secret.expose_secret() == "hook-secret"), "it is masked");
+}
+
+#[test]
+fn what_is_wrong_with_a_bucket_is_said_at_the_start() {
+    let all = "logs: {store: s3, s3: {bucket: 'a/b', region: '', prefix: '../x', endpoint: 'ftp://x'}}";
+    for (text, wanted) in [
+        ("logs: {store: s3}", &["longboat.yaml:1:8", "`logs.s3` doesn't say which", "add `s3: {bucket: NAME"][..]),
+        ("logs: {s3: {bucket: my-logs}}", &["`logs.s3` says where a bucket is", "add `store: s3`"]),
+        (all, &["`a/b` is not the name of a bucket", "is not a region", "can't begin with `../x`", "https://"]),
+        (all, &["`AWS_ACCESS_KEY_ID` is not set", "`AWS_SECRET_ACCESS_KEY` is not set"]),
+    ] {
+        let said = findings(text);
+        for part in wanted {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use async_trait::async_trait;
+
 use crate::model::{ExecutionId, StagePath};
 
 /// A part of a stage's log.
@@ -15,12 +17,20 @@ pub struct LogChunk {
     pub end: bool,
 }
 
-/// Where the logs of stages are read. Calls block on files: call it where that is allowed.
+/// Where the logs of stages are read.
+#[async_trait]
 pub trait LogSource: Send + Sync {
     /// At most `max` bytes of an attempt's log from `offset` on. A log that doesn't exist (yet) is empty. Behind
     /// the end there's nothing either, and `next` is then the log's length, by which its tail is found.
     ///
     /// # Errors
     /// If the log is there and can't be read.
-    fn read(&self, id: ExecutionId, path: &StagePath, attempt: u32, offset: u64, max: usize) -> io::Result<LogChunk>;
+    async fn read(
+        &self,
+        id: ExecutionId,
+        path: &StagePath,
+        attempt: u32,
+        offset: u64,
+        max: usize,
+    ) -> io::Result<LogChunk>;
 }

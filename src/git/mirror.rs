@@ -126,6 +126,20 @@ impl Mirror {
         result
     }
 
+    /// Fetches a commit that no branch or tag leads to any more, if the remote still has it and gives it: another
+    /// replica may have seen it while one did.
+    ///
+    /// # Errors
+    /// [`GitError::MissingCommit`] if the remote refuses, or other errors as [`Mirror::fetch`].
+    pub async fn fetch_commit(&self, commit: &CommitSha) -> Result<(), GitError> {
+        let _writing = self.0.writing.lock().await;
+        match self.fetch_refs(&[commit.as_str()]).await {
+            // Git says in many words that a remote doesn't give a commit.
+            Err(GitError::Failed { .. }) => Err(GitError::MissingCommit { commit: commit.clone() }),
+            other => other,
+        }
+    }
+
     async fn fetch_and_mend(&self) -> Result<(), GitError> {
         let _writing = self.0.writing.lock().await;
         let error = match self.fetch_once().await {
@@ -144,6 +158,10 @@ impl Mirror {
     }
 
     async fn fetch_once(&self) -> Result<(), GitError> {
+        self.fetch_refs(&REFSPECS).await
+    }
+
+    async fn fetch_refs(&self, refspecs: &[&str]) -> Result<(), GitError> {
         let (empty, packs) = self.blocking(|inner| Ok((inner.is_empty()?, inner.count_packs()))).await?;
         let mut args: Vec<std::ffi::OsString> = [
             "fetch",
@@ -158,7 +176,7 @@ impl Mirror {
         .map(Into::into)
         .into();
         args.push(self.0.network.address());
-        args.extend(REFSPECS.map(Into::into));
+        args.extend(refspecs.iter().map(Into::into));
         let deadline = if empty { self.0.options.first_deadline } else { self.0.options.deadline };
         self.write(&self.0.network, args, deadline).await?;
         if packs >= MANY_PACKS {

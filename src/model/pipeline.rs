@@ -176,13 +176,19 @@ pub struct Retry {
 pub enum RetryOn {
     /// A script that ended with this exit code.
     ExitCode(i64),
-    /// [`RetryOn::TIMEOUT`], or a regular expression that is found in the message.
+    /// [`RetryOn::TIMEOUT`], [`RetryOn::LOST`], or a regular expression that is found in the message.
     Text(String),
 }
 
 impl RetryOn {
     /// An attempt that took longer than the stage's `timeout`, which is then that of each attempt.
     pub const TIMEOUT: &'static str = "timeout";
+
+    /// An attempt of which nobody knows how far it came: whatever ran it is gone, a replica or a machine.
+    pub const LOST: &'static str = "lost";
+
+    /// The output by which such an attempt is known; a script's own outputs are never `true` but texts.
+    pub const LOST_OUTPUT: &'static str = "lost";
 
     /// Whether it is that of an attempt that took too long.
     pub fn is_timeout(&self) -> bool {
@@ -194,6 +200,7 @@ impl RetryOn {
         match self {
             Self::ExitCode(code) => outputs.get("exitCode").and_then(Value::as_i64) == Some(*code),
             Self::Text(_) if self.is_timeout() => false,
+            Self::Text(text) if text == Self::LOST => outputs.get(Self::LOST_OUTPUT) == Some(&Value::Bool(true)),
             // Validation has seen to it that it can be read.
             Self::Text(pattern) => regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(message)),
         }

@@ -102,19 +102,21 @@ fn failing(view: &ExecutionView) -> Option<&StageView> {
 }
 
 async fn failure(reviewer: &Reviewer, id: ExecutionId, stage: &StageView) -> Failure {
-    let (logs, path, attempt) = (reviewer.logs.clone(), stage.path.clone(), stage.attempt);
-    let read = tokio::task::spawn_blocking(move || {
-        // Behind the end there is nothing, but the answer says where the end is.
-        let end = logs.read(id, &path, attempt, u64::MAX, 0)?.next;
-        let from = end.saturating_sub(TAIL as u64);
-        logs.read(id, &path, attempt, from, TAIL).map(|chunk| (chunk.bytes, from > 0))
-    });
-    let lines = match read.await {
-        Ok(Ok((bytes, cut))) => last_lines(&bytes, cut),
-        Ok(Err(error)) => vec![format!("(the log can't be read: {error})")],
-        Err(_) => Vec::new(),
+    let lines = match tail(reviewer, id, stage).await {
+        Ok((bytes, cut)) => last_lines(&bytes, cut),
+        Err(error) => vec![format!("(the log can't be read: {error})")],
     };
     Failure { stage: stage.name.clone(), error: stage.error.clone(), lines }
+}
+
+/// The end of a log, and whether it is not the whole.
+async fn tail(reviewer: &Reviewer, id: ExecutionId, stage: &StageView) -> std::io::Result<(Vec<u8>, bool)> {
+    let logs = &reviewer.logs;
+    // Behind the end there is nothing, but the answer says where the end is.
+    let end = logs.read(id, &stage.path, stage.attempt, u64::MAX, 0).await?.next;
+    let from = end.saturating_sub(TAIL as u64);
+    let chunk = logs.read(id, &stage.path, stage.attempt, from, TAIL).await?;
+    Ok((chunk.bytes, from > 0))
 }
 
 /// The last lines of a log, fit to be read. `cut`: its beginning is missing, and with it maybe that of the first line.

@@ -340,7 +340,8 @@ pub struct RetryFile {
     #[schemars(example = &"30s", extend("default" = "10s"))]
     backoff: Option<Span>,
     /// The failures that are worth another attempt: exit codes of a script, `timeout` (the stage's `timeout` is then that
-    /// of each attempt), or regular expressions that are searched for in the message. All that may pass, if it is missing.
+    /// of each attempt), `lost` (nobody knows how far the attempt came: the replica or the machine that ran it is gone), or
+    /// regular expressions that are searched for in the message. All that may pass, if it is missing.
     #[schemars(example = serde_json::json!([75, "timeout", "connection (reset|refused)"]))]
     on: Option<Vec<RetryOnFile>>,
 }
@@ -351,7 +352,7 @@ pub struct RetryFile {
 pub enum RetryOnFile {
     /// An exit code.
     ExitCode(u8),
-    /// `timeout`, or a regular expression.
+    /// `timeout`, `lost`, or a regular expression.
     Text(String),
 }
 

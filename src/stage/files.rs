@@ -1,7 +1,7 @@
 //! Where scripts' files lie under the state folder, and how they go away. The layout stands in the room's
 //! doc comment.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io;
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
+use super::script::{end_all, remove_checkouts};
 use crate::model::{ExecutionId, StagePath, percent_encode};
 
 /// The longest file name made from a stage's path. File systems take 255 bytes; an attempt's number and an
@@ -24,12 +25,17 @@ pub(super) fn work_dir(state_dir: &Path, execution: ExecutionId) -> PathBuf {
 
 /// The folder of one attempt.
 pub(super) fn attempt_dir(state_dir: &Path, execution: ExecutionId, path: &StagePath, attempt: u32) -> PathBuf {
-    work_dir(state_dir, execution).join(format!("{}.{attempt}", file_name(path)))
+    work_dir(state_dir, execution).join(log_name(path, attempt))
 }
 
 /// The log of one attempt.
 pub(super) fn log_file(state_dir: &Path, execution: ExecutionId, path: &StagePath, attempt: u32) -> PathBuf {
-    logs_dir(state_dir).join(execution.to_string()).join(format!("{}.{attempt}.log", file_name(path)))
+    logs_dir(state_dir).join(execution.to_string()).join(format!("{}.log", log_name(path, attempt)))
+}
+
+/// The name of an attempt among those of its execution.
+pub(super) fn log_name(path: &StagePath, attempt: u32) -> String {
+    format!("{}.{attempt}", file_name(path))
 }
 
 /// The folder of all logs, one folder in it for each execution.
@@ -68,12 +74,13 @@ impl FolderLocks {
     }
 }
 
-/// Removes the workspaces and supervisors' files of an execution that is complete; its logs stay, and what it saved
-/// for later stages. Whoever hears that executions change calls it when one has become complete. `is_over` is asked
-/// when nobody can begin to use the folder any more: an execution that was restarted meanwhile keeps it.
+/// Ends what still runs of an execution that is complete (on another replica, say), and removes its workspaces and its
+/// supervisors' files; its logs stay, and what it saved for later stages. Whoever hears that executions change calls it
+/// when one has become complete. `is_over` is asked when nobody can begin to use the folder any more: an execution that
+/// was restarted meanwhile keeps it.
 ///
 /// # Errors
-/// If something can't be removed.
+/// If something can't be ended or removed.
 pub async fn forget(
     state_dir: &Path,
     execution: ExecutionId,
@@ -86,30 +93,30 @@ pub async fn forget(
         return Ok(());
     }
     let dir = work_dir(state_dir, execution);
+    end_all(&dir, execution, false).await?;
     blocking(move || remove(&dir)).await
 }
 
-/// Removes the workspaces of all executions but `live` ones: what [`forget`] would have removed, had Longboat not
-/// died. To be called at the start, before anything runs. Yields how many were removed.
+/// Lets go of an execution that goes on at another replica: ends what runs of it here, and removes its checkouts. What
+/// says that its attempts are spent stays until [`forget`], should it come back.
 ///
 /// # Errors
-/// If the folder can't be listed or something can't be removed; the others are removed all the same.
-pub async fn sweep(state_dir: &Path, live: HashSet<ExecutionId>) -> io::Result<usize> {
+/// If something can't be ended or removed.
+pub async fn let_go(state_dir: &Path, execution: ExecutionId, locks: &FolderLocks) -> io::Result<()> {
+    let dir = work_dir(state_dir, execution);
+    end_all(&dir, execution, true).await?;
+    let lock = locks.of(execution);
+    let _alone = lock.lock().await;
+    blocking(move || remove_checkouts(&dir)).await
+}
+
+/// The executions that have workspaces or supervisors' files here.
+///
+/// # Errors
+/// If the folder can't be listed.
+pub async fn working_executions(state_dir: &Path) -> io::Result<Vec<ExecutionId>> {
     let root = state_dir.join("work");
-    blocking(move || {
-        let mut removed = 0;
-        let mut result = Ok(());
-        for (id, dir) in executions_in(&root)? {
-            if !live.contains(&id) {
-                match remove(&dir) {
-                    Ok(()) => removed += 1,
-                    Err(error) => result = Err(error),
-                }
-            }
-        }
-        result.map(|()| removed)
-    })
-    .await
+    blocking(move || Ok(executions_in(&root)?.into_iter().map(|(id, _)| id).collect())).await
 }
 
 /// The folders of executions that lie in a folder; what isn't named like an execution isn't ours.
@@ -185,28 +192,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_complete_executions_are_swept() {
+    async fn only_complete_executions_are_forgotten() {
         let state = tempfile::tempdir().expect("a folder");
-        let (live, done) = (ExecutionId::generate(), ExecutionId::generate());
-        for id in [live, done] {
-            fs::create_dir_all(work_dir(state.path(), id).join("shared/deep")).expect("made");
-        }
-        let stranger = state.path().join("work/notes");
-        fs::create_dir(&stranger).expect("made");
-        fs::set_permissions(work_dir(state.path(), done).join("shared"), Permissions::from_mode(0o500)).expect("set");
-        assert_eq!(sweep(state.path(), HashSet::from([live])).await.expect("swept"), 1);
-        assert!(work_dir(state.path(), live).exists() && !work_dir(state.path(), done).exists() && stranger.exists());
+        assert_eq!(working_executions(state.path()).await.expect("there is no folder"), []);
+        let id = ExecutionId::generate();
+        fs::create_dir_all(work_dir(state.path(), id).join("shared/deep")).expect("made");
+        fs::create_dir(state.path().join("work/notes")).expect("made");
+        fs::set_permissions(work_dir(state.path(), id).join("shared"), Permissions::from_mode(0o500)).expect("set");
+        assert_eq!(working_executions(state.path()).await.expect("listed"), [id]);
         let locks = FolderLocks::default();
-        forget(state.path(), live, &locks, async { false }).await.expect("asked");
-        assert!(work_dir(state.path(), live).exists(), "it was restarted meanwhile");
-        forget(state.path(), live, &locks, async { true }).await.expect("forgotten");
-        forget(state.path(), live, &locks, async { true }).await.expect("forgetting twice is fine");
-        assert!(!work_dir(state.path(), live).exists());
-    }
-
-    #[tokio::test]
-    async fn a_state_folder_without_work_has_nothing_to_sweep() {
-        let state = tempfile::tempdir().expect("a folder");
-        assert_eq!(sweep(state.path(), HashSet::new()).await.expect("swept"), 0);
+        forget(state.path(), id, &locks, async { false }).await.expect("asked");
+        assert!(work_dir(state.path(), id).exists(), "it was restarted meanwhile");
+        forget(state.path(), id, &locks, async { true }).await.expect("forgotten");
+        forget(state.path(), id, &locks, async { true }).await.expect("forgetting twice is fine");
+        assert!(!work_dir(state.path(), id).exists() && state.path().join("work/notes").exists());
     }
 }

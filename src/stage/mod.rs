@@ -25,7 +25,7 @@
 //! ```
 //!
 //! `<stage>` is the stage's path with every byte but letters, digits, `_` and `-` written as `%2F`. `work/<execution>`
-//! is removed by [`forget`] when the execution is complete; [`sweep`] removes what a crash kept from being forgotten.
+//! is removed by [`forget`] when the execution is complete.
 
 mod censor;
 mod check_preconditions;
@@ -37,8 +37,10 @@ mod logs;
 mod manual_judgment;
 mod noop;
 mod pipeline;
+mod places;
 mod saved;
 pub mod script;
+mod shared;
 mod wait;
 mod wait_until;
 mod webhook;
@@ -55,12 +57,14 @@ use crate::process::own_program;
 use crate::schema::{Catalog, stage_type};
 use crate::secret::{Revealed, Secrets};
 
-pub use files::{FolderLocks, forget, sweep};
+pub use files::{FolderLocks, forget, let_go, working_executions};
 pub use find_artifact::{FoundExecution, PastExecutions, WantedExecution};
 pub use logs::{Logs, logged_executions, remove_logs};
 pub use manual_judgment::DEFAULT_TIMEOUT as JUDGMENT_TIMEOUT;
 pub use pipeline::{ChildError, ChildStart, Pipelines};
-pub use saved::{SavedFiles, SavedLimits, saved_executions};
+pub use places::{Placements, Whereabouts};
+pub use saved::{SavedLimits, remove_saved, saved_executions};
+pub use shared::{Leaving, SharedLogs, SharedStore, Shelf, Shipper, Sizes};
 pub use workspace::Checkouts;
 
 /// What the stage types need from the rest of the program.
@@ -84,6 +88,10 @@ pub struct StageDeps {
     pub saved: SavedLimits,
     /// Who works with which execution's folder; whoever removes folders has a clone.
     pub locks: FolderLocks,
+    /// Where scripts were begun, if several replicas share the executions; nothing if they are this process's alone.
+    pub placements: Option<Arc<dyn Placements>>,
+    /// Where logs and saved files go, if other replicas are to find them; nothing if they stay on this machine.
+    pub shipper: Option<Shipper>,
     /// Starts other pipelines.
     pub pipelines: Arc<dyn Pipelines>,
     /// The bounds of what `webhook` stages call.
@@ -104,6 +112,8 @@ impl StageDeps {
             max_scripts: 32,
             saved: SavedLimits::default(),
             locks: FolderLocks::default(),
+            placements: None,
+            shipper: None,
             pipelines: Arc::new(pipeline::NoPipelines),
             calls: webhook::usual_calls(),
         }

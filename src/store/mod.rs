@@ -60,6 +60,8 @@ mod notice;
 mod open;
 mod outbox;
 mod ownership;
+mod piece;
+mod placement;
 mod postgres;
 mod prune;
 mod publish;
@@ -91,6 +93,8 @@ pub use inbox::{Accepted, InboxEntry, InboxId, RefChange, RefHead, Seen, Source}
 pub use lane::LaneMember;
 pub use notice::{NoticedPullRequest, PullRequestNotice};
 pub use outbox::{OutboxEntry, OutboxId};
+pub use piece::{PieceKind, PieceName};
+pub use placement::{Placed, Placement};
 pub use prune::{Pruned, Stale};
 pub use pull_request::{KeptComment, StoredPullRequest};
 pub use removal::{Approval, BY_CONFIGURATION, RemovalVerdict, StoredRemoval, Taking};

@@ -154,5 +154,6 @@ async fn compact(tx: &mut Tx, key: ExecutionKey, seq: i64, summary: &str, info: 
     sqlx::query("DELETE FROM journal WHERE execution = $1").bind(key.0).execute(&mut tx.connection).await?;
     // It can't be restarted any more, so that it never stands in line again.
     sqlx::query("DELETE FROM lane WHERE execution = $1").bind(key.0).execute(&mut tx.connection).await?;
+    sqlx::query("DELETE FROM placement WHERE execution = $1").bind(key.0).execute(&mut tx.connection).await?;
     Ok(true)
 }

@@ -52,6 +52,10 @@ impl<'a> Row<'a> {
         self.row.try_get(column).map_err(|error| self.bad(column, error))
     }
 
+    pub(super) fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError> {
+        self.row.try_get(column).map_err(|error| self.bad(column, error))
+    }
+
     pub(super) fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
         self.int(column).map(Timestamp::from_millis)
     }

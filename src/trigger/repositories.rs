@@ -91,7 +91,12 @@ impl RepositorySet {
     /// If the repository isn't followed, doesn't have the commit, or the folder can't be written.
     pub async fn checkout(&self, name: &RepositoryName, commit: &CommitSha, dir: &Path) -> Result<(), CheckoutError> {
         let repository = self.get(name).ok_or_else(|| CheckoutError::NotFollowed(name.clone()))?;
-        repository.ensure(commit).await?;
+        match repository.ensure(commit).await {
+            // Its branch went on without it, and only another replica's mirror took it along meanwhile. An execution runs
+            // it, so it was on a branch or tag; whoever starts one can't bring in a commit by this way.
+            Err(GitError::MissingCommit { .. }) => repository.mirror().await?.fetch_commit(commit).await?,
+            ensured => ensured?,
+        }
         Ok(repository.mirror().await?.checkout(commit, dir).await?)
     }
 }

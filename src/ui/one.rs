@@ -1,9 +1,12 @@
 //! The page of one execution, and the part of it that lives.
 
+use std::collections::HashMap;
+
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,6 +17,9 @@ use crate::model::{ApplicationName, ExecutionId, ExecutionView, StagePath, Stage
 
 /// How much of the end of each log is on the page at once, in bytes; the script fetches what follows.
 const TAIL: u64 = 32 * 1024;
+
+/// How many logs of a page are read at once.
+const READERS: usize = 8;
 
 /// How much of a whole log is in memory at once, in bytes.
 const PART: usize = 256 * 1024;
@@ -42,12 +48,9 @@ async fn make(state: &UiState, id: &str) -> Result<(ApplicationName, ExecutionPa
     let Some(view) = view else { return Err(missing) };
     let application = view.application.clone();
     let replica = if view.status.is_complete() { None } else { state.store.holder(id).await? };
-    let (config, logs, now) = (state.config.clone(), state.logs.clone(), state.clock.now());
-    // Logs are files; reading them may block.
-    let making = tokio::task::spawn_blocking(move || {
-        ExecutionPage::new(&view, Links(&config), now, |stage| tail(logs.as_ref(), &view, stage))
-    });
-    let page = making.await.map_err(|error| Refusal::Failed(error.to_string()))?;
+    let tails = tails(state.logs.as_ref(), &view).await;
+    let tail = |stage: &StageView| tails.get(&stage.path).cloned().unwrap_or_default();
+    let page = ExecutionPage::new(&view, Links(&state.config), state.clock.now(), tail);
     Ok((application, page, replica.map(|replica| replica.said.name)))
 }
 
@@ -77,8 +80,7 @@ pub(super) async fn whole_log(
     let parts = futures::stream::try_unfold(0, move |offset| {
         let (logs, path) = (logs.clone(), path.clone());
         async move {
-            let reading = tokio::task::spawn_blocking(move || logs.read(id, &path, attempt, offset, PART));
-            let chunk = reading.await.map_err(std::io::Error::other)??;
+            let chunk = logs.read(id, &path, attempt, offset, PART).await?;
             Ok::<_, std::io::Error>((!chunk.bytes.is_empty()).then_some((chunk.bytes, chunk.next)))
         }
     });
@@ -86,14 +88,23 @@ pub(super) async fn whole_log(
     Ok((kind, Body::from_stream(parts)).into_response())
 }
 
+/// The ends of the logs that the page shows.
+async fn tails(logs: &dyn LogSource, view: &ExecutionView) -> HashMap<StagePath, LogTail> {
+    let with_log = view.stages.iter().filter(|stage| ExecutionPage::shows_log(stage));
+    let reading = with_log.map(|stage| async { (stage.path.clone(), tail(logs, view, stage).await) });
+    futures::stream::iter(reading.collect::<Vec<_>>()).buffer_unordered(READERS).collect().await
+}
+
 /// The end of a stage's log, from a line's beginning on.
-fn tail(logs: &dyn LogSource, view: &ExecutionView, stage: &StageView) -> LogTail {
+async fn tail(logs: &dyn LogSource, view: &ExecutionView, stage: &StageView) -> LogTail {
     let read = |offset, max| logs.read(view.id, &stage.path, stage.attempt, offset, max);
-    let chunk = read(u64::MAX, 1).and_then(|end| {
-        let from = end.next.saturating_sub(TAIL);
-        read(from, usize::try_from(end.next - from).unwrap_or(0).max(1)).map(|chunk| (from, chunk))
-    });
-    match chunk {
+    let chunk = async {
+        let end = read(u64::MAX, 1).await?.next;
+        let from = end.saturating_sub(TAIL);
+        let chunk = read(from, usize::try_from(end - from).unwrap_or(0).max(1)).await?;
+        Ok::<_, std::io::Error>((from, chunk))
+    };
+    match chunk.await {
         Ok((from, chunk)) => {
             let skip =
                 if from == 0 { 0 } else { chunk.bytes.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1) };

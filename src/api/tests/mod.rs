@@ -35,8 +35,9 @@ const SECRET: &str = "a secret that only GitHub and Longboat know";
 #[derive(Default)]
 struct Logs(Mutex<Vec<u8>>);
 
+#[async_trait::async_trait]
 impl LogSource for Logs {
-    fn read(&self, _: ExecutionId, _: &StagePath, _: u32, offset: u64, max: usize) -> io::Result<LogChunk> {
+    async fn read(&self, _: ExecutionId, _: &StagePath, _: u32, offset: u64, max: usize) -> io::Result<LogChunk> {
         let text = self.0.lock().expect("no panic while it is held");
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
         let to = from.saturating_add(max).min(text.len());

@@ -2,6 +2,7 @@
 //! look at more than one key.
 
 mod forges;
+mod logs;
 mod modules;
 mod repositories;
 mod secrets;
@@ -67,6 +68,7 @@ pub(super) fn resolve(
     let status_prefix = work.prefix(written.statuses);
     let limits = work.limits(written.limits);
     let retention = work.retention(written.retention);
+    let logs = work.logs(written.logs, database.replicas);
     let network = work.network(&written.network);
     let logging = work.logging(written.logging);
     let secrets = work.secrets(written.secrets, repositories.len());
@@ -95,6 +97,7 @@ pub(super) fn resolve(
             status_prefix,
             limits,
             retention,
+            logs,
             network,
             logging,
             warnings,

@@ -213,6 +213,19 @@ fn only_failures_that_the_author_names_are_worth_another_attempt() {
 }
 
 #[test]
+fn a_lost_attempt_is_known_by_its_outputs_and_not_by_its_words() {
+    let said = |outputs| {
+        let message = "the connection was lost".to_owned();
+        Outcome::Fail(Failure { message, retryable: true, outputs: map(outputs), on_failure: None })
+    };
+    for (outputs, again) in [(json!({"lost": true}), true), (json!({"lost": "true"}), false), (json!({}), false)] {
+        let mut run = Run::of(vec![retried_on(vec![RetryOn::Text("lost".to_owned())])]);
+        run.answer("a", said(outputs)).pass("10s");
+        assert_eq!(run.asked() == "a:start", again);
+    }
+}
+
+#[test]
 fn a_timeout_that_is_worth_another_attempt_is_that_of_each() {
     let mut run = Run::of(vec![retried_on(vec![RetryOn::Text("timeout".to_owned())]).timeout("1m")]);
     for _ in 0..2 {

@@ -268,13 +268,13 @@ fn retry(field: &Field<'_>, sink: &mut Sink) -> Option<Retry> {
     Some(Retry { attempts: u32::try_from(attempts?).ok()?, backoff: backoff?, on: on? })
 }
 
-/// One failure that is worth another attempt: an exit code, `timeout`, or a regular expression.
+/// One failure that is worth another attempt: an exit code, `timeout`, `lost`, or a regular expression.
 fn retry_on(item: &Field<'_>, sink: &mut Sink) -> Option<RetryOn> {
     if matches!(item.node.value, NodeValue::String(_)) {
         let text = item.string(sink)?;
         if let Err(error) = Regex::new(text) {
             let message = format!("`{}` is no regular expression: {error}", cut(text));
-            let hint = "give an exit code as a number, `timeout`, or a regular expression for the message";
+            let hint = "give an exit code as a number, `timeout`, `lost`, or a regular expression for the message";
             item.say(sink, Diagnostic::error(Code::ValueNotAllowed, message).hint(hint));
             return None;
         }

@@ -26,11 +26,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::file_name;
+use super::shared::{Leaving, Shelf};
 use crate::model::{ExecutionId, NewExecution, StageId, StagePath};
 pub(super) use globs::Globs;
 pub(super) use restore::restore;
-pub(super) use save::{SaveError, save};
-pub use sweep::{SavedFiles, saved_executions};
+pub(super) use save::{Manifest, SaveError, manifest, put_in_place, save};
+pub use sweep::{remove_saved, saved_executions};
 
 /// The prefix of the name by which a stage takes files that the parent of its execution handed down.
 const FROM_PARENT: &str = "parent/";
@@ -89,14 +90,19 @@ pub(super) fn stage_dir(state_dir: &Path, execution: ExecutionId, stage: &StageP
     execution_dir(state_dir, execution).join(file_name(stage))
 }
 
-/// Where the files lie that an execution's stage takes under the name `from`.
+/// Where the store that replicas share has what a stage saved.
+pub(super) fn shelf(execution: ExecutionId, stage: &StagePath) -> Shelf {
+    Shelf { of: Leaving::Files, execution, name: file_name(stage) }
+}
+
+/// Whose files an execution's stage takes under the name `from`: a stage of its own execution, or of another.
 ///
 /// # Errors
 /// If there can't be such files, in words.
-pub(super) fn source_dir(state_dir: &Path, info: &NewExecution, from: &str) -> Result<PathBuf, String> {
+pub(super) fn source(info: &NewExecution, from: &str) -> Result<(ExecutionId, StagePath), String> {
     let path = |stage: &str| StagePath::parse(stage).map_err(|error| format!("`files.from`: {error}"));
     let Some(stage) = from.strip_prefix(FROM_PARENT) else {
-        return Ok(stage_dir(state_dir, info.id, &path(from)?));
+        return Ok((info.id, path(from)?));
     };
     let Some(parent) = &info.trigger.parent else {
         return Err(format!("`files.from` names `{from}`, but no other pipeline started this one"));
@@ -108,7 +114,7 @@ pub(super) fn source_dir(state_dir: &Path, info: &NewExecution, from: &str) -> R
             parent.stage, parent.application, parent.pipeline
         ));
     }
-    Ok(stage_dir(state_dir, parent.execution, &path(stage)?))
+    Ok((parent.execution, path(stage)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use super::SavedLimits;
 use super::folder::Folder;
@@ -19,7 +20,7 @@ const MAX_DEPTH: usize = 64;
 /// What a stage saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::stage) struct Manifest {
-    attempt: u32,
+    pub(in crate::stage) attempt: u32,
     pub(in crate::stage) files: usize,
     pub(in crate::stage) bytes: u64,
 }
@@ -60,19 +61,24 @@ pub(in crate::stage) fn save(
     if let Some(complaint) = work.globs.complaint() {
         return Err(SaveError::Refused(complaint));
     }
-    fs::write(draft.path().join("manifest.json"), serde_json::to_vec(&work.manifest).map_err(io::Error::other)?)?;
-    // The old one moves away first: a folder that isn't empty is not replaced.
-    let old = tempfile::Builder::new().prefix(".old-").tempdir_in(parent)?;
-    match fs::rename(target, old.path().join("old")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        Ok(()) | Err(_) => {}
-    }
-    fs::rename(draft.keep(), target)?;
+    put_in_place(draft, &work.manifest, target)?;
     Ok(work.manifest)
 }
 
+/// Gives a folder with saved files its place, beside which it was made.
+pub(in crate::stage) fn put_in_place(draft: TempDir, manifest: &Manifest, target: &Path) -> io::Result<()> {
+    fs::write(draft.path().join("manifest.json"), serde_json::to_vec(manifest).map_err(io::Error::other)?)?;
+    // The old one moves away first: a folder that isn't empty is not replaced.
+    let old = tempfile::Builder::new().prefix(".old-").tempdir_in(target.parent().unwrap_or(target))?;
+    match fs::rename(target, old.path().join("old")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    fs::rename(draft.keep(), target)
+}
+
 /// What is said about a stage's files; nothing if there are none.
-pub(super) fn manifest(target: &Path) -> Option<Manifest> {
+pub(in crate::stage) fn manifest(target: &Path) -> Option<Manifest> {
     serde_json::from_slice(&fs::read(target.join("manifest.json")).ok()?).ok()
 }
 

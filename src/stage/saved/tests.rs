@@ -189,6 +189,9 @@ fn what_was_handed_down_has_a_name_of_its_own() {
     let (ctx, _signals) = crate::stage::tests::Stage::of("script", serde_json::json!({})).context();
     let mut info = ctx.execution.info.clone();
     let state = Path::new("/state");
+    let source_dir = |state: &Path, info: &NewExecution, from: &str| {
+        source(info, from).map(|(execution, stage)| stage_dir(state, execution, &stage))
+    };
     let own = source_dir(state, &info, "build").expect("a folder");
     assert_eq!(own, state.join(format!("files/{}/build", info.id)));
     let error = source_dir(state, &info, "parent/build").expect_err("nobody started it");

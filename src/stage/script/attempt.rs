@@ -6,6 +6,7 @@
 //! | `command` | the supervisor | the command's process |
 //! | `output` | the script | `key=value` lines |
 //! | `status` | the supervisor, last of all | how the command ended |
+//! | `abandoned` | Longboat | the execution went over to another replica |
 //! | `supervisor.err` | the supervisor | why it couldn't do its work |
 //!
 //! A claim can't be taken twice, so an attempt runs at most once however often it is asked for. The supervisor holds
@@ -142,6 +143,16 @@ impl Attempt {
     /// Says how the command ended.
     pub(super) fn note_end(&self, ended: &Ended) -> io::Result<()> {
         self.write("status", ended)
+    }
+
+    /// Notes that the attempt's execution went over to another replica: whatever is found here was ended for that.
+    pub(super) fn note_abandoned(&self) -> io::Result<()> {
+        OpenOptions::new().create(true).append(true).open(self.dir.join("abandoned")).map(drop)
+    }
+
+    /// Whether that was noted.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.dir.join("abandoned").exists()
     }
 
     /// How the attempt stands.

@@ -11,6 +11,9 @@ use crate::engine::StageContext;
 const INHERITED: &[&str] =
     &["HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER"];
 
+/// The variable by which everything that an execution runs is known.
+pub(super) const EXECUTION: &str = "LONGBOAT_EXECUTION_ID";
+
 /// Where programs are looked for if Longboat has no PATH itself.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -43,7 +46,7 @@ pub(super) fn environment(
 /// The variables by which the processes of an attempt are known, wherever they went.
 pub(super) fn marks(ctx: &StageContext) -> [(&'static str, String); 3] {
     [
-        ("LONGBOAT_EXECUTION_ID", ctx.execution.info.id.to_string()),
+        (EXECUTION, ctx.execution.info.id.to_string()),
         ("LONGBOAT_STAGE", ctx.path.to_string()),
         ("LONGBOAT_ATTEMPT", ctx.attempt.to_string()),
     ]

@@ -20,10 +20,10 @@ use super::supervisor::{Arguments, CLAIMED, LOST};
 use super::{Answer, Script, Trouble, environment, look, running};
 use crate::diagnostic::pointer_step;
 use crate::engine::{Outcome, StageContext};
-use crate::model::humanize;
+use crate::model::{ExecutionId, StagePath, humanize};
 use crate::stage::files::{blocking, log_file};
 use crate::stage::workspace::folder_in;
-use crate::stage::{reveal, saved};
+use crate::stage::{reveal, saved, shared};
 
 /// How long a start waits for the script's end. Most commands that do little have ended by then, and their stage needs
 /// neither a checkpoint nor a signal in the journal.
@@ -77,6 +77,9 @@ impl Script {
         // As late as can be: a value that was changed while the stage waited for its turn is the one that counts.
         let secrets = self.handover(ctx).await?;
         arguments.secrets = !secrets.is_empty();
+        if let Some(elsewhere) = self.place(ctx).await? {
+            return Ok(elsewhere);
+        }
         let mut child = self.spawn(attempt, &arguments, env, folder).map_err(|error| match error.raw_os_error() {
             Some(code) if code == nix::errno::Errno::E2BIG as i32 => {
                 "`command` and `env` together are longer than the system passes to a program: put the script into a \
@@ -134,9 +137,13 @@ impl Script {
     /// Puts the files that other stages saved into the checkout.
     async fn take_files(&self, ctx: &StageContext, fields: &Fields, workspace: &Path) -> Result<(), String> {
         for from in &fields.files.from {
-            let source = saved::source_dir(&self.deps.state_dir, &ctx.execution.info, from)?;
+            let (execution, stage) = saved::source(&ctx.execution.info, from)?;
+            let source = saved::stage_dir(&self.deps.state_dir, execution, &stage);
             let target = workspace.to_owned();
-            let there = blocking(move || saved::restore(&source, &target)).await;
+            let there = match self.fetch_files(execution, &stage, &source).await {
+                Ok(()) => blocking(move || saved::restore(&source, &target)).await,
+                Err(error) => Err(error),
+            };
             match there {
                 Ok(true) => {}
                 Ok(false) => {
@@ -151,6 +158,16 @@ impl Script {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Brings what a stage saved, on whatever node, to this one.
+    async fn fetch_files(&self, execution: ExecutionId, stage: &StagePath, dir: &Path) -> io::Result<()> {
+        let Some(shipper) = &self.deps.shipper else { return Ok(()) };
+        let lock = self.deps.locks.of(execution);
+        let _alone = lock.lock().await;
+        // Where the store knows of none, those of this node count: they may be older than the store.
+        let _known = shared::fetch(shipper.store(), &saved::shelf(execution, stage), dir).await?;
         Ok(())
     }
 
@@ -178,6 +195,7 @@ impl Script {
 
     /// Watches a supervisor that this process started, and answers at once if the script is short.
     async fn follow(&self, ctx: &StageContext, attempt: &Attempt, child: Child, slot: OwnedSemaphorePermit) -> Answer {
+        self.begin_log(ctx);
         let supervisor = child.id().and_then(Process::of);
         let (ended, mut short) = oneshot::channel();
         if let Some(watch) = self.watched.begin(attempt) {
@@ -192,9 +210,17 @@ impl Script {
         self.look_again(ctx, attempt).await
     }
 
+    /// Has the log of a script that runs sent on.
+    fn begin_log(&self, ctx: &StageContext) {
+        if let Some(shipper) = &self.deps.shipper {
+            shipper.begin(ctx.execution.info.id, &ctx.path, ctx.attempt);
+        }
+    }
+
     /// Watches a supervisor that is not this process's child.
     pub(super) fn adopt(&self, ctx: &StageContext, attempt: &Attempt) {
         let Some(watch) = self.watched.begin(attempt) else { return };
+        self.begin_log(ctx);
         // It runs, so it isn't asked to wait for a slot; it takes one if it can.
         let slot = self.slots.clone().try_acquire_owned().ok();
         let ctx = ctx.clone();

@@ -9,6 +9,7 @@
 //! | no claim | a supervisor is started. If one that was started before a crash comes late, one of the two gets the claim and the other goes: the command runs once |
 //! | claim, lock held | the script runs. It is watched to its end; after a restart of Longboat that is called adopted. With `restartable: true` it is ended instead, and the engine makes a new attempt |
 //! | status | the script is over: outputs, or the failure |
+//! | no claim, and another node had the attempt | lost: a new attempt with `restartable: true`, else a failure (see `elsewhere`) |
 //! | claim, no lock, no status | the supervisor was killed. What is left of the script is killed too; the stage fails, because nobody knows how far the script came |
 //!
 //! `restartable` is false unless the author says otherwise: adoption loses nothing, and only the author knows whether
@@ -19,6 +20,7 @@
 //! how they get there without being written down stands in `handover`.
 
 mod attempt;
+mod elsewhere;
 mod ending;
 mod environment;
 mod fields;
@@ -39,10 +41,13 @@ use serde_json::{Map, Value, json};
 
 use super::StageDeps;
 use super::files::{attempt_dir, blocking};
-use super::saved::{self, Globs, SaveError};
+use super::saved::{self, Globs, Manifest, SaveError};
+use super::shared;
 use super::workspace::Workspaces;
 use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageHandler, Wake};
 use attempt::{Attempt, End, Ended, Process, State};
+use elsewhere::{Begun, lost};
+pub(super) use elsewhere::{end_all, remove_checkouts};
 pub(super) use fields::Fields;
 use fields::Workspace;
 use launch::Watched;
@@ -117,6 +122,13 @@ impl Script {
         Self { deps, workspaces, slots, watched: Watched::default() }
     }
 
+    /// Waits a while for the log of an attempt that is over to be where others read it.
+    async fn send_log(&self, ctx: &StageContext) {
+        if let Some(shipper) = &self.deps.shipper {
+            shipper.finish(ctx.execution.info.id, &ctx.path, ctx.attempt).await;
+        }
+    }
+
     fn attempt(&self, ctx: &StageContext) -> Attempt {
         Attempt::new(attempt_dir(&self.deps.state_dir, ctx.execution.info.id, &ctx.path, ctx.attempt))
     }
@@ -124,12 +136,19 @@ impl Script {
     /// Takes the attempt one step further, from wherever it stands. `begun`: a supervisor is known to have begun.
     async fn proceed(&self, ctx: &StageContext, begun: bool) -> Answer {
         let attempt = self.attempt(ctx);
-        match look(&attempt).await? {
-            State::Unclaimed if begun => Ok(Outcome::fail(format!(
-                "the script's files are gone from {}; how it ended isn't known, so it isn't run again",
-                attempt.dir().display()
-            ))),
-            State::Unclaimed => self.launch(ctx, &attempt).await,
+        let state = look(&attempt).await?;
+        if let Some(answer) = self.came_back(ctx, &attempt, &state) {
+            return answer;
+        }
+        match state {
+            State::Unclaimed => match self.begun(ctx).await? {
+                Begun::Elsewhere(replica) => self.elsewhere(ctx, &replica).await,
+                Begun::Here if begun => Ok(Outcome::fail(format!(
+                    "the script's files are gone from {}; how it ended isn't known, so it isn't run again",
+                    attempt.dir().display()
+                ))),
+                Begun::Here | Begun::Nowhere => self.launch(ctx, &attempt).await,
+            },
             State::Void => Ok(Outcome::fail("the script was cancelled before it began")),
             State::Running(supervisor) => {
                 self.adopt(ctx, &attempt);
@@ -147,14 +166,18 @@ impl Script {
         let restartable = fields.restartable()?;
         match look(&attempt).await? {
             State::Running(_) if restartable => {}
-            State::Unclaimed if !begun && !restartable && machine_went_down(ctx) => return Err(Trouble::Failed(
-                "the machine went down when the script was about to begin; whether it did isn't known, so it isn't \
-                 run again (`restartable: true` would allow it)"
-                    .to_owned(),
-            )),
+            State::Unclaimed if !begun && !restartable && machine_went_down(ctx) => {
+                let Begun::Here = self.begun(ctx).await? else { return self.proceed(ctx, begun).await };
+                return Ok(lost(
+                    "the machine went down when the script was about to begin; whether it did isn't known, so it isn't \
+                     run again (`restartable: true` would allow it)"
+                        .to_owned(),
+                ));
+            }
             _ => return self.proceed(ctx, begun).await,
         }
         ending::end(&attempt, fields.grace()?, &marks(ctx)).await.map_err(unknown)?;
+        self.send_log(ctx).await;
         match look(&attempt).await? {
             // It came to its own end in the meantime.
             State::Ended(ended) if !ended.cancelled => self.finish(ctx, &attempt, ended).await,
@@ -168,6 +191,7 @@ impl Script {
 
     /// What the end of a command means for its stage; of one that succeeded, its files are saved.
     async fn finish(&self, ctx: &StageContext, attempt: &Attempt, ended: Ended) -> Answer {
+        self.send_log(ctx).await;
         let outcome = conclude(attempt, ended).await?;
         let Outcome::Done { outputs } = outcome else { return Ok(outcome) };
         let fields = Fields::read(&ctx.fields.clone().into())?;
@@ -185,8 +209,13 @@ impl Script {
         };
         let target = saved::stage_dir(&self.deps.state_dir, info.id, &ctx.path);
         let (number, limits) = (ctx.attempt, self.deps.saved.clone());
-        let saved = blocking(move || Ok(saved::save(&checkout, globs, &target, number, &limits))).await;
-        match saved.map_err(|error| error.to_string())? {
+        let dir = target.clone();
+        let saved = blocking(move || Ok(saved::save(&checkout, globs, &dir, number, &limits))).await;
+        let saved = match saved.map_err(|error| error.to_string())? {
+            Ok(saved) => self.share(ctx, saved, &target).await,
+            refused => refused,
+        };
+        match saved {
             Ok(saved) => {
                 tracing::debug!(execution = %info.id, stage = %ctx.path, files = saved.files, bytes = saved.bytes, "saved files");
                 Ok(Outcome::Done { outputs })
@@ -198,17 +227,30 @@ impl Script {
         }
     }
 
+    /// Puts saved files where later stages find them on every node.
+    async fn share(&self, ctx: &StageContext, saved: Manifest, dir: &Path) -> Result<Manifest, SaveError> {
+        let Some(shipper) = &self.deps.shipper else { return Ok(saved) };
+        let most = shipper.store().sizes().saved;
+        if saved.bytes > most {
+            return Err(SaveError::Refused(format!(
+                "`files.save` is {} bytes, and the store that the replicas share takes at most {most} of one stage; a \
+                 store for large files is `logs: {{store: s3}}` of the configuration",
+                saved.bytes
+            )));
+        }
+        let shelf = saved::shelf(ctx.execution.info.id, &ctx.path);
+        shared::send(shipper.store(), &shelf, dir).await?;
+        Ok(saved)
+    }
+
     async fn gone(&self, ctx: &StageContext, attempt: &Attempt) -> Answer {
         let swept = ending::sweep(attempt, &marks(ctx)).await;
+        self.send_log(ctx).await;
         let complaint = attempt.complaint().map(|line| format!(" ({line})")).unwrap_or_default();
         let left = swept.err().map(|error| format!("; {error}")).unwrap_or_default();
-        Ok(failure(
-            format!(
-                "the script's supervisor ended without saying how the script did{complaint}: it was killed, or the machine went down; what was left of the script was ended{left}"
-            ),
-            None,
-            Map::new(),
-        ))
+        Ok(lost(format!(
+            "the script's supervisor ended without saying how the script did{complaint}: it was killed, or the machine went down; what was left of the script was ended{left}"
+        )))
     }
 }
 
@@ -335,6 +377,16 @@ impl StageHandler for Script {
             tracing::error!(
                 execution = %ctx.execution.info.id, stage = %ctx.path, ?reason, %error,
                 "a script that was to end could not be ended completely"
+            );
+        }
+        self.send_log(ctx).await;
+    }
+
+    async fn abandon(&self, ctx: &StageContext) {
+        if let Err(error) = self.let_go(ctx).await {
+            tracing::error!(
+                execution = %ctx.execution.info.id, stage = %ctx.path, %error,
+                "a script whose execution goes on at another replica could not be ended completely"
             );
         }
     }

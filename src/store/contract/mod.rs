@@ -16,6 +16,8 @@ mod hook;
 mod mark;
 mod opening;
 mod outbox;
+mod piece;
+mod placement;
 mod prune;
 mod pull_request;
 mod removal;
@@ -151,6 +153,13 @@ on_every_backend! {
         only_where_a_branch_stands_can_be_approved,
         what_no_push_brought_is_published_and_starts_nothing,
         what_the_configuration_takes_waits_for_its_own_word,
+    }
+    piece {
+        a_piece_is_replaced_as_a_whole_and_listed_in_order,
+        what_belongs_to_an_execution_goes_in_steps,
+    }
+    placement {
+        an_attempt_is_with_whoever_asked_first,
     }
     freeze {
         one_of_each_is_in_force_and_survives,

@@ -22,8 +22,9 @@ use crate::store::{CommitFindings, Publication, RepositoryNote, Settlement};
 /// Every stage has printed 600,000 times `x`.
 struct Logs;
 
+#[async_trait::async_trait]
 impl LogSource for Logs {
-    fn read(&self, _: ExecutionId, _: &StagePath, _: u32, offset: u64, max: usize) -> io::Result<LogChunk> {
+    async fn read(&self, _: ExecutionId, _: &StagePath, _: u32, offset: u64, max: usize) -> io::Result<LogChunk> {
         let from = offset.min(600_000);
         let next = from.saturating_add(max as u64).min(600_000);
         Ok(LogChunk { bytes: vec![b'x'; usize::try_from(next - from).expect("small")], next, end: next == 600_000 })

@@ -235,6 +235,11 @@ impl ExecutionPage {
             stages,
         }
     }
+
+    /// Whether a stage has a log to show.
+    pub(in crate::ui) fn shows_log(stage: &StageView) -> bool {
+        stage.kind == "script" && stage.attempt > 0
+    }
 }
 
 impl Elapsed {
@@ -256,7 +261,7 @@ impl StageCard {
     ) -> Self {
         let page = format!("/executions/{}/stages/{}", view.id, percent_encode_part(stage.path.as_str()));
         let base = format!("/api/v1{page}");
-        let has_log = stage.kind == "script" && stage.attempt > 0;
+        let has_log = ExecutionPage::shows_log(stage);
         let failed = matches!(stage.status, Status::Terminal | Status::FailedContinue | Status::Stopped);
         let source = &stage.source;
         Self {

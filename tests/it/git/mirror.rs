@@ -56,6 +56,26 @@ async fn branches_come_go_and_are_forced() {
 }
 
 #[tokio::test]
+async fn a_commit_that_a_forced_push_left_is_fetched_by_its_id() {
+    let (repo, state) = (Repo::new(), folder());
+    let left = repo.write("a", "1").commit("One");
+    repo.git(&["commit", "--quiet", "--amend", "--message", "Other"]);
+    let mirror = mirror_of(&repo, &state).await;
+    mirror.fetch().await.expect("fetched");
+    assert!(!mirror.has_commit(&left));
+    mirror.fetch_commit(&left).await.expect("the remote still has it");
+    assert!(mirror.has_commit(&left));
+    let target = folder();
+    mirror.checkout(&left, target.path()).await.expect("checked out");
+    assert_eq!(fs::read_to_string(target.path().join("a")).ok().as_deref(), Some("1"));
+    mirror.fetch().await.expect("fetched");
+    assert!(mirror.has_commit(&left), "it stays");
+    let never = CommitSha::parse(&"ab".repeat(20)).expect("an id");
+    let refused = mirror.fetch_commit(&never).await;
+    assert!(matches!(refused, Err(GitError::MissingCommit { .. })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn the_default_branch_of_a_work_tree_does_not_follow_its_owner_around() {
     let (repo, state) = (Repo::new(), folder());
     repo.write("a", "1").commit("One");

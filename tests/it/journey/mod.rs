@@ -34,6 +34,7 @@ mod hostile;
 mod kill;
 mod lanes;
 mod limits;
+mod logs;
 mod lost;
 mod modules;
 mod pipelines;

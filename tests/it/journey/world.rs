@@ -124,6 +124,17 @@ impl World {
         Server::start(&path, &[("TEST_TOKEN", TOKEN), ("TEST_SECRET", SECRET)])
     }
 
+    /// Starts a server with the configuration as it stands, but with another state folder: another node.
+    pub fn serve_elsewhere(&self, state: &str, more: &[(&str, &str)]) -> Server {
+        let text = std::fs::read_to_string(&self.config).expect("the configuration is read");
+        let path = self.folder().join(format!("{state}.yaml"));
+        let elsewhere = text.replace("stateDir: state}", &format!("stateDir: {state}}}"));
+        std::fs::write(&path, elsewhere).expect("the configuration is written");
+        let mut environment = vec![("TEST_TOKEN", TOKEN), ("TEST_SECRET", SECRET)];
+        environment.extend_from_slice(more);
+        Server::start(&path, &environment)
+    }
+
     /// Starts the server with more in its environment.
     pub fn serve_with(&self, more: &[(&str, &str)]) -> Server {
         let mut environment = vec![("TEST_TOKEN", TOKEN), ("TEST_SECRET", SECRET)];

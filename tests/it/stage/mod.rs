@@ -1,5 +1,6 @@
 //! Scripts as they really run: the handler of the library, the supervisor of the real binary, real processes.
 
+mod elsewhere;
 mod pipelines;
 mod recovery;
 mod results;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use longboat::clock::Clock;
 use longboat::diagnostic::Place;
 use longboat::engine::{
-    CancelReason, LogChunk, LogSource, Outcome, SentSignal, Signals, StageContext, StageHandler, Wake,
+    CancelReason, LogChunk, Outcome, SentSignal, Signals, StageContext, StageHandler, Wake,
 };
 use longboat::model::{
     ApplicationName, Artifacts, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution,
@@ -94,7 +95,7 @@ impl World {
 
     fn read_log(&self, path: &str, attempt: u32, offset: u64, max: usize) -> LogChunk {
         let path = StagePath::parse(path).expect("a path");
-        Logs::new(self.state.path()).read(self.execution.info.id, &path, attempt, offset, max).expect("readable")
+        Logs::new(self.state.path()).read_now(self.execution.info.id, &path, attempt, offset, max).expect("readable")
     }
 
     /// The log of a stage's first attempt.

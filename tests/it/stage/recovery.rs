@@ -108,7 +108,7 @@ async fn a_killed_supervisor_leaves_no_orphans_and_a_reason() {
     kill(supervisor_of(&checkpoint_of(running.clone())), "-9");
     let (message, outputs) = failure_of(stage.follow(running).await);
     assert!(message.contains("supervisor ended without saying how the script did"), "{message}");
-    assert_eq!(outputs, json!({"exitCode": null}));
+    assert_eq!(outputs, json!({"exitCode": null, "lost": true}));
     assert_eq!(processes_with("cmdline", &token), [0; 0]);
     assert_eq!(world.processes(), [0; 0]);
 }

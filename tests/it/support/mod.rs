@@ -7,6 +7,7 @@ pub mod fake_bitbucket;
 pub mod fake_github;
 pub mod fakes;
 pub mod git_http;
+pub mod moto;
 pub mod postgres;
 pub mod repo;
 pub mod server;
