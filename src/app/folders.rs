@@ -80,7 +80,8 @@ impl Others {
                         self.0.remove(&id);
                         continue;
                     }
-                    let other = self.0.entry(id).or_insert_with(|| Other { since: tokio::time::Instant::now(), done: false });
+                    let other =
+                        self.0.entry(id).or_insert_with(|| Other { since: tokio::time::Instant::now(), done: false });
                     if !other.done && other.since.elapsed() >= SURELY_ANOTHERS {
                         stage::let_go(state_dir, id, locks).await?;
                         other.done = true;

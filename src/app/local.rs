@@ -91,7 +91,9 @@ impl Local {
     pub fn log_tail(&self, id: ExecutionId, path: &StagePath, attempt: u32, lines: usize) -> Vec<String> {
         let size = self.logs.size(id, path, attempt).ok().flatten().unwrap_or(0);
         let max = usize::try_from(TAIL).unwrap_or(usize::MAX);
-        let Ok(chunk) = self.logs.read_now(id, path, attempt, size.saturating_sub(TAIL), max) else { return Vec::new() };
+        let Ok(chunk) = self.logs.read_now(id, path, attempt, size.saturating_sub(TAIL), max) else {
+            return Vec::new();
+        };
         let text = String::from_utf8_lossy(&chunk.bytes).into_owned();
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()

@@ -30,13 +30,7 @@ const ERROR: usize = 1000;
 const ARTIFACTS: usize = 100;
 
 /// Keeps the database and the folder of logs small until it is stopped.
-pub(super) async fn keep_small(
-    store: Store,
-    clock: Clock,
-    left: Left,
-    rule: Retention,
-    stop: CancellationToken,
-) {
+pub(super) async fn keep_small(store: Store, clock: Clock, left: Left, rule: Retention, stop: CancellationToken) {
     let work = async {
         if let Err(error) = remove_orphans(&store, &left).await {
             tracing::warn!(%error, "some logs of executions without details could not be removed");

@@ -107,7 +107,8 @@ impl SharedStore for InBucket {
     async fn executions(&self, of: Leaving, after: Option<ExecutionId>) -> io::Result<Vec<ExecutionId>> {
         let mut after = after.map(|id| id.to_string());
         loop {
-            let names = self.0.folders(&format!("{}/", of.as_str()), after.as_deref()).await.map_err(io::Error::other)?;
+            let names =
+                self.0.folders(&format!("{}/", of.as_str()), after.as_deref()).await.map_err(io::Error::other)?;
             let Some(last) = names.last().cloned() else { return Ok(Vec::new()) };
             let ids: Vec<ExecutionId> = names.iter().filter_map(|name| name.parse().ok()).collect();
             // What somebody else put there is passed over.

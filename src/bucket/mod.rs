@@ -45,7 +45,10 @@ pub struct Bucket {
 /// Without the key.
 impl fmt::Debug for Bucket {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Bucket").field("name", &self.bucket.name()).field("prefix", &self.prefix).finish_non_exhaustive()
+        out.debug_struct("Bucket")
+            .field("name", &self.bucket.name())
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +79,8 @@ impl Bucket {
     pub fn new(place: &config::Bucket) -> Result<Self, BucketError> {
         let fault = |reason: String| BucketError { bucket: place.name.clone(), reason };
         let style = if place.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
-        let endpoint = place.endpoint.parse().map_err(|_| fault(format!("its address `{}` can't be read", place.endpoint)))?;
+        let endpoint =
+            place.endpoint.parse().map_err(|_| fault(format!("its address `{}` can't be read", place.endpoint)))?;
         let bucket = rusty_s3::Bucket::new(endpoint, style, place.name.clone(), place.region.clone())
             .map_err(|error| fault(format!("its address can't be made of `{}`: {error}", place.endpoint)))?;
         let (key, secret) = (place.access_key.clone(), place.secret_key.expose_secret().to_owned());

@@ -23,7 +23,10 @@ async fn answering(answers: &[(u16, &str)]) -> (Bucket, Arc<Mutex<Vec<String>>>)
                 let byte = stream.read_u8().await.expect("a request");
                 head.push(byte);
             }
-            heard.lock().expect("free").push(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned());
+            heard
+                .lock()
+                .expect("free")
+                .push(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned());
             let (status, body) = answers.get(number).or_else(|| answers.last()).expect("an answer");
             let answer =
                 format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -59,7 +62,10 @@ async fn what_may_pass_is_tried_again() {
 async fn a_refusal_is_said_without_address_and_key() {
     let (bucket, asked) = answering(&[(403, "<Error><Code>SignatureDoesNotMatch</Code></Error>")]).await;
     let error = bucket.put("a", b"x".to_vec()).await.expect_err("refused").to_string();
-    assert!(error.starts_with("the bucket `logs`: the key may not") && error.contains("SignatureDoesNotMatch"), "{error}");
+    assert!(
+        error.starts_with("the bucket `logs`: the key may not") && error.contains("SignatureDoesNotMatch"),
+        "{error}"
+    );
     assert_eq!(asked.lock().expect("free").len(), 1, "another try changes nothing");
     for hidden in ["AKIA", "wJalr", "Signature=", "prod/a"] {
         assert!(!error.contains(hidden) && !format!("{bucket:?}").contains(hidden), "{error}");

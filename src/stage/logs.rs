@@ -102,11 +102,7 @@ pub async fn logged_executions(state_dir: &Path, store: Option<&dyn SharedStore>
 ///
 /// # Errors
 /// If something can't be removed.
-pub async fn remove_logs(
-    state_dir: &Path,
-    store: Option<&dyn SharedStore>,
-    execution: ExecutionId,
-) -> io::Result<()> {
+pub async fn remove_logs(state_dir: &Path, store: Option<&dyn SharedStore>, execution: ExecutionId) -> io::Result<()> {
     let dir = logs_dir(state_dir).join(execution.to_string());
     blocking(move || remove(&dir)).await?;
     match store {

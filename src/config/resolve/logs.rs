@@ -29,7 +29,8 @@ impl Work<'_> {
             self.error(
                 "/logs/store",
                 Code::ConflictingKeys,
-                "several servers share the database (`database.replicas`), and none reads the files of another".to_owned(),
+                "several servers share the database (`database.replicas`), and none reads the files of another"
+                    .to_owned(),
                 "write `store: database` (the default for several servers) or `store: s3`",
             );
         }

@@ -12,11 +12,7 @@ use crate::stage::shared::{Leaving, SharedStore, all_executions};
 ///
 /// # Errors
 /// If something can't be removed.
-pub async fn remove_saved(
-    state_dir: &Path,
-    store: Option<&dyn SharedStore>,
-    execution: ExecutionId,
-) -> io::Result<()> {
+pub async fn remove_saved(state_dir: &Path, store: Option<&dyn SharedStore>, execution: ExecutionId) -> io::Result<()> {
     let dir = execution_dir(state_dir, execution);
     blocking(move || remove(&dir)).await?;
     match store {

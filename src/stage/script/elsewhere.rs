@@ -65,16 +65,19 @@ impl Script {
         match state {
             State::Running(_) => None,
             State::Ended(Ended { cancelled: false, .. }) if !saves() => None,
-            State::Unclaimed | State::Void | State::Gone | State::Ended(_) => Some(
-                self.lost(ctx, "the script was ended when its execution went over to another replica, which never took it up"),
-            ),
+            State::Unclaimed | State::Void | State::Gone | State::Ended(_) => Some(self.lost(
+                ctx,
+                "the script was ended when its execution went over to another replica, which never took it up",
+            )),
         }
     }
 
     /// The answer for an attempt of which nobody knows how far it came.
     fn lost(&self, ctx: &StageContext, what: &str) -> Answer {
         if Fields::read(&ctx.fields.clone().into())?.restartable()? {
-            return Ok(Outcome::Restart { reason: format!("{what}; as the stage is `restartable`, the script runs again") });
+            return Ok(Outcome::Restart {
+                reason: format!("{what}; as the stage is `restartable`, the script runs again"),
+            });
         }
         Ok(lost(format!(
             "{what}; how far it came isn't known, so it isn't run again (`restartable: true` or `retry` with `on: [lost]` \

@@ -93,10 +93,7 @@ impl Shipper {
     ///
     /// # Errors
     /// If the folder can't be listed.
-    pub async fn send_leftovers<W: Future<Output = bool>>(
-        &self,
-        wanted: impl Fn(ExecutionId) -> W,
-    ) -> io::Result<()> {
+    pub async fn send_leftovers<W: Future<Output = bool>>(&self, wanted: impl Fn(ExecutionId) -> W) -> io::Result<()> {
         let root = logs_dir(&self.0.state_dir);
         for (execution, dir) in blocking(move || executions_in(&root)).await? {
             if !wanted(execution).await {
@@ -230,11 +227,8 @@ impl Sending {
         if piece.len() > self.sent.bytes {
             let bytes = piece.len();
             self.store.put(&self.shelf, &numbered(self.sent.whole), piece).await?;
-            self.sent = if bytes == size {
-                Sent { whole: self.sent.whole + 1, bytes: 0 }
-            } else {
-                Sent { bytes, ..self.sent }
-            };
+            self.sent =
+                if bytes == size { Sent { whole: self.sent.whole + 1, bytes: 0 } } else { Sent { bytes, ..self.sent } };
             return Ok(if over || bytes == size { Look::More } else { Look::Nothing });
         }
         if !over {

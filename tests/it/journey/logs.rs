@@ -122,9 +122,7 @@ async fn another_node_finds_everything(world: World, behind: &dyn Behind, more: 
     world.settled(&commit, "longboat/validate").await;
     let next = world.push(&[("code", "1")], "Change").await;
     assert_eq!(world.webhook(&server, &commit, &next).await, 202);
-    let id = world
-        .until("the pipeline starts", || async { ids(&server.get("/api/v1/executions").await).pop() })
-        .await;
+    let id = world.until("the pipeline starts", || async { ids(&server.get("/api/v1/executions").await).pop() }).await;
     // While it runs.
     world.until("its log arrives", || async { behind.log(&id).await.contains("begun").then_some(()) }).await;
     assert_eq!(behind.log(&id).await, "begun with ***\n", "masked on the way in");

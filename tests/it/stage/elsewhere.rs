@@ -148,7 +148,8 @@ async fn a_script_whose_execution_moved_away_is_ended_and_stays_spent() {
 #[tokio::test]
 async fn a_script_that_had_ended_by_itself_keeps_its_result() {
     let nodes = Nodes::new();
-    let (mut stage, checkpoint) = nodes.begin(json!({"command": format!("{COUNTED}; echo a=b > $LONGBOAT_OUTPUT")})).await;
+    let (mut stage, checkpoint) =
+        nodes.begin(json!({"command": format!("{COUNTED}; echo a=b > $LONGBOAT_OUTPUT")})).await;
     fs::write(nodes.one.workspace().join("go"), "").expect("written");
     let signal = stage.arrivals.recv().await.expect("it has ended");
     drop(signal);

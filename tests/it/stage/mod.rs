@@ -16,9 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longboat::clock::Clock;
 use longboat::diagnostic::Place;
-use longboat::engine::{
-    CancelReason, LogChunk, Outcome, SentSignal, Signals, StageContext, StageHandler, Wake,
-};
+use longboat::engine::{CancelReason, LogChunk, Outcome, SentSignal, Signals, StageContext, StageHandler, Wake};
 use longboat::model::{
     ApplicationName, Artifacts, Cause, CommitSha, Dialect, Execution, ExecutionId, ExecutionKey, NewExecution,
     Pipeline, PipelineName, RepositoryName, StagePath,

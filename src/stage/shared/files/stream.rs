@@ -113,7 +113,8 @@ impl Unpacker {
         self.digest.update(piece);
         while !piece.is_empty() {
             if let Some((file, left)) = &mut self.file {
-                let (own, rest) = piece.split_at(usize::try_from(*left).map_or(piece.len(), |left| left.min(piece.len())));
+                let (own, rest) =
+                    piece.split_at(usize::try_from(*left).map_or(piece.len(), |left| left.min(piece.len())));
                 file.write_all(own)?;
                 *left -= own.len() as u64;
                 piece = rest;
@@ -128,7 +129,8 @@ impl Unpacker {
             };
             self.line.extend_from_slice(&piece[..end]);
             piece = &piece[end + 1..];
-            let head = serde_json::from_slice(&std::mem::take(&mut self.line)).map_err(|_| damaged("a line can't be read"))?;
+            let head =
+                serde_json::from_slice(&std::mem::take(&mut self.line)).map_err(|_| damaged("a line can't be read"))?;
             self.begin(&head)?;
         }
         Ok(())
