@@ -28,7 +28,7 @@ impl Placements for InStore {
         let placement = Placement { execution, stage: stage.clone(), attempt, node: self.node, replica };
         let placed = self.store.place(placement).await.map_err(|error| error.to_string())?;
         // It took a while, and this process may have been stopped in it.
-        if !self.store.shards().borrow().held.contains(placed.shard) {
+        if !self.store.holds(placed.shard) {
             return Err("the execution goes on at another replica".to_owned());
         }
         Ok(self.seen(placed))
