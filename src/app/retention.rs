@@ -236,8 +236,9 @@ mod tests {
         }
         let listed = store.executions(ExecutionFilter::default()).await.expect("reads").items;
         let rule = Retention { details: DAY * 30, newest: 0, most: 500 };
-        assert_eq!(pass(&store, &clock, state.path(), rule).await.expect("passes"), 1);
-        assert_eq!(pass(&store, &clock, state.path(), rule).await.expect("passes"), 0, "it is done");
+        let here = Left { state_dir: state.path().to_owned(), shipper: None };
+        assert_eq!(pass(&store, &clock, &here, rule).await.expect("passes"), 1);
+        assert_eq!(pass(&store, &clock, &here, rule).await.expect("passes"), 0, "it is done");
 
         let left = store.execution(old).await.expect("reads").expect("there");
         let summary = left.summary.expect("a summary");
