@@ -4,6 +4,7 @@
 mod crash;
 mod dry_run;
 mod fleet;
+mod fleet_worlds;
 mod freeze;
 mod house;
 mod lanes;
