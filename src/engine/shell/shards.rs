@@ -36,7 +36,7 @@ const BETWEEN_RESTS: Duration = Duration::from_secs(60);
 const DOUBT: Duration = Duration::from_secs(1);
 /// More calls than an execution makes while it is in memory.
 const CALLS: u64 = 1 << 32;
-/// How long at most a stopping engine waits for what it had to end.
+/// How long handlers may take to end what they have to let go of: so long at most, executions that come back wait for it.
 const LETTING_GO: Duration = Duration::from_secs(10);
 
 /// What of the executions is this engine's.
@@ -379,7 +379,7 @@ impl Shell {
             return;
         }
         self.part.letting_go.retain(|task| !task.is_finished());
-        let (clock, deadline) = (self.clock.clone(), self.options.cancel_deadline);
+        let (clock, deadline) = (self.clock.clone(), self.options.cancel_deadline.min(LETTING_GO));
         self.part.letting_go.push(tokio::spawn(async move {
             let ending = async {
                 // First the futures, so that nothing new begins.
