@@ -128,6 +128,8 @@ impl Ledger for Store {
 pub(super) struct Committed {
     /// Its number.
     pub(super) batch: u64,
+    /// The lease under which it was decided.
+    pub(super) term: u64,
     /// The executions in it.
     pub(super) keys: Vec<ExecutionKey>,
     /// How it went.
@@ -175,14 +177,15 @@ pub(super) struct Committer {
 impl Committer {
     /// Writes a batch. While the database fails, tries again: what was decided must not be lost, and what follows
     /// from it waits.
-    pub(super) async fn commit(self, number: u64, batch: Vec<Append>) -> Committed {
+    /// `term` is that of the lease under which it was decided.
+    pub(super) async fn commit(self, number: u64, term: u64, batch: Vec<Append>) -> Committed {
         let keys = batch.iter().map(|row| row.key).collect();
-        let verdict = self.write(batch).await;
-        Committed { batch: number, keys, verdict }
+        let verdict = self.write(term, batch).await;
+        Committed { batch: number, term, keys, verdict }
     }
 
-    async fn write(&self, batch: Vec<Append>) -> Verdict {
-        let mut attempt = Attempt { term: self.ledger.shards().borrow().term, tried: false };
+    async fn write(&self, term: u64, batch: Vec<Append>) -> Verdict {
+        let mut attempt = Attempt { term, tried: false };
         match self.insist(&batch, &mut attempt).await {
             Ok(()) => Verdict::Written(Exceptions::default()),
             Err(StoreError::Fenced) if self.ledger.is_shared() => self.by_shard(batch, attempt).await,
@@ -239,6 +242,9 @@ impl Committer {
     async fn insist(&self, batch: &[Append], attempt: &mut Attempt) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
+            if self.is_outdated(*attempt) {
+                return Err(StoreError::Fenced);
+            }
             match self.ledger.append(batch.to_vec()).await {
                 Ok(()) => return Ok(()),
                 // A commit whose answer was lost is found to be there already.
@@ -253,9 +259,8 @@ impl Committer {
                         () = self.clock.sleep(pause) => {}
                         () = self.stop.cancelled() => return Err(error),
                     }
-                    // Others go on with them by now, or have done so in between.
-                    let lost = || self.ledger.shards().borrow().term != attempt.term;
-                    if self.ledger.is_shared() && (lost() || !batch.iter().any(|row| self.ledger.holds(row.shard))) {
+                    // Others go on with them by now.
+                    if self.ledger.is_shared() && !batch.iter().any(|row| self.ledger.holds(row.shard)) {
                         return Err(StoreError::Fenced);
                     }
                     attempt.tried = true;
@@ -265,13 +270,16 @@ impl Committer {
         }
     }
 
+    /// Whether everything was lost since it was decided, so that others may have gone on in between.
+    fn is_outdated(&self, attempt: Attempt) -> bool {
+        self.ledger.is_shared() && self.ledger.shards().borrow().term != attempt.term
+    }
+
     /// A batch is written as a whole, so one row tells. Another replica may have written the very same row: then it is not
     /// this engine's.
     async fn is_written(&self, batch: &[Append], attempt: Attempt) -> bool {
         let Some(row) = batch.first() else { return true };
-        let ours = || {
-            self.ledger.shards().borrow().term == attempt.term && batch.iter().all(|row| self.ledger.holds(row.shard))
-        };
+        let ours = || !self.is_outdated(attempt) && batch.iter().all(|row| self.ledger.holds(row.shard));
         let journal = self.store.journal(row.key).await.unwrap_or_default();
         let written =
             |found: &crate::store::JournalRow| found.seq == row.seq && found.at == row.at && found.body == row.body;

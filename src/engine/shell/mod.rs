@@ -443,14 +443,15 @@ impl Shell {
 
     /// Has rows written.
     fn send(&mut self, number: u64, batch: Vec<Append>) {
-        self.commits.push(Box::pin(self.committer.clone().commit(number, batch)));
+        self.commits.push(Box::pin(self.committer.clone().commit(number, self.part.term, batch)));
     }
 
     fn committed(&mut self, committed: Committed) {
-        let Committed { batch, keys, verdict } = committed;
+        let Committed { batch, term, keys, verdict } = committed;
         match verdict {
             Verdict::Written(exceptions) => {
-                if !exceptions.shards.is_empty() {
+                // What was lost with a whole lease is known as lost, and some of it may be held again.
+                if !exceptions.shards.is_empty() && term == self.part.term {
                     self.doubt(exceptions.shards);
                 }
                 for key in keys {

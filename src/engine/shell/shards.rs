@@ -53,7 +53,7 @@ pub(super) struct Part {
     /// Those in which a row was refused, until then.
     doubted: (Shards, Timestamp),
     /// The lease under which all of that is so.
-    term: u64,
+    pub(super) term: u64,
     /// Counts what was gained.
     gains: u64,
     /// When each shard was gained, in that count: what was read before may be out of date.
