@@ -206,7 +206,7 @@ impl Lanes {
                 rest.for_each(|other| without.add(other));
                 without.stuck().len() + 1 < stuck.len()
             };
-            let Some(victim) = newest.iter().find(breaks).or(newest.first()) else { break };
+            let Some(victim) = newest.iter().find(breaks).or_else(|| newest.first()) else { break };
             victims.push((victim.key, victim.shard, lanes.never(&victim.lane)));
             lanes.leave(victim.key);
         }
