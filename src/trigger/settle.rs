@@ -116,7 +116,8 @@ async fn branch_once(
     }
     // Whoever was told that a module repository is missing is told that it is there, and whoever was refused what
     // others had that they have it; and what moved while nobody looked is news as well.
-    let quiet = occasion.is_silent() && moves.is_empty() && !waited(shared, repository, commit, &checked).await?;
+    let quiet =
+        occasion.is_silent() && moves.is_empty() && !is_news(shared, repository, commit, &checked, &validate).await?;
     let silent = quiet || left_to_review;
     let mut statuses = if silent { Vec::new() } else { vec![validate.clone()] };
     let mut executions = Vec::new();
@@ -220,15 +221,19 @@ pub(super) async fn end(shared: &Shared, entry: &InboxEntry, status: Option<Comm
     Ok(())
 }
 
-/// Whether the last that was found in a commit is that it lacked something of a module repository, or defined what it
-/// may define by now.
-async fn waited(
+/// Whether a look that nobody asked for has something to tell: the last that was found in the commit is that it lacked
+/// something of a module repository, or defined what it may define by now; or the commit was never told of: whoever saw
+/// it first did not get that far.
+async fn is_news(
     shared: &Shared,
     repository: &Repository,
     commit: &CommitSha,
     checked: &Checked,
+    validate: &CommitStatus,
 ) -> Result<bool, WorkError> {
-    let Some(found) = shared.store.findings(repository.name(), commit).await? else { return Ok(false) };
+    let Some(found) = shared.store.findings(repository.name(), commit).await? else {
+        return Ok(!shared.store.was_said_last(&validate.clone().into()).await?);
+    };
     let is_refused = |findings: &[Diagnostic]| findings.iter().any(|one| one.code == Code::ForeignApplication);
     let permitted = is_refused(&found.findings) && !is_refused(&checked.findings);
     Ok(permitted || found.findings.iter().any(waits))
