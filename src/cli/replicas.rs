@@ -54,7 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// `blue, 1.2.0: alive for 3h, 22 shards, triggers and reports (answers here)`
+/// `blue, 1.2.0: alive for 3h, 22 shards, triggers, reports (it answers here)`
 fn line(replica: &Value, now: Option<Timestamp>) -> String {
     let text = |key: &str| replica[key].as_str().unwrap_or_default();
     let time = |key: &str| Timestamp::from_rfc3339(text(key));
@@ -76,7 +76,7 @@ fn line(replica: &Value, now: Option<Timestamp>) -> String {
     parts.push(counted(shards, "shard"));
     let duties: Vec<&str> = replica["duties"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !duties.is_empty() {
-        parts.push(duties.join(" and "));
+        parts.push(duties.join(", "));
     }
     let own = if replica["own"] == Value::Bool(true) { " (it answers here)" } else { "" };
     format!("{}, {}: {}{own}", text("name"), text("version"), parts.join(", "))
@@ -94,7 +94,7 @@ mod tests {
         let replica = json!({"name": "blue", "version": "0.1.0", "own": true, "state": "alive", "shards": 22,
             "startedTime": "2026-03-06T07:00:00.000Z", "leaseUntil": "2026-03-06T10:00:05.000Z",
             "duties": ["triggers", "reports"]});
-        assert_eq!(line(&replica, now), "blue, 0.1.0: alive for 3h, 22 shards, triggers and reports (it answers here)");
+        assert_eq!(line(&replica, now), "blue, 0.1.0: alive for 3h, 22 shards, triggers, reports (it answers here)");
         let replica = json!({"name": "green", "version": "0.1.0", "own": false, "state": "lost", "shards": 1,
             "startedTime": "2026-03-06T07:00:00.000Z", "leaseUntil": "2026-03-06T09:59:50.000Z", "duties": []});
         assert_eq!(line(&replica, now), "green, 0.1.0: lost, its lease ended 10s ago, 1 shard");
