@@ -1,6 +1,7 @@
 //! Longboat from outside and across its rooms: real Git, real HTTP, the real binary. One binary for all of
 //! it, because each would be linked anew.
 
+mod chaos;
 mod cli;
 mod docs;
 mod faults;

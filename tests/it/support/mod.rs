@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod cable;
 pub mod connection;
 pub mod control;
 pub mod duty;
