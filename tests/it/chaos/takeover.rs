@@ -17,8 +17,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// How long anything else may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Many executions, so that each replica has some of them at every moment.
-const EXECUTIONS: usize = 30;
+/// As many as there are shards, so that each replica has some of them.
+const EXECUTIONS: usize = 64;
 
 /// An execution that writes something every second.
 const FILE: &str = r#"
@@ -27,7 +27,7 @@ pipelines:
   - name: tick
     stages:
       - {id: s0, type: wait, waitTime: 1}
-{% for number in range(1, 25) %}
+{% for number in range(1, 18) %}
       - {id: "s{{ number }}", type: wait, needs: ["s{{ number - 1 }}"], waitTime: 1}
 {% endfor %}
 "#;
