@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::journey::world::World;
+use crate::support::fake_github::Posted;
 use crate::support::postgres::with_database;
 use crate::support::wait::eventually_async;
 use fleet::Fleet;
@@ -69,8 +70,12 @@ async fn three_replicas_in_chaos_lose_nothing_and_repeat_nothing() {
         .await;
         judge.abort();
         eprintln!("{} executions have ended after {:?}", all.len(), began.elapsed());
-        let newest = commits.last().expect("one");
-        world.finished(newest, "longboat/shop/deploy").await;
+        eventually_async(LIMIT, "the last word about each commit arrives", || async {
+            let all = commits.iter().flat_map(|commit| world.statuses(commit).into_values());
+            let last = |statuses: Vec<_>| statuses.into_iter().next_back();
+            all.filter_map(last).all(|status: Posted| status.state != "pending").then_some(())
+        })
+        .await;
 
         let notes = verdict::notes(&marks);
         let mut views = Vec::new();

@@ -69,15 +69,17 @@ pub fn children(views: &[Value]) -> Vec<String> {
     vec![format!("{} parents have {} children", count("parent"), count("child"))]
 }
 
-/// Every status arrived once, in order, and nothing follows a final one.
+/// Every status arrived once, in order, and nothing follows a final one. Several executions that somebody started for the
+/// same commit share their contexts: of those, the last word is the newest execution's end.
 pub fn statuses(world: &World, commits: &[String]) -> Vec<String> {
     let mut wrong = Vec::new();
     for commit in commits {
         for (context, statuses) in world.statuses(commit) {
             let words: Vec<(&str, &str)> =
                 statuses.iter().map(|status| (status.state.as_str(), status.description.as_str())).collect();
+            let of_one = ["longboat/validate", "longboat/shop/deploy"].contains(&context.as_str());
             let orderly = words.windows(2).all(|pair| pair[0] != pair[1] && pair[0].0 == "pending");
-            if !orderly || words.last().is_none_or(|last| last.0 == "pending") {
+            if (of_one && !orderly) || words.last().is_none_or(|last| last.0 == "pending") {
                 wrong.push(format!("{commit} {context}: {words:?}"));
             }
         }
