@@ -466,7 +466,6 @@ fn a_server_for_the_database_has_its_password_beside_its_address() {
         ("{url: \"postgres:longboat\"}", Code::ValueNotAllowed),
         ("{url: \"sqlite:longboat.db\", password: {env: LONGBOAT_TOKEN}}", Code::ConflictingKeys),
         ("{replicas: true}", Code::ConflictingKeys),
-        ("{url: \"postgres://db/longboat\", replicas: perhaps}", Code::WrongType),
     ] {
         let findings = parse(&format!("database: {written}")).expect_err(written);
         assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [code], "{written}");
