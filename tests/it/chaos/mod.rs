@@ -81,7 +81,8 @@ async fn three_replicas_in_chaos_lose_nothing_and_repeat_nothing() {
         let mut views = Vec::new();
         let mut wrong = Vec::new();
         for item in &all {
-            let view = fleet.server(0).get(&format!("/api/v1/executions/{}", item["id"].as_str().expect("an id"))).await;
+            let view =
+                fleet.server(0).get(&format!("/api/v1/executions/{}", item["id"].as_str().expect("an id"))).await;
             wrong.extend(verdict::execution(&view, &notes, &counter));
             views.push(view);
         }
