@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Config, Location, ModuleSource};
+use crate::config::{Config, Location, LogStore, ModuleSource};
 
 /// The digest, in hexadecimal digits.
 pub(super) fn digest(config: &Config) -> String {
@@ -37,11 +37,17 @@ fn common(config: &Config) -> Value {
     let forges = config.forges.iter().map(
         |(name, forge)| json!({"name": name, "type": forge.kind.as_str(), "url": forge.url, "apiUrl": forge.api_url}),
     );
+    let logs = match &config.logs {
+        LogStore::Files => json!("files"),
+        LogStore::Database => json!("database"),
+        LogStore::S3(bucket) => json!([bucket.endpoint, bucket.name, bucket.prefix]),
+    };
     let (limits, retention) = (&config.limits, &config.retention);
     json!({
         "repositories": repositories.collect::<Vec<_>>(),
         "modules": modules.collect::<Vec<_>>(),
         "forges": forges.collect::<Vec<_>>(),
+        "logs": logs,
         "vars": config.vars,
         "statusPrefix": config.status_prefix,
         "publicUrl": config.server.public_url,
@@ -103,7 +109,8 @@ mod tests {
         other.database.password = Some("secret".to_owned().into());
         assert_eq!(digest(&one), digest(&other));
         assert_eq!(digest(&one).len(), 64);
-        let changes: [fn(&mut Config); 4] = [
+        let changes: [fn(&mut Config); 5] = [
+            |config| config.logs = LogStore::Database,
             |config| drop(config.vars.insert("region".to_owned(), json!("us"))),
             |config| config.status_prefix = "cd".to_owned(),
             |config| config.limits.removal_from = 99,
