@@ -106,6 +106,7 @@ codes! {
     DuplicatePipeline = "LB0310", "Two pipelines of one application have the same name";
     ForeignApplication = "LB0311", "A repository defines an application that it may not define";
     LargeRemoval = "LB0312", "A commit removes more pipelines at once than it may by itself";
+    TooManyInstances = "LB0313", "A stage would become more instances than Longboat starts";
     BadSchedule = "LB0321", "A schedule or a time zone can't be read";
     TriggerCannotStart = "LB0322", "A trigger can't start its pipeline";
     TriggerCircle = "LB0323", "Pipelines start each other in a circle";

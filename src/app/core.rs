@@ -38,6 +38,8 @@ pub(super) struct CoreOptions {
     pub(super) saved: SavedLimits,
     /// Which addresses stages may call.
     pub(super) network: AddressPolicy,
+    /// The address under which people reach the server, for links.
+    pub(super) public_url: Option<String>,
     /// Where the outcome of sub-pipelines is reported.
     pub(super) reports: Reports,
     /// Where logs and saved files go.
@@ -64,7 +66,7 @@ impl Core {
         options: CoreOptions,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let CoreOptions { running_stages, drain, secrets, saved, network, reports, logs, definitions } = options;
+        let CoreOptions { running_stages, drain, secrets, saved, network, public_url, reports, logs, definitions } = options;
         let replica = store.replicas.as_ref().map(|said| said.name.clone());
         let store = Store::open(store, clock.clone()).await?;
         let shares = replica.is_some();
@@ -83,6 +85,7 @@ impl Core {
         deps.shipper = shipper.clone();
         deps.pipelines = Arc::new(pipelines.clone());
         deps.calls.policy = network;
+        deps.public_url = public_url;
         let locks = deps.locks.clone();
         // Before anything runs.
         remove_leftovers(&store, state_dir, &locks).await;

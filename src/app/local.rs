@@ -63,6 +63,7 @@ impl Local {
             saved: SavedLimits::default(),
             // Whoever runs it here reaches all that this machine does anyhow.
             network: AddressPolicy::Any,
+            public_url: None,
             reports: Reports::default(),
             logs: LogStore::Files,
             definitions: Some(Arc::new(pipelines)),

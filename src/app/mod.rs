@@ -127,6 +127,7 @@ impl App {
                 keep: config.limits.saved_for,
             },
             network: AddressPolicy::Public { except: config.network.clone() },
+            public_url: config.server.public_url.clone(),
             reports: reports.clone(),
             logs: config.logs.clone(),
             definitions: None,

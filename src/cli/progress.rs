@@ -6,9 +6,13 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::model::{ExecutionView, StagePath, StageView, Status, humanize};
+use crate::model::{ExecutionView, StagePath, StageView, Status, humanize, shorten};
+
+/// The longest item of a list that is shown, in characters.
+const LONGEST_ITEM: usize = 60;
 
 /// Shows one execution after the other.
 pub struct Progress {
@@ -174,6 +178,13 @@ pub fn line(stage: &StageView, width: usize, now: Timestamp, color: bool) -> Str
     }
     if stage.attempt > 1 {
         text.push_str(&format!("  attempt {}", stage.attempt));
+    }
+    if let Some(instances) = &stage.instances {
+        text.push_str(&format!("  {}", instances.in_words()));
+    }
+    if let Some(item @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) = &stage.instance {
+        let item = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+        text.push_str(&format!("  {}", colored(Paint::Faint, &shorten(&item, LONGEST_ITEM), color)));
     }
     if let Some(waiting) = &stage.waiting_for {
         text.push_str(&format!("  waiting for {waiting}"));

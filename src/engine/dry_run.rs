@@ -16,7 +16,8 @@ use super::state::{Phase, State};
 use super::status_text::describe;
 use super::{Failure, Outcome};
 use crate::clock::Timestamp;
-use crate::model::{DryRun, DryStep, Execution, ExecutionKey, NewExecution, StagePath, Status};
+use crate::diagnostic::nearest;
+use crate::model::{DryRun, DryStep, Execution, ExecutionKey, NewExecution, StagePath, Status, counted};
 
 /// The most steps that are told: retries that go on for ever are cut.
 const MAX_STEPS: usize = 10_000;
@@ -53,6 +54,7 @@ pub fn dry_run(
             walk.event(Event::Due)?;
         }
     }
+    walk.check_instances()?;
     let never = (0..).zip(&walk.state.stages).filter(|(_, stage)| stage.phase == Phase::Idle);
     Ok(DryRun {
         status: walk.state.status,
@@ -62,9 +64,17 @@ pub fn dry_run(
     })
 }
 
+/// The stage that a path of an instance would be one of.
+fn group_at(state: &State, path: &StagePath) -> Option<u32> {
+    let (stage, _) = path.as_str().split_once('[')?;
+    let stage = state.plan.find(&StagePath::parse(stage).ok()?)?;
+    state.plan.stages()[stage as usize].group.is_some().then_some(stage)
+}
+
 fn check(state: &State, outcomes: &BTreeMap<StagePath, Status>) -> Result<(), String> {
     for (path, status) in outcomes {
-        if state.plan.find(path).is_none() {
+        // Instances are there once their stage has become them.
+        if state.plan.find(path).is_none() && group_at(state, path).is_none() {
             return Err(format!("the pipeline has no stage `{path}`"));
         }
         if !matches!(status, Status::Succeeded | Status::Terminal) {
@@ -110,7 +120,9 @@ impl Walk<'_> {
     }
 
     fn outcome(&self, stage: u32) -> Outcome {
-        match self.outcomes.get(&self.state.plan.stages()[stage as usize].path) {
+        let chosen = |stage: u32| self.outcomes.get(&self.state.plan.stages()[stage as usize].path);
+        // What is chosen for a stage that becomes several is so for each of its instances.
+        match chosen(stage).or_else(|| self.state.plan.group_of(stage).and_then(chosen)) {
             Some(Status::Terminal) => Outcome::Fail(Failure {
                 message: "chosen to fail".to_owned(),
                 retryable: true,
@@ -119,6 +131,22 @@ impl Walk<'_> {
             }),
             _ => Outcome::done(),
         }
+    }
+
+    /// Whether every instance that an outcome was chosen for was there, if its stage became several at all.
+    fn check_instances(&self) -> Result<(), String> {
+        let state = &self.state;
+        for path in self.outcomes.keys().filter(|path| state.plan.find(path).is_none()) {
+            let Some(group) = group_at(state, path) else { continue };
+            if state.stages[group as usize].started_at.is_some() {
+                let members = state.plan.members(group).iter();
+                let known: Vec<&str> =
+                    members.map(|member| state.plan.stages()[*member as usize].path.as_str()).collect();
+                let near = nearest(path.as_str(), known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+                return Err(format!("the pipeline has no stage `{path}`{}", near.unwrap_or_default()));
+            }
+        }
+        Ok(())
     }
 
     fn tell(&mut self, entry: &Entry) {
@@ -139,6 +167,13 @@ impl Walk<'_> {
             Entry::Retry { stage, message, until, .. } => {
                 self.step(*stage, "retries", Some(format!("{message}; the next attempt is at {until}")));
             }
+            Entry::Spread { stage, instances } => {
+                let detail = match instances.as_slice() {
+                    [] => "nothing: its list is empty".to_owned(),
+                    all => counted(u32::try_from(all.len()).unwrap_or(u32::MAX), "instance"),
+                };
+                self.step(*stage, "becomes", Some(detail));
+            }
             Entry::Done { stage, .. } | Entry::Skip { stage } | Entry::Canceled { stage, .. } => {
                 self.step(*stage, "ends", None);
             }
@@ -153,7 +188,7 @@ impl Walk<'_> {
         let ended = self.state.stages[stage as usize].status();
         self.steps.push(DryStep {
             path,
-            name: definition.name.clone(),
+            name: self.state.name(stage),
             kind: definition.kind.clone(),
             does: does.to_owned(),
             status: (does == "ends").then_some(ended),

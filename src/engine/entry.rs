@@ -2,7 +2,7 @@
 //!
 //! A row is `{"v":1,"e":[...]}` and holds all that one decision said about one execution; its time is the
 //! row's. Keys are short because rows are many. Stages are named by their index in the plan, which is fixed:
-//! the definition's stages in the author's order, then those that entries added.
+//! the definition's stages in the author's order, then those that entries added, instances of a stage among them.
 //!
 //! A change of what an entry means, or a new key, is a new version; rows of old versions stay readable. A row is
 //! written in the oldest version that can say it, so that most rows stay readable for an older program.
@@ -14,16 +14,17 @@
 //! | 3 | where secrets belong in a stage's fields |
 //! | 4 | [`Entry::Hold`], [`Entry::Release`], and a restart that goes before freezes |
 //! | 5 | a hold in a lane, a cancellation because a newer execution takes its place, [`Entry::Pause`], [`Entry::Resume`], [`Entry::Window`] and [`Entry::SkipWindow`] |
+//! | 6 | [`Entry::Spread`] |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::freeze::Hold;
 use crate::clock::Timestamp;
-use crate::model::{SecretUse, Stage, StagePath, Status};
+use crate::model::{Instance, SecretUse, Stage, StagePath, Status};
 
 /// The newest version that this program reads and writes.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// One transition of an execution or of one of its stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -212,6 +213,16 @@ pub enum Entry {
         #[serde(rename = "l")]
         stages: Vec<AddedStage>,
     },
+    /// A stage becomes several. Its list was evaluated for this, and never is again, unless the whole stage is restarted.
+    /// An instance whose key was there before the restart keeps its index; the others get the next ones. Since version 6.
+    Spread {
+        /// The stage's index.
+        #[serde(rename = "s")]
+        stage: u32,
+        /// Its instances, in their order.
+        #[serde(rename = "i", default, skip_serializing_if = "Vec::is_empty")]
+        instances: Vec<Instance>,
+    },
     /// An execution that had ended goes on: these stages, and all that come after them, are as if they had never run,
     /// but for the number of their attempts.
     Restart {
@@ -237,6 +248,7 @@ impl Entry {
     /// The first version of the journal that can say it.
     const fn version(&self) -> u32 {
         match self {
+            Self::Spread { .. } => 6,
             Self::Hold(Hold { lane: Some(_), .. }) | Self::Cancel { superseded: true, .. } => 5,
             Self::Pause { .. } | Self::Resume { .. } | Self::Window { .. } | Self::SkipWindow { .. } => 5,
             Self::Hold(_) | Self::Release | Self::Restart { override_freeze: true, .. } => 4,
@@ -436,6 +448,7 @@ mod tests {
             Entry::Trouble { message: "x".into() },
             Entry::End { status: Status::Terminal },
             Entry::Restart { stages: vec![0, 2], by: "ann".into(), override_freeze: true },
+            Entry::Spread { stage: 1, instances: vec![Instance { key: "0".into(), value: json!({"a": [1]}) }] },
         ];
         assert_eq!(decode(&encode(&entries).expect("encodes")).expect("decodes"), entries);
     }
@@ -452,12 +465,15 @@ mod tests {
         let turn = Hold { reason: "its turn".into(), by: String::new(), until: None, lane: Some("lock x".into()) };
         let body = encode(&[Entry::Hold(turn)]).expect("encodes");
         assert_eq!(body, r#"{"v":5,"e":[{"hold":{"r":"its turn","l":"lock x"}}]}"#);
+        let instances = vec![Instance { key: "0".into(), value: json!("eu") }];
+        let body = encode(&[Entry::Spread { stage: 1, instances }]).expect("encodes");
+        assert_eq!(body, r#"{"v":6,"e":[{"spread":{"s":1,"i":[{"k":"0","v":"eu"}]}}]}"#);
     }
 
     #[test]
     fn a_newer_version_is_named_and_not_guessed_at() {
-        assert_eq!(decode(r#"{"v":6,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 6 }));
-        assert_eq!(decode(r#"{"v":6,"e":[]}"#), Err(RowError::Version { found: 6 }));
+        assert_eq!(decode(r#"{"v":7,"e":[{"leap":{"far":true}}]}"#), Err(RowError::Version { found: 7 }));
+        assert_eq!(decode(r#"{"v":7,"e":[]}"#), Err(RowError::Version { found: 7 }));
         assert_eq!(decode(r#"{"v":0,"e":[]}"#), Err(RowError::Version { found: 0 }));
         assert!(matches!(decode(r#"{"v":1,"e":[{"leap":{}}]}"#), Err(RowError::Damaged(_))));
         assert!(matches!(decode("not json"), Err(RowError::Damaged(_))));

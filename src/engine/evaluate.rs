@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::state::State;
 use crate::expression::{self, Expression, ExpressionError, Scope, Template, has_expression};
-use crate::model::SecretUse;
+use crate::model::{Instance, SecretUse};
 
 /// Fields, where they differ from the definition's, and the secrets in them.
 pub type Evaluated = (Option<Map<String, Value>>, Vec<SecretUse>);
@@ -25,7 +25,13 @@ fn scope_for(state: &State, stage: u32, stages: bool) -> Scope {
         trigger.insert("resolvedExpectedArtifacts".to_owned(), json!(info.artifacts.resolved_expected_artifacts));
     }
     let (variables, artifacts) = if stages { inherited(state, stage) } else { Default::default() };
+    let spread = state.definition(stage).spread.as_ref();
+    let member = state.plan.stages()[stage as usize].member.as_ref();
+    let seen = spread.zip(member).map(|(spread, member)| spread.seen(member.index, &member.instance));
+    let (matrix, each) = seen.unwrap_or_default();
     Scope {
+        matrix,
+        each,
         parameters: Value::Object(info.parameters.clone()),
         trigger,
         execution: json!({
@@ -44,14 +50,15 @@ fn scope_for(state: &State, stage: u32, stages: bool) -> Scope {
 }
 
 fn seen_stages(state: &State) -> Value {
-    let stages = (0..).zip(state.plan.stages()).zip(&state.stages).map(|((index, place), stage)| {
+    let stages = state.plan.shown().into_iter().map(|index| {
+        let (place, stage) = (&state.plan.stages()[index as usize], &state.stages[index as usize]);
         let definition = state.definition(index);
         let seen = json!({
             "id": place.path.as_str(),
-            "name": definition.name,
+            "name": state.name(index),
             "type": definition.kind,
             "status": stage.status().as_str(),
-            "outputs": stage.outputs,
+            "outputs": state.outputs(index).as_ref(),
             "context": state.fields(index),
             "error": stage.error,
             "startTime": stage.started_at.map(|time| time.to_rfc3339()),
@@ -67,7 +74,9 @@ fn seen_stages(state: &State) -> Value {
 fn inherited(state: &State, stage: u32) -> (Map<String, Value>, Vec<Value>) {
     let mut variables = Map::new();
     let mut artifacts = Vec::new();
-    for index in ancestors(state, stage) {
+    // What became several yields what its instances do.
+    let members = |index: u32| std::iter::once(index).chain(state.plan.members(index).iter().copied());
+    for index in ancestors(state, stage).into_iter().flat_map(members) {
         let outputs = &state.stages[index as usize].outputs;
         let kind = state.plan.stages()[index as usize].kind;
         if kind.is_some_and(|kind| kind.yields_variables) {
@@ -115,6 +124,21 @@ fn any_looks_at_stages(value: &Value) -> bool {
         Value::Object(map) => map.values().any(any_looks_at_stages),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// What a stage becomes.
+///
+/// # Errors
+/// If its list can't be evaluated, or is none, or has too many items.
+pub fn instances(state: &State, stage: u32) -> Result<Vec<Instance>, String> {
+    let Some(spread) = &state.definition(stage).spread else { return Err("it has no list".to_owned()) };
+    let (source, word) = (spread.over.source(), spread.over.word());
+    let scope = scope_for(state, stage, source.values().any(any_looks_at_stages));
+    let source = expression::resolve(&source, &[], &scope).map_err(|error| {
+        let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("its `{word}` (`{}`) can't be evaluated: {}{hint}", error.expression, error.message)
+    })?;
+    spread.over.instances(&source).map_err(|reason| format!("its `{word}` can't be used: {reason}"))
 }
 
 /// Whether the stage's condition lets it run.

@@ -4,7 +4,7 @@
 //! can't be; and a decision that contradicts the rules can't be recorded.
 
 use super::entry::Entry;
-use super::plan::Plan;
+use super::plan::{Member, Plan};
 use super::state::{Phase, StageState, State};
 use crate::model::Status;
 
@@ -41,6 +41,12 @@ pub(super) enum NotYet {
     Stops,
     #[error("stage {0}, which it needs, has not ended well")]
     Needs(u32),
+    #[error("its stage has not become it, or is over")]
+    NoInstance,
+    #[error("its sibling, stage {0}, failed")]
+    SiblingFailed(u32),
+    #[error("as many of its siblings run as may")]
+    SiblingsRun,
 }
 
 impl State {
@@ -70,17 +76,39 @@ impl State {
             Entry::Cancel { .. } | Entry::Timeout => {
                 Err("the execution stops already, is held or paused, or hasn't begun".to_owned())
             }
-            Entry::End { status } if !status.is_complete() => Err(format!("{status} is no end")),
+            Entry::End { status: Status::Canceled } if !begun => Ok(()),
+            Entry::End { .. } if !begun => Err("the execution hasn't begun".to_owned()),
+            Entry::End { status } if !matches!(status, Status::Succeeded | Status::Terminal | Status::Canceled) => {
+                Err(format!("{status} is no end of an execution"))
+            }
             Entry::End { .. } if self.active > 0 => Err(format!("{} stages are still active", self.active)),
+            Entry::End { .. } if self.spread > 0 => Err("a stage that became several is not over".to_owned()),
             Entry::End { .. } => Ok(()),
             Entry::AddStages { stages } => Plan::clone(&self.plan).add(stages).map_err(|error| error.to_string()),
             _ if !begun => Err("the execution hasn't begun".to_owned()),
+            Entry::Spread { stage, instances } => match self.stage(*stage)?.phase {
+                Phase::Idle => {
+                    self.check_may_start(*stage)?;
+                    self.plan.check_spread(*stage, instances).map(drop).map_err(|error| error.to_string())
+                }
+                _ => self.stage(*stage)?.refuse("has begun"),
+            },
+            // It ends with its instances, and by what they say.
+            Entry::Done { stage, .. } | Entry::Skip { stage } | Entry::Fail { stage, .. } | Entry::Canceled { stage, .. }
+                if self.stage(*stage)?.phase == Phase::Spread =>
+            {
+                self.check_members_over(*stage, entry)
+            }
             Entry::Start { stage, attempt, .. } => {
                 let found = self.stage(*stage)?;
                 if *attempt != found.attempt + 1 {
                     return Err(format!("attempt {attempt} doesn't follow attempt {}", found.attempt));
                 }
                 match found.phase {
+                    _ if self.plan.stages()[*stage as usize].group.is_some() => {
+                        found.refuse("becomes several, and does nothing itself")
+                    }
+                    Phase::Spread => found.refuse("has become several"),
                     Phase::Idle | Phase::Window { .. } | Phase::Backoff { .. } => self.check_may_start(*stage),
                     Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => found.refuse("is running"),
                     Phase::Cancelling { .. } => found.refuse("is being cancelled"),
@@ -108,6 +136,7 @@ impl State {
                     | Phase::Waiting { .. }
                     | Phase::Polling { .. }
                     | Phase::Backoff { .. }
+                    | Phase::Spread
                     | Phase::Cancelling { .. } => found.refuse("has begun"),
                     Phase::Ended(_) => found.refuse("has ended"),
                 }
@@ -141,12 +170,14 @@ impl State {
                     | Phase::Polling { .. }
                     | Phase::Backoff { .. }
                     | Phase::Cancelling { .. } => Ok(()),
+                    Phase::Spread => found.refuse("has become several"),
                     Phase::Ended(_) => found.refuse("has ended"),
                 }
             }
             Entry::Canceled { stage, .. } => {
                 let found = self.stage(*stage)?;
-                if self.stop.is_none() {
+                let group = self.plan.group_of(*stage).filter(|group| self.group_ends(*group));
+                if self.stop.is_none() && group.is_none() {
                     return found.refuse("isn't cancelled, for the execution doesn't stop");
                 }
                 match found.phase {
@@ -156,11 +187,29 @@ impl State {
                     | Phase::Polling { .. }
                     | Phase::Backoff { .. }
                     | Phase::Cancelling { .. } => Ok(()),
+                    // What will not run any more is cancelled with its siblings.
+                    Phase::Idle if group.is_some() => Ok(()),
                     Phase::Idle => found.refuse("hasn't begun"),
+                    Phase::Spread => found.refuse("has become several"),
                     Phase::Ended(_) => found.refuse("has ended"),
                 }
             }
         }
+    }
+
+    /// Whether a stage that became several can end as the entry says.
+    fn check_members_over(&self, stage: u32, entry: &Entry) -> Result<(), String> {
+        let mut statuses = self.plan.members(stage).iter().map(|member| self.stages[*member as usize].status());
+        if let Some(status) = statuses.clone().find(|status| !status.is_complete()) {
+            return Err(format!("one of its instances is {status}"));
+        }
+        let fits = match entry {
+            Entry::Fail { status, .. } => statuses.any(|found| found == *status),
+            Entry::Canceled { .. } => statuses.any(|found| found == Status::Canceled),
+            Entry::Skip { .. } => statuses.all(|found| found == Status::Skipped),
+            _ => statuses.all(|found| found.lets_downstream_start()),
+        };
+        if fits { Ok(()) } else { Err("none of its instances says so".to_owned()) }
     }
 
     pub(super) fn check_may_start(&self, stage: u32) -> Result<(), String> {
@@ -182,7 +231,7 @@ impl State {
         } else if self.stop.is_some() {
             return Some(NotYet::Stops);
         }
-        self.missing(stage).map(NotYet::Needs)
+        self.missing(stage)
     }
 
     /// Whether it can be paused.
@@ -198,9 +247,15 @@ impl State {
         self.missing(stage).is_none()
     }
 
-    /// What a stage needs and has not ended well.
-    fn missing(&self, stage: u32) -> Option<u32> {
+    /// What keeps a stage from starting in an execution that goes on.
+    fn missing(&self, stage: u32) -> Option<NotYet> {
         let planned = &self.plan.stages()[stage as usize];
+        if let Some(member) = &planned.member {
+            let not_yet = self.has_no_turn(stage, member);
+            if not_yet.is_some() {
+                return not_yet;
+            }
+        }
         let is_there = |need: &u32| {
             let status = self.stages[*need as usize].status();
             // At the end everything runs, whatever became of what is before it.
@@ -210,7 +265,22 @@ impl State {
                 status.lets_downstream_start()
             }
         };
-        planned.needs.iter().find(|need| !is_there(need)).copied()
+        planned.needs.iter().find(|need| !is_there(need)).copied().map(NotYet::Needs)
+    }
+
+    /// Why an instance has no turn among its siblings.
+    fn has_no_turn(&self, stage: u32, member: &Member) -> Option<NotYet> {
+        let group = &self.stages[member.of as usize];
+        if member.retired || group.phase != Phase::Spread {
+            return Some(NotYet::NoInstance);
+        }
+        if let Some(first) = group.failed_first {
+            return Some(NotYet::SiblingFailed(first));
+        }
+        let most = self.definition(stage).spread.as_ref()?.max_parallel?;
+        let siblings = self.plan.members(member.of).iter().filter(|sibling| **sibling != stage);
+        let active = siblings.filter(|sibling| self.stages[**sibling as usize].phase.is_active()).count();
+        (active >= most as usize).then_some(NotYet::SiblingsRun)
     }
 
     /// Only what has ended is begun again, and only stages that had their turn: so whatever a restarted stage needs
@@ -224,7 +294,7 @@ impl State {
         }
         for stage in stages {
             let found = self.stage(*stage)?;
-            if !matches!(found.phase, Phase::Ended(_)) {
+            if self.plan.is_retired(*stage) || !matches!(found.phase, Phase::Ended(_)) {
                 return found.refuse("has not ended");
             }
         }
@@ -247,6 +317,7 @@ impl StageState {
             Phase::Window { .. } => self.refuse("waits for its window"),
             Phase::Backoff { .. } => self.refuse("is between two attempts"),
             Phase::Cancelling { .. } => self.refuse("is being cancelled"),
+            Phase::Spread => self.refuse("has become several"),
             Phase::Ended(_) => self.refuse("has ended"),
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::model::Instance;
+
 /// The shortest pause between two looks: a handler that asks for less would only burn commits.
 pub const SHORTEST_POLL: Duration = Duration::from_millis(20);
 
@@ -30,12 +32,14 @@ pub enum Bound {
     Signal,
     /// The fields of a stage once evaluated.
     Fields,
+    /// What a stage is spread over.
+    Instances,
 }
 
 impl Bound {
     const fn limit(self) -> usize {
         match self {
-            Self::Outputs => 256 * 1024,
+            Self::Outputs | Self::Instances => 256 * 1024,
             Self::Checkpoint | Self::Signal => 64 * 1024,
             Self::Fields => 1024 * 1024,
         }
@@ -65,6 +69,12 @@ impl Weighed for Map<String, Value> {
     }
 }
 
+impl Weighed for Vec<Instance> {
+    fn at_least(&self) -> usize {
+        self.iter().map(|instance| instance.key.len() + instance.value.at_least()).sum()
+    }
+}
+
 /// Checks the size of a value as JSON.
 ///
 /// # Errors
@@ -84,6 +94,9 @@ pub fn check(what: Bound, value: &impl Weighed) -> Result<(), String> {
         }
         Bound::Checkpoint => format!("its checkpoint is larger than {limit} KiB, which is a fault of the stage type"),
         Bound::Signal => format!("the signal is larger than {limit} KiB"),
+        Bound::Instances => {
+            format!("what its instances are made of is larger than {limit} KiB; list names, and look the rest up")
+        }
         Bound::Fields => {
             format!("its fields are larger than {limit} KiB once evaluated; pass large values in files")
         }

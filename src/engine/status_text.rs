@@ -62,7 +62,7 @@ fn canceled(state: &State) -> String {
         }
         Some(Stop::Canceled { by, .. }) => clip(&format!("Cancelled by {by}")),
         _ => match (0..).zip(&state.stages).find(|(_, stage)| stage.status() == Status::Canceled) {
-            Some((stage, _)) => clip(&format!("Cancelled: {} was not restarted", state.definition(stage).name)),
+            Some((stage, _)) => clip(&format!("Cancelled: {} was not restarted", state.name(stage))),
             None => "Cancelled".to_owned(),
         },
     }
@@ -78,7 +78,7 @@ fn failed(state: &State) -> String {
         (Some(stage), _) => {
             let error = state.stages[stage as usize].error.as_deref().unwrap_or("no reason was given");
             let line = error.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(error);
-            clip(&format!("Failed: {}, {line}", state.definition(stage).name))
+            clip(&format!("Failed: {}, {line}", state.name(stage)))
         }
         (None, Some(timeout)) => format!("Failed: timed out after {timeout}"),
         (None, None) => "Failed".to_owned(),
@@ -102,16 +102,19 @@ fn running(state: &State) -> String {
     if let Some(Some((first, until))) =
         windows.collect::<Option<Vec<_>>>().map(|all| all.into_iter().min_by_key(|one| one.1))
     {
-        return clip(&format!("Waiting for the time window of {}, until {until}", state.definition(first).name));
+        return clip(&format!("Waiting for the time window of {}, until {until}", state.name(first)));
     }
-    let total = state.stages.len();
-    let ended = state.stages.iter().filter(|stage| stage.status().is_complete()).count();
+    // What has become several counts as its instances.
+    let counted = |index: &u32| state.plan.members(*index).is_empty();
+    let all: Vec<u32> = state.plan.shown().into_iter().filter(counted).collect();
+    let total = all.len();
+    let ended = all.iter().filter(|index| state.stages[**index as usize].status().is_complete()).count();
     let position = (ended + 1).min(total);
     let mut active = state.active().map(|(index, _)| index);
     match (active.next(), active.count()) {
-        (Some(first), 0) => clip(&format!("Running: {} ({position} of {total})", state.definition(first).name)),
+        (Some(first), 0) => clip(&format!("Running: {} ({position} of {total})", state.name(first))),
         (Some(first), more) => {
-            clip(&format!("Running: {} and {more} more ({position} of {total})", state.definition(first).name))
+            clip(&format!("Running: {} and {more} more ({position} of {total})", state.name(first)))
         }
         (None, _) => "Running".to_owned(),
     }

@@ -7,7 +7,7 @@ use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
 use crate::model::{
-    ExecutionView, HoldKind, HoldView, PauseView, RestartView, StageProgress, StageSource, StageView, Status,
+    ExecutionView, HoldKind, HoldView, InstancesView, PauseView, RestartView, StageProgress, StageSource, StageView, Status,
 };
 use crate::store::{JournalRow, StoredExecution};
 
@@ -64,7 +64,8 @@ pub fn view(stored: &StoredExecution, rows: &[JournalRow], kinds: Arc<Kinds>) ->
 /// The view of a state.
 pub fn of_state(state: &State) -> ExecutionView {
     let info = &state.execution.info;
-    let stages = (0..).zip(&state.stages).map(|(index, stage)| {
+    let stages = state.plan.shown().into_iter().map(|index| {
+        let stage = &state.stages[index as usize];
         let definition = state.definition(index);
         let waiting_for = match &stage.phase {
             Phase::Waiting { waiting_for, .. } if stage.signal.is_none() => Some(waiting_for.clone()),
@@ -88,14 +89,17 @@ pub fn of_state(state: &State) -> ExecutionView {
             id: definition.id.clone(),
             path: state.plan.stages()[index as usize].path.clone(),
             kind: definition.kind.clone(),
-            name: definition.name.clone(),
+            name: state.name(index),
             needs: definition.needs.clone(),
             group: definition.group.clone(),
             status: stage.status(),
             attempt: stage.attempt,
             start_time: stage.attempt_at,
             end_time: stage.ended_at,
-            outputs: stage.outputs.clone(),
+            outputs: state.outputs(index).into_owned(),
+            instance_of: state.plan.group_of(index).map(|group| state.plan.stages()[group as usize].path.clone()),
+            instance: state.plan.stages()[index as usize].member.as_ref().map(|member| member.instance.value.clone()),
+            instances: instances(state, index),
             error: stage.error.clone(),
             waiting_for,
             progress,
@@ -149,6 +153,25 @@ pub fn of_state(state: &State) -> ExecutionView {
         children: Vec::new(),
         stages: stages.collect(),
     }
+}
+
+/// How the instances of a stage stand that has become several.
+fn instances(state: &State, stage: u32) -> Option<InstancesView> {
+    let planned = &state.plan.stages()[stage as usize];
+    let spread = state.definition(stage).spread.as_ref().filter(|_| planned.group.is_some())?;
+    if state.stages[stage as usize].started_at.is_none() {
+        return None;
+    }
+    let statuses = || state.plan.members(stage).iter().map(|member| state.stages[*member as usize].status());
+    let count = |counts: fn(Status) -> bool| statuses().filter(|status| counts(*status)).count();
+    Some(InstancesView {
+        total: statuses().count(),
+        ended: count(Status::is_complete),
+        failed: count(|status| matches!(status, Status::Terminal | Status::Stopped | Status::FailedContinue)),
+        running: count(|status| status == Status::Running),
+        max_parallel: spread.max_parallel,
+        fail_fast: spread.fail_fast,
+    })
 }
 
 fn unreadable(stored: &StoredExecution, trouble: &str) -> ExecutionView {

@@ -84,11 +84,16 @@ pub struct Scope {
     /// What `artifact(...)` looks through: `{artifacts, resolvedExpectedArtifacts}` of each stage before this one,
     /// the nearest first, and of the start.
     pub artifacts: Value,
+    /// Of an instance of a stage with `matrix`: its combination. Else null.
+    pub matrix: Value,
+    /// Of an instance of a stage with `matrix` or `forEach`: `index`, `key` and, under its name, the item. Else null.
+    pub each: Value,
 }
 
 impl Scope {
     /// The names under which expressions see the scope's parts.
-    pub const NAMES: [&'static str; 5] = ["execution", "parameters", "stages", "trigger", "variables"];
+    pub const NAMES: [&'static str; 7] =
+        ["each", "execution", "matrix", "parameters", "stages", "trigger", "variables"];
 
     /// What they see under `execution`.
     pub const EXECUTION: [&'static str; 6] = ["id", "application", "pipeline", "createdTime", "startTime", "status"];
@@ -114,6 +119,9 @@ impl Scope {
             "execution" => Some(&self.execution),
             "stages" => Some(&self.stages),
             "variables" => Some(&self.variables),
+            // They are there within an instance alone.
+            "matrix" => Some(&self.matrix).filter(|matrix| !matrix.is_null()),
+            "each" => Some(&self.each).filter(|each| !each.is_null()),
             _ => None,
         }
     }

@@ -221,8 +221,17 @@ pub struct StageView {
     /// When it ended.
     #[serde(with = "rfc3339_or_null")]
     pub end_time: Option<Timestamp>,
-    /// What it yielded.
+    /// What it yielded. Of a stage that became several: `list` and `instances`, what each of its instances did.
     pub outputs: Map<String, Value>,
+    /// The stage that it is an instance of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_of: Option<StagePath>,
+    /// What is different about the instance: its combination, or its item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Value>,
+    /// What it has become, if it is a stage with `matrix` or `forEach`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<InstancesView>,
     /// Why it failed.
     pub error: Option<String>,
     /// What it waits for, in words.
@@ -234,6 +243,36 @@ pub struct StageView {
     pub context: Map<String, Value>,
     /// Where it was defined.
     pub source: StageSource,
+}
+
+/// How the instances of a stage stand; they follow it among the stages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstancesView {
+    /// How many there are. None: there was nothing to do, and the stage was skipped.
+    pub total: usize,
+    /// How many have ended.
+    pub ended: usize,
+    /// How many of these failed.
+    pub failed: usize,
+    /// How many run.
+    pub running: usize,
+    /// How many run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// Whether the first failure ends the others.
+    pub fail_fast: bool,
+}
+
+impl InstancesView {
+    /// As people read it: `2 of 4 ended, 1 failed`.
+    pub fn in_words(&self) -> String {
+        if self.total == 0 {
+            return "nothing to do: its list is empty".to_owned();
+        }
+        let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
+        format!("{} of {} ended{failed}", self.ended, self.total)
+    }
 }
 
 /// How long a stage that is in progress has done what it does, and how long it can go on.

@@ -22,6 +22,7 @@ mod plan;
 mod pull_request;
 mod report;
 mod secret;
+mod spread;
 mod status;
 mod text;
 mod trigger;
@@ -37,7 +38,7 @@ pub use cron::{CronError, TimeTable};
 pub use dry_run::{DryRun, DryStep};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{
-    ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, NewExecution, PauseView, RestartView,
+    ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, InstancesView, NewExecution, PauseView, RestartView,
     StageProgress, StageSource, StageView,
 };
 pub use freeze::Freeze;
@@ -61,6 +62,7 @@ pub use pull_request::{
 };
 pub use report::{CommitStatus, DESCRIPTION_LIMIT, Message, ReportTarget, StatusState, clip};
 pub use secret::SecretUse;
+pub use spread::{Instance, Over, Spread};
 pub use status::Status;
 pub use text::{counted, plain_log, shorten};
 pub use trigger::{

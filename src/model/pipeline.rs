@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{ApplicationName, ExpectedArtifact, Lane, LockName, PipelineName, Span, StageId, Trigger, Window};
+use super::{ApplicationName, ExpectedArtifact, Lane, LockName, PipelineName, Span, Spread, StageId, Trigger, Window};
 use crate::diagnostic::Place;
 
 /// Which of the two spellings a pipeline was written in.
@@ -247,6 +247,9 @@ pub struct Stage {
     /// The times of the week at which it may start; at others it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// What it is spread over, if it becomes several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
     /// Whether it runs after all others, whatever became of them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub finally: bool,

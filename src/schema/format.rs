@@ -286,6 +286,11 @@ pub struct StageFile {
     retry: Option<RetryFile>,
     /// The times of the week at which it may start.
     window: Option<WindowFile>,
+    /// The stage becomes several, one for each combination of the axes' values. `matrix.<axis>` tells them apart.
+    matrix: Option<MatrixFile>,
+    /// The stage becomes several, one for each item of a list. `each.item` tells them apart.
+    #[schemars(example = serde_json::json!(["eu", "us"]), example = &"${ parameters.regions }")]
+    for_each: Option<ForEachFile>,
     /// Whether it runs when all others have ended, whatever became of them, also after a cancellation.
     #[schemars(default)]
     finally: bool,
@@ -354,6 +359,70 @@ pub enum RetryOnFile {
     ExitCode(u8),
     /// `timeout`, `lost`, or a regular expression.
     Text(String),
+}
+
+/// A stage that becomes several, one for each combination of the axes' values; 256 at most.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({
+    "axes": {"os": ["linux", "darwin"], "arch": ["amd64", "arm64"]},
+    "exclude": [{"os": "darwin", "arch": "amd64"}],
+}))]
+pub struct MatrixFile {
+    /// Axis to list of values, or to an expression that yields a list when the stage starts. The first changes slowest.
+    #[schemars(default, example = serde_json::json!({"os": ["linux", "darwin"], "arch": "${ parameters.architectures }"}))]
+    axes: Option<BTreeMap<String, ListOrExpression>>,
+    /// Further combinations: each says all axes, and may say more.
+    #[schemars(default, example = serde_json::json!([{"os": "windows", "arch": "amd64"}]))]
+    include: Option<Vec<BTreeMap<String, Value>>>,
+    /// Combinations that are left out: those that have all of these values.
+    #[schemars(default, example = serde_json::json!([{"os": "darwin", "arch": "amd64"}]))]
+    exclude: Option<Vec<BTreeMap<String, Value>>>,
+    /// How many instances run at once; all, if it is missing.
+    #[schemars(range(min = 1, max = 256), example = &4)]
+    max_parallel: Option<u32>,
+    /// Whether the first failure of an instance ends the others; true if it is missing, unless `onFailure` is `ignore`.
+    fail_fast: Option<bool>,
+}
+
+/// A stage that becomes several, one for each item of a list; 256 at most.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum ForEachFile {
+    /// The list.
+    List(Vec<Value>),
+    /// An expression that yields the list when the stage starts.
+    Expression(String),
+    /// In detail.
+    Detailed(ForEachDetails),
+}
+
+/// A stage that becomes several, in detail.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"in": ["eu", "us"], "as": "region", "maxParallel": 1}))]
+pub struct ForEachDetails {
+    /// The list, or an expression that yields one when the stage starts.
+    #[schemars(rename = "in", example = serde_json::json!(["eu", "us"]), example = &"${ parameters.regions }")]
+    items: ListOrExpression,
+    /// What expressions call the item: `each.region`.
+    #[schemars(rename = "as", extend("default" = "item"), pattern(r"^[A-Za-z_][A-Za-z0-9_]*$"), example = &"region")]
+    name: Option<String>,
+    /// How many instances run at once; all, if it is missing.
+    #[schemars(range(min = 1, max = 256), example = &1)]
+    max_parallel: Option<u32>,
+    /// Whether the first failure of an instance ends the others; true if it is missing, unless `onFailure` is `ignore`.
+    fail_fast: Option<bool>,
+}
+
+/// A list, or an expression that yields one.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum ListOrExpression {
+    /// The values.
+    List(Vec<Value>),
+    /// The expression.
+    Expression(String),
 }
 
 /// The times of the week at which a stage may start; at others it waits.

@@ -94,8 +94,10 @@ pub struct StageDeps {
     pub shipper: Option<Shipper>,
     /// Starts other pipelines.
     pub pipelines: Arc<dyn Pipelines>,
-    /// The bounds of what `webhook` stages call.
+    /// The bounds of what `webhook` stages call, and judgments tell.
     pub calls: ClientOptions,
+    /// The address under which people reach the server, for links.
+    pub public_url: Option<String>,
 }
 
 impl StageDeps {
@@ -116,6 +118,7 @@ impl StageDeps {
             shipper: None,
             pipelines: Arc::new(pipeline::NoPipelines),
             calls: webhook::usual_calls(),
+            public_url: None,
         }
     }
 }
@@ -133,7 +136,11 @@ pub fn handlers(deps: StageDeps) -> Vec<Arc<dyn StageHandler>> {
         Arc::new(evaluate_variables::EvaluateVariables),
         Arc::new(find_artifact::FindArtifact(deps.executions.clone())),
         Arc::new(group::Group),
-        Arc::new(manual_judgment::ManualJudgment),
+        Arc::new(manual_judgment::ManualJudgment::new(
+            deps.calls.clone(),
+            deps.secrets.clone(),
+            deps.public_url.clone(),
+        )),
         Arc::new(noop::Noop),
         Arc::new(pipeline::SubPipeline::new(Arc::clone(&deps.pipelines))),
         Arc::new(webhook::Webhook::new(deps.calls.clone(), deps.secrets.clone())),

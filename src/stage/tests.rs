@@ -46,6 +46,7 @@ impl Stage {
             expected_artifacts: Vec::new(),
             group: None,
             window: None,
+            spread: None,
             finally: false,
             fields,
             raw: Vec::new(),

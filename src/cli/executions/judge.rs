@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Which, view};
 use crate::cli::Answer;
 use crate::cli::remote::ServerArgs;
-use crate::model::{ExecutionView, Status, percent_encode_part};
+use crate::model::{ExecutionView, StageView, Status, percent_encode_part};
 
 /// Answer a stage of a server that waits for a person
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,8 @@ pub(super) async fn run(args: JudgeArgs) -> anyhow::Result<Answer> {
 
 /// The one stage that waits for a person.
 fn waiting(view: &ExecutionView) -> anyhow::Result<String> {
-    let asks = view.stages.iter().filter(|stage| stage.kind == "manualJudgment" && stage.status == Status::Running);
+    let waits = |stage: &&StageView| stage.status == Status::Running && stage.instances.is_none();
+    let asks = view.stages.iter().filter(|stage| stage.kind == "manualJudgment").filter(waits);
     let asks: Vec<String> = asks.map(|stage| stage.path.to_string()).collect();
     match asks.as_slice() {
         [one] => Ok(one.clone()),

@@ -268,11 +268,12 @@ fn interesting(view: &ExecutionView) -> Option<&StageView> {
     let failed = |stage: &&StageView| {
         matches!(stage.status, Status::Terminal | Status::Stopped | Status::FailedContinue | Status::Canceled)
     };
-    let ran = |stage: &&StageView| stage.attempt > 0;
+    // What became several says nothing itself.
+    let ran = |stage: &&StageView| stage.attempt > 0 && stage.instances.is_none();
     view.stages
         .iter()
         .filter(ran)
         .find(failed)
-        .or_else(|| view.stages.iter().find(|stage| stage.status == Status::Running))
+        .or_else(|| view.stages.iter().filter(ran).find(|stage| stage.status == Status::Running))
         .or_else(|| view.stages.iter().rev().find(ran))
 }

@@ -112,6 +112,7 @@ impl Step<'_> {
                     Phase::Idle
                     | Phase::Window { .. }
                     | Phase::Backoff { .. }
+                    | Phase::Spread
                     | Phase::Cancelling { .. }
                     | Phase::Ended(_) => false,
                 };

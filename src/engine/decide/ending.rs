@@ -48,7 +48,7 @@ impl Step<'_> {
                 let message = self.stage_timeout_message(stage, None);
                 self.fail(stage, message, Map::new())
             }
-            Phase::Idle | Phase::Window { .. } | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
+            Phase::Idle | Phase::Window { .. } | Phase::Spread | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
         }
     }
 
@@ -68,7 +68,7 @@ impl Step<'_> {
         }
     }
 
-    /// Stops a stage because the execution stops.
+    /// Stops a stage because the execution stops, or a sibling of it failed.
     pub(super) fn stop(&mut self, stage: u32) -> Done {
         match self.state.stages[stage as usize].phase {
             Phase::InFlight | Phase::Waiting { .. } | Phase::Polling { .. } => {
@@ -81,7 +81,7 @@ impl Step<'_> {
                 self.stopped(stage, None)
             }
             Phase::Window { .. } | Phase::Backoff { .. } => self.stopped(stage, None),
-            Phase::Idle | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
+            Phase::Idle | Phase::Spread | Phase::Cancelling { .. } | Phase::Ended(_) => Ok(()),
         }
     }
 
@@ -95,8 +95,21 @@ impl Step<'_> {
                 }
                 self.record(Entry::Fail { stage, status: Status::Terminal, message, outputs: Map::new() })
             }
+            (None, _) => {
+                let message = [self.sibling_that_failed(stage), note.map(str::to_owned)];
+                let message: Vec<String> = message.into_iter().flatten().collect();
+                let message = Some(message.join("; ")).filter(|message| !message.is_empty());
+                self.record(Entry::Canceled { stage, message })
+            }
             _ => self.record(Entry::Canceled { stage, message: note.map(str::to_owned) }),
         }
+    }
+
+    /// Because of which sibling an instance is ended, in words.
+    fn sibling_that_failed(&self, stage: u32) -> Option<String> {
+        let group = self.state.plan.group_of(stage)?;
+        let first = self.state.stages[group as usize].failed_first?;
+        Some(format!("{} failed", self.state.plan.stages()[first as usize].path))
     }
 
     /// Whether a stage's attempt may have something outside, or a call that is out. Takes back a start that this

@@ -4,7 +4,8 @@
 //! handlers are to be called once they are on disk. There is no I/O, no clock and no chance in it, so that it
 //! can be replayed and run through millions of schedules.
 //!
-//! `answers` is what follows from what handlers say, `ending` how stages end other than well.
+//! `event` is what goes in and comes out, `answers` what follows from what handlers say, `people` from what people ask for,
+//! `ending` how stages end other than well, and `spread` how one stage becomes several, and how that ends.
 //!
 //! The rules are Spinnaker's where it has them. Five that it doesn't have, or has differently:
 //! - A stage's timeout counts from its first attempt and spans all of them, pauses included; running out of
@@ -18,161 +19,25 @@
 
 use std::collections::VecDeque;
 
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 
 mod answers;
 mod ending;
+mod event;
+mod people;
+mod spread;
 
 use super::entry::Entry;
 use super::evaluate;
 use super::freeze::Hold;
 use super::legal::IllegalEntry;
 use super::limits::{self, Bound};
-use super::state::{Phase, State, Stop};
-use super::{CancelReason, Outcome, Wake};
+use super::state::{Phase, State};
+use super::Wake;
 use crate::clock::Timestamp;
-use crate::model::{CauseKind, StagePath, Status};
+use crate::model::{CauseKind, Status};
 
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The state was folded from the journal, for the first time or after a restart. Handlers that had something
-    /// in hand are asked to go on.
-    Loaded,
-    /// A time has come; the state knows whose.
-    Due,
-    /// A handler answered.
-    Answered {
-        /// The stage.
-        stage: u32,
-        /// The number of the call.
-        call: u64,
-        /// Its answer.
-        outcome: Outcome,
-    },
-    /// A handler's `cancel` returned.
-    Cancelled {
-        /// The stage.
-        stage: u32,
-        /// The number of the call.
-        call: u64,
-        /// It did not return in time, and was left alone.
-        overdue: bool,
-    },
-    /// A signal for a stage: for one attempt if it names it (handlers do), else a person's judgment.
-    Signal {
-        /// The stage.
-        path: StagePath,
-        /// The attempt.
-        attempt: Option<u32>,
-        /// What `resume` is to know.
-        payload: Value,
-    },
-    /// Somebody cancels the execution.
-    Cancel {
-        /// Who.
-        by: String,
-        /// Why.
-        reason: Option<String>,
-        /// A newer execution takes its place, and `by` is that one's commit, or its id.
-        superseded: bool,
-    },
-    /// Somebody pauses it: what runs goes on, and no further stage starts.
-    Pause {
-        /// Who.
-        by: String,
-    },
-    /// Somebody has a paused one go on.
-    Resume {
-        /// Who.
-        by: String,
-    },
-    /// Somebody has a stage wait no longer: for a time, or for its window.
-    Skip {
-        /// The stage.
-        path: StagePath,
-        /// Who.
-        by: String,
-    },
-    /// Somebody wants an execution that has ended to go on.
-    Restart {
-        /// From which stage on; without one, from all that failed or were cancelled.
-        path: Option<StagePath>,
-        /// Who.
-        by: String,
-        /// They said that it goes on although there may be a freeze.
-        override_freeze: bool,
-        /// What holds it back all the same.
-        hold: Option<Hold>,
-    },
-    /// A freeze or its lane keeps it from beginning, or from going on after a restart. What runs takes no notice. That nothing
-    /// holds it any more, [`Event::Loaded`] says.
-    Held(Hold),
-}
-
-/// What follows.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Decision {
-    /// What is to be written, in this order, all or nothing.
-    pub entries: Vec<Entry>,
-    /// What is to be done once that is on disk.
-    pub actions: Vec<Action>,
-    /// Why the event was not taken, if it could be refused.
-    pub refused: Option<Refusal>,
-    /// What could not be evaluated, in a dry run.
-    pub notes: Vec<(u32, String)>,
-}
-
-/// A call of a handler.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Action {
-    /// The stage.
-    pub stage: u32,
-    /// The number that the answer must carry.
-    pub call: u64,
-    /// What to ask.
-    pub ask: Ask,
-}
-
-/// What a handler is asked.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Ask {
-    /// To start.
-    Start,
-    /// To go on.
-    Resume(Wake),
-    /// To end what the attempt does outside; calls of the stage that are out are given up first.
-    Cancel(CancelReason),
-}
-
-/// Why a signal, a cancellation or a restart was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is no such stage.
-    NoSuchStage,
-    /// The stage doesn't wait, or not in this attempt.
-    NotWaiting,
-    /// The stage has been given a signal already.
-    AlreadySignalled,
-    /// The payload is too large.
-    TooLarge,
-    /// The execution has ended.
-    Complete,
-    /// The execution has not ended.
-    Running,
-    /// The execution ended before it began.
-    NeverBegan,
-    /// The stage has not run.
-    NotRun,
-    /// No stage failed or was cancelled.
-    NothingFailed,
-    /// It has not begun, is held, or stops already: it can't be paused.
-    NotPausable,
-    /// It isn't paused.
-    NotPaused,
-    /// The stage waits for nothing that can be skipped.
-    NotSkippable,
-}
+pub use event::{Action, Ask, Decision, Event, Refusal};
 
 /// What follows from an event. Pure: the state stays as it is.
 ///
@@ -280,7 +145,7 @@ impl Step<'_> {
                     let reason = self.cancel_reason(*timed_out);
                     self.ask(stage, Ask::Cancel(reason));
                 }
-                Phase::Window { .. } | Phase::Backoff { .. } | Phase::Idle | Phase::Ended(_) => {}
+                Phase::Window { .. } | Phase::Backoff { .. } | Phase::Idle | Phase::Spread | Phase::Ended(_) => {}
             }
         }
         self.open_all();
@@ -329,110 +194,9 @@ impl Step<'_> {
 
     /// Whether a stage that is between two attempts, or before its first, has another one.
     fn goes_on(&self, stage: u32) -> bool {
-        self.state.paused.is_none() && (self.state.stop.is_none() || self.state.plan.is_finally(stage))
-    }
-
-    fn pause(&mut self, by: String) -> Done {
-        // Asking twice is no fault.
-        if self.state.paused.is_some() {
-            return Ok(());
-        }
-        if self.state.check_pausable().is_err() {
-            self.decision.refused = Some(Refusal::NotPausable);
-            return Ok(());
-        }
-        self.record(Entry::Pause { by: limits::clip(by) })
-    }
-
-    fn resume(&mut self, by: String) -> Done {
-        if self.state.paused.is_none() {
-            self.decision.refused = Some(Refusal::NotPaused);
-            return Ok(());
-        }
-        self.record(Entry::Resume { by: limits::clip(by) })?;
-        for stage in self.active_stages() {
-            self.wake_if_due(stage)?;
-        }
-        self.open_all();
-        Ok(())
-    }
-
-    fn skip(&mut self, path: &StagePath, by: String) -> Done {
-        let Some(stage) = self.state.plan.find(path) else {
-            self.decision.refused = Some(Refusal::NoSuchStage);
-            return Ok(());
-        };
-        if !self.state.is_skippable(stage) {
-            self.decision.refused = Some(Refusal::NotSkippable);
-            return Ok(());
-        }
-        let by = limits::clip(by);
-        if matches!(self.state.stages[stage as usize].phase, Phase::Window { .. }) {
-            self.record(Entry::SkipWindow { stage, by })?;
-            return if self.goes_on(stage) { self.start(stage) } else { Ok(()) };
-        }
-        self.record(Entry::Signal { stage, payload: json!({ "skippedBy": by }) })?;
-        if self.state.stages[stage as usize].call.is_none() {
-            self.give_signal(stage);
-        }
-        Ok(())
-    }
-
-    fn cancel(&mut self, by: String, reason: Option<String>, superseded: bool) -> Done {
-        // Whatever stops it already ends it, and asking twice is no fault.
-        if self.state.stop.is_some() {
-            return Ok(());
-        }
-        self.record(Entry::Cancel { by: limits::clip(by), reason: reason.map(limits::clip), superseded })?;
-        if self.state.status == Status::NotStarted {
-            self.record(Entry::End { status: Status::Canceled })?;
-        }
-        Ok(())
-    }
-
-    /// Lets an execution that has ended go on. What was cancelled only because a stage failed is restarted with that
-    /// stage: nobody wanted it to end.
-    fn restart(&mut self, path: Option<&StagePath>, by: String, override_freeze: bool, hold: Option<Hold>) -> Done {
-        let state = &*self.state;
-        let stages = if !state.status.is_complete() {
-            Err(Refusal::Running)
-        } else if state.started_at.is_none() {
-            Err(Refusal::NeverBegan)
-        } else {
-            match path {
-                None if state.broken().is_empty() && !state.has_left_out() => Err(Refusal::NothingFailed),
-                None => Ok(state.broken()),
-                Some(path) => self.restarted_with(path),
-            }
-        };
-        match stages {
-            Ok(stages) => {
-                self.record(Entry::Restart { stages, by: limits::clip(by), override_freeze })?;
-                match hold {
-                    Some(hold) => self.record(Entry::Hold(hold))?,
-                    None => self.open_all(),
-                }
-            }
-            Err(refusal) => self.decision.refused = Some(refusal),
-        }
-        Ok(())
-    }
-
-    fn restarted_with(&self, path: &StagePath) -> Result<Vec<u32>, Refusal> {
-        let stage = self.state.plan.find(path).ok_or(Refusal::NoSuchStage)?;
-        if !matches!(self.state.stages[stage as usize].phase, Phase::Ended(_)) {
-            return Err(Refusal::NotRun);
-        }
-        let mut stages = vec![stage];
-        if let Some(Stop::Halted { stage: cause }) = self.state.stop
-            && self.state.plan.and_after(&stages).contains(&cause)
-        {
-            let canceled = |index: &u32| self.state.stages[*index as usize].status() == Status::Canceled;
-            stages.extend(self.state.broken().iter().filter(|index| canceled(index)));
-            stages.sort_unstable();
-            stages.dedup();
-        }
-        Ok(stages)
+        let siblings_end = self.state.plan.group_of(stage).is_some_and(|group| self.state.group_ends(group));
+        let stops = self.state.stop.is_some() && !self.state.plan.is_finally(stage);
+        self.state.paused.is_none() && !stops && !siblings_end
     }
 
     /// Starts what became free, stops what must stop, and ends the execution if nothing is left.
@@ -440,19 +204,29 @@ impl Step<'_> {
         if !matches!(self.state.status, Status::Running | Status::Paused) {
             return Ok(());
         }
-        self.start_free()?;
-        if self.state.stop.is_some() {
-            for stage in self.active_stages() {
-                if !self.state.plan.is_finally(stage) {
-                    self.stop(stage)?;
+        let held = loop {
+            self.start_free()?;
+            if self.state.stop.is_some() {
+                for stage in self.active_stages() {
+                    if !self.state.plan.is_finally(stage) {
+                        self.stop(stage)?;
+                    }
                 }
             }
-        }
-        let held = self.state.held.is_some() && self.state.stop.is_none();
-        if self.state.plan.has_finally() && !held && self.state.paused.is_none() && self.state.main_is_over() {
-            self.open_all();
-            self.start_free()?;
-        }
+            // What ends there may let others start.
+            if self.settle_groups()? {
+                continue;
+            }
+            let held = self.state.held.is_some() && self.state.stop.is_none();
+            if self.state.plan.has_finally() && !held && self.state.paused.is_none() && self.state.main_is_over() {
+                self.open_all();
+                self.start_free()?;
+                if self.settle_groups()? {
+                    continue;
+                }
+            }
+            break held;
+        };
         let paused = self.state.paused.is_some() && (self.state.plan.has_finally() || self.state.has_left_out());
         if held || paused || self.state.has_active() {
             Ok(())
@@ -486,7 +260,7 @@ impl Step<'_> {
 
     /// Starts an attempt of a stage that hasn't begun, or whose last attempt failed.
     fn start(&mut self, stage: u32) -> Done {
-        if self.state.stages[stage as usize].phase == Phase::Idle {
+        if self.state.stages[stage as usize].phase == Phase::Idle && self.is_asked(stage) {
             match evaluate::condition(self.state, stage) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -497,6 +271,9 @@ impl Step<'_> {
                 Err(message) if self.state.dry => self.decision.notes.push((stage, message)),
                 Err(message) => return self.fail(stage, message, Map::new()),
             }
+        }
+        if self.state.plan.stages()[stage as usize].group.is_some() {
+            return self.spread(stage);
         }
         match self.window(stage) {
             Ok(None) => {}
@@ -542,6 +319,9 @@ impl Step<'_> {
 
     fn ended(&mut self, stage: u32) {
         self.open.extend(&self.state.plan.stages()[stage as usize].needed_by);
+        if let Some(group) = self.state.plan.group_of(stage) {
+            self.open_members(group);
+        }
     }
 
     fn active_stages(&self) -> Vec<u32> {

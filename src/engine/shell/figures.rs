@@ -15,9 +15,10 @@ pub(super) fn count(state: &State, began: bool) {
     trace(|| spans(state));
     let took = state.started_at.zip(state.ended_at).map(|(start, end)| end.since(start));
     metrics().execution_ended(state.status.as_str(), took);
-    for (planned, (definition, stage)) in
-        state.plan.stages().iter().zip(state.execution.info.pipeline.stages.iter().zip(&state.stages))
-    {
+    // What became several is counted by its instances.
+    for index in state.plan.shown().into_iter().filter(|index| state.plan.members(*index).is_empty()) {
+        let (planned, stage) = (&state.plan.stages()[index as usize], &state.stages[index as usize]);
+        let definition = state.definition(index);
         let took = stage.started_at.zip(stage.ended_at).map(|(start, end)| end.since(start));
         // Only types that exist: others are whatever somebody wrote.
         let kind = planned.kind.map_or("unknown", |_| definition.kind.as_str());
@@ -29,10 +30,11 @@ pub(super) fn count(state: &State, began: bool) {
 fn spans(state: &State) -> Option<ExecutionTrace> {
     let info = &state.execution.info;
     let (start, end) = state.started_at.zip(state.ended_at)?;
-    let stages = info.pipeline.stages.iter().zip(&state.stages).filter_map(|(definition, stage)| {
+    let stages = state.plan.shown().into_iter().filter_map(|index| {
+        let stage = &state.stages[index as usize];
         Some(StageTrace {
-            path: definition.id.to_string(),
-            kind: definition.kind.clone(),
+            path: state.plan.stages()[index as usize].path.to_string(),
+            kind: state.definition(index).kind.clone(),
             status: stage.status().as_str(),
             good: stage.status().is_good(),
             start: stage.started_at?,

@@ -2,6 +2,7 @@
 //! a real database.
 
 mod crash;
+mod diagram;
 mod dry_run;
 mod fleet;
 mod fleet_worlds;
@@ -16,6 +17,7 @@ mod rules;
 mod shards;
 mod shell;
 mod simulation;
+mod spread;
 mod texts;
 mod trouble;
 mod values;

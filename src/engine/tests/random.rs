@@ -11,7 +11,7 @@ use crate::engine::Outcome;
 use crate::engine::decide::{Action, Ask, Decision, Event};
 use crate::engine::entry::Entry;
 use crate::engine::state::{Phase, State};
-use crate::model::{Hours, OnFailure, Pipeline, RetryOn, Stage, Status, Window};
+use crate::model::{Hours, Instance, OnFailure, Over, Pipeline, RetryOn, Spread, Stage, StagePath, Status, Window};
 
 /// What the world does next.
 #[derive(Debug, Clone)]
@@ -139,6 +139,7 @@ type Draft = (
     &'static str,
     Option<u16>,
     bool,
+    Option<(usize, Option<u32>, bool, bool)>,
 );
 
 /// A quarter of an hour each day.
@@ -162,11 +163,12 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
         prop_oneof![3 => Just("work"), 3 => Just("ask"), 1 => Just("none"), 1 => Just("strange")],
         proptest::option::weighted(0.1, 60_u16..240),
         proptest::bool::weighted(0.15),
+        proptest::option::weighted(0.25, (0_usize..5, proptest::option::of(1_u32..3), any::<bool>(), any::<bool>())),
     );
     prop::collection::vec(one, 1..12).prop_map(|drafts| {
         let at_the_end: Vec<bool> = drafts.iter().map(|draft| draft.7).collect();
         let build = |(at, draft): (usize, Draft)| {
-            let (needs, on_failure, when, timeout, retry, kind, hours, finally) = draft;
+            let (needs, on_failure, when, timeout, retry, kind, hours, finally, several) = draft;
             // A stage needs earlier ones only, so that there is no circle.
             let needs: HashSet<usize> = needs.iter().filter(|_| at > 0).map(|need| need.index(at)).collect();
             let same = |need: &usize| at_the_end[*need] == at_the_end[at];
@@ -185,6 +187,15 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
             });
             stage.window = hours.map(window);
             stage.finally = finally;
+            stage.spread = several.map(|(count, max_parallel, fail_fast, by_attempt)| {
+                // The list may be another one each time.
+                let items = if by_attempt {
+                    json!("${ stages.s0.status == 'SUCCEEDED' ? ['x'] : ['x', 'y'] }")
+                } else {
+                    json!(vec!["x"; count])
+                };
+                Spread { over: Over::ForEach { items, name: "item".to_owned() }, max_parallel, fail_fast }
+            });
             stage
         };
         // The author's order is not the order of running.
@@ -359,24 +370,24 @@ impl Watched {
             }
             Move::Cancel => drop(run.cancel("ann")),
             Move::Judge(at) => {
-                let at = at % run.state.stages.len();
-                run.judge(&format!("s{at}"), json!("go"));
+                let path = shown(run, *at);
+                run.judge(path.as_str(), json!("go"));
             }
             Move::Signal(at) => {
-                let id = format!("s{}", at % run.state.stages.len());
-                let attempt = run.state.stages[run.index(&id) as usize].attempt;
-                run.event(Event::Signal { path: path(&id), attempt: Some(attempt), payload: json!("news") });
+                let path = shown(run, *at);
+                let attempt = run.state.stages[run.index(path.as_str()) as usize].attempt;
+                run.event(Event::Signal { path, attempt: Some(attempt), payload: json!("news") });
             }
             Move::Restart(at) => {
-                let id = at.map(|at| format!("s{}", at % run.state.stages.len()));
+                let path = at.map(|at| shown(run, at));
                 let kept = run.state.clone();
-                run.restart(id.as_deref());
+                run.restart(path.as_ref().map(StagePath::as_str));
                 kept_what_was_not_restarted(&kept, run);
             }
             Move::Pause(true) => drop(run.event(Event::Pause { by: "ann".to_owned() })),
             Move::Pause(false) => drop(run.event(Event::Resume { by: "bob".to_owned() })),
             Move::Skip(at) => {
-                let path = path(&format!("s{}", at % run.state.stages.len()));
+                let path = shown(run, *at);
                 run.event(Event::Skip { path, by: "ann".to_owned() });
             }
             Move::Freeze(freeze) => drop(run.freeze(freeze.map(|other| if other { "audit" } else { "holidays" }))),
@@ -411,6 +422,7 @@ impl Watched {
                 *times += 1;
                 assert_eq!(*times, 1, "attempt {attempt} of stage {stage} starts once");
                 assert!(run.state.paused.is_none(), "nothing starts while it is paused");
+                assert!(run.state.plan.stages()[*stage as usize].group.is_none(), "what became several does nothing itself");
                 let finally = run.state.plan.is_finally(*stage);
                 for need in &run.state.plan.stages()[*stage as usize].needs {
                     let status = run.state.stages[*need as usize].status();
@@ -454,6 +466,13 @@ impl Watched {
         }
         assert!(state.has_active() || state.paused.is_some(), "a running execution has something that runs");
         assert_eq!(state.paused.is_some(), state.status == Status::Paused);
+        for group in state.spread_stages() {
+            let members = state.plan.members(group).iter().map(|member| &state.stages[*member as usize]);
+            let active = members.filter(|stage| stage.phase.is_active()).count();
+            let spread = state.definition(group).spread.as_ref().expect("what it is spread over");
+            assert!(spread.max_parallel.is_none_or(|most| active <= most as usize), "no more at once than it says");
+            assert!(active > 0 || state.paused.is_some(), "stage {group} is over and doesn't say so");
+        }
         if state.stop.is_some() {
             let is_left = |(index, stage): (u32, &crate::engine::state::StageState)| {
                 state.plan.is_finally(index) || matches!(stage.phase, Phase::Cancelling { .. })
@@ -465,7 +484,7 @@ impl Watched {
                 Phase::Waiting { until, waiting_for, .. } => until.is_some() || !waiting_for.is_empty(),
                 Phase::Polling { .. } | Phase::Backoff { .. } | Phase::Window { .. } => true,
                 Phase::InFlight | Phase::Cancelling { .. } => stage.call.is_some(),
-                Phase::Idle | Phase::Ended(_) => false,
+                Phase::Idle | Phase::Spread | Phase::Ended(_) => false,
             };
             assert!(named, "stage {index} hangs: {stage:?}");
             let mut out = self.run.calls.iter().filter(|call| call.stage == index).map(|call| call.call);
@@ -477,6 +496,12 @@ impl Watched {
     }
 }
 
+/// One of the stages that there are, instances among them.
+fn shown(run: &Run, at: usize) -> StagePath {
+    let shown = run.state.plan.shown();
+    run.state.plan.stages()[shown[at % shown.len()] as usize].path.clone()
+}
+
 /// After a restart, or a refusal to restart.
 fn kept_what_was_not_restarted(before: &State, run: &Run) {
     let Some(Entry::Restart { stages, .. }) = run.last.entries.first() else {
@@ -484,11 +509,13 @@ fn kept_what_was_not_restarted(before: &State, run: &Run) {
         return;
     };
     assert!(before.status.is_complete());
-    let again = run.state.plan.again(stages);
+    let again = before.plan.again(stages);
+    // A stage of which an instance runs again isn't over any more.
+    let opened: Vec<u32> = stages.iter().filter_map(|stage| before.plan.group_of(*stage)).collect();
     for (index, (old, new)) in (0..).zip(before.stages.iter().zip(&run.state.stages)) {
         if again.contains(&index) {
             assert!(new.attempt >= old.attempt, "attempts go on counting");
-        } else if old.phase != Phase::Idle {
+        } else if old.phase != Phase::Idle && !opened.contains(&index) {
             assert_eq!(old, new, "stage {index} is left alone");
         }
     }
@@ -562,7 +589,7 @@ proptest! {
     #[test]
     fn any_entry_at_any_time_is_taken_or_refused_and_never_a_panic(
         stages in stages(),
-        picks in prop::collection::vec((0_usize..23, 0_u32..14, 0_u32..4), 0..80),
+        picks in prop::collection::vec((0_usize..24, 0_u32..14, 0_u32..4), 0..80),
     ) {
         let mut state = Run::stored(pipeline(stages)).state;
         for (pick, stage, number) in picks {
@@ -595,13 +622,18 @@ proptest! {
                 19 => Entry::Resume { by: "ann".into() },
                 20 => Entry::Window { stage, until: now },
                 21 => Entry::SkipWindow { stage, by: "ann".into() },
+                22 => {
+                    let instance = |key: u32| Instance { key: key.to_string(), value: json!(key) };
+                    Entry::Spread { stage, instances: (0..number).map(instance).collect() }
+                }
                 _ => Entry::Start { stage, attempt: 1, fields: None, secrets: Vec::new() },
             };
             let before = (durable(&state), state.held.clone());
             if state.apply(&entry, now).is_err() {
                 prop_assert_eq!(before, (durable(&state), state.held.clone()));
             }
-            let active = state.stages.iter().filter(|stage| stage.status() == Status::Running).count();
+            let active = |stage: &&crate::engine::state::StageState| stage.status() == Status::Running && stage.phase != Phase::Spread;
+            let active = state.stages.iter().filter(active).count();
             prop_assert_eq!(active > 0, state.has_active());
         }
     }
@@ -610,13 +642,14 @@ proptest! {
 /// The end agrees with Spinnaker's table, worked out anew from what the stages became.
 pub(super) fn ended_by_the_rules(run: &Run) {
     let state = &run.state;
-    let any = |wanted: Status| state.stages.iter().any(|stage| stage.status() == wanted);
+    // What its instances became, a stage says.
+    let any = |wanted: Status| state.of_the_pipeline().any(|(_, stage)| stage.status() == wanted);
     let entries = run.entries();
     // What happened before the latest restart counts only by what it left.
     let begun = entries.iter().rposition(|entry| matches!(entry, Entry::Restart { .. })).unwrap_or(0);
     let canceled = entries[begun..].iter().any(|entry| matches!(entry, Entry::Cancel { .. }));
     let timed_out = entries[begun..].contains(&Entry::Timeout);
-    let branch_fails = (0..).zip(&state.stages).any(|(index, stage)| {
+    let branch_fails = state.of_the_pipeline().any(|(index, stage)| {
         stage.status() == Status::Stopped && state.definition(index).on_failure == OnFailure::HaltBranchThenFail
     });
     let expected = if canceled {
@@ -632,7 +665,7 @@ pub(super) fn ended_by_the_rules(run: &Run) {
     // What is cancelled before it goes on after a restart has nothing to tidy up.
     let holds = entries[begun..].iter().rfind(|entry| matches!(entry, Entry::Hold(_) | Entry::Release));
     let went_on = !matches!(holds, Some(Entry::Hold(_)));
-    for (index, stage) in (0..).zip(&state.stages) {
+    for (index, stage) in state.of_the_pipeline() {
         let began = state.started_at.is_some() && went_on;
         assert!(
             !state.plan.is_finally(index) || !began || stage.status().is_complete(),
@@ -642,9 +675,13 @@ pub(super) fn ended_by_the_rules(run: &Run) {
     if !canceled && begun == 0 {
         assert!(!any(Status::Canceled) || any(Status::Terminal), "stages are cancelled for a reason");
     }
+    for (group, stage) in state.of_the_pipeline() {
+        let mut members = state.plan.members(group).iter().map(|member| state.stages[*member as usize].status());
+        assert!(!stage.status().is_complete() || members.all(Status::is_complete), "all of stage {group} are over");
+    }
     // Whoever could have run has run.
     if expected == Status::Succeeded {
-        for (index, stage) in (0..).zip(&state.stages) {
+        for (index, stage) in state.of_the_pipeline() {
             let free = state.has_what_it_needs(index);
             assert_eq!(stage.status() == Status::NotStarted, !free, "stage {index} in {}", run.stages());
         }

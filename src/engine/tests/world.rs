@@ -40,6 +40,7 @@ pub fn stage(id: &str, needs: &[&str]) -> Stage {
         expected_artifacts: Vec::new(),
         group: None,
         window: None,
+        spread: None,
         finally: false,
         fields: Map::new(),
         raw: Vec::new(),

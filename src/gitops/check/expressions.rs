@@ -13,7 +13,7 @@ use crate::expression::{
     Expression, ExpressionError, NamedCall, Reference, Scope, Template, covers, has_expression, scan_expressions,
 };
 use crate::gitops::Origin;
-use crate::model::{Cause, Dialect, ExpectedArtifact, Parameter, SecretName};
+use crate::model::{Cause, Dialect, ExpectedArtifact, Over, Parameter, SecretName, Spread};
 use crate::schema::StageType;
 
 /// What expressions see under `trigger`.
@@ -44,6 +44,8 @@ struct Spot<'k> {
     at: usize,
     /// The variables that the stage itself has set by then.
     earlier: &'k [String],
+    /// Whether what is different about the stage's instances is known.
+    instances: bool,
 }
 
 /// What is wrong with a reference: a code, a message and, if there is one, a hint.
@@ -54,12 +56,13 @@ impl Variables<'_, '_> {
     pub(super) fn check(&self, sink: &mut Sink) {
         let mut count = 0;
         for (at, draft) in self.drafts.iter().enumerate() {
-            let spot = Spot { at, earlier: &[] };
+            let spot = Spot { at, earlier: &[], instances: true };
             if let Some((field, text)) = &draft.when {
                 for finding in self.condition(spot, text) {
                     field.say(sink, finding);
                 }
             }
+            self.spread(spot, draft, sink);
             // Of an unknown type it isn't known which fields are evaluated.
             let Some(kind) = draft.stage_type else { continue };
             self.own_expressions(spot, kind, &draft.own, sink);
@@ -86,6 +89,56 @@ impl Variables<'_, '_> {
                 }
             }
         }
+    }
+
+    /// Checks the list that a stage is spread over, which is evaluated before there are instances.
+    fn spread(&self, spot: Spot<'_>, draft: &Draft<'_>, sink: &mut Sink) {
+        let Some(spread) = &draft.spread else { return };
+        let base = format!("/{}", spread.over.word());
+        let source = Value::Object(spread.over.source());
+        for (pointer, text) in scan_expressions(&source, &[]) {
+            // A list may stand without `in`.
+            let short = pointer == "/in" && draft.field.node.at(&format!("{base}/in")).is_none();
+            let place = if short { base.clone() } else { format!("{base}{pointer}") };
+            let findings = self.template(Spot { instances: false, ..spot }, text);
+            self.say(spot.at, &place, findings, sink);
+        }
+    }
+
+    /// What is wrong with what is different about the instances of a stage.
+    fn of_instance(&self, spot: Spot<'_>, root: &str, key: Option<&str>) -> Option<Fault> {
+        let draft = &self.drafts[spot.at];
+        if !draft.is_spread || !spot.instances {
+            let hint = if draft.is_spread {
+                "the list is evaluated before there are instances".to_owned()
+            } else if root == "matrix" {
+                "give the stage a `matrix`".to_owned()
+            } else {
+                "give the stage a `forEach`".to_owned()
+            };
+            return Some((Code::UnknownVariable, format!("there is no variable `{root}` here"), Some(hint)));
+        }
+        let mut known: Vec<&str> = Vec::new();
+        match (&draft.spread.as_ref()?.over, root) {
+            (Over::Matrix { axes, include, .. }, "matrix") => {
+                known.extend(axes.keys().map(String::as_str));
+                let more = include.iter().filter_map(Value::as_object).flat_map(|more| more.keys().map(String::as_str));
+                known.extend(more);
+                known.sort_unstable();
+                known.dedup();
+            }
+            (Over::ForEach { .. }, "matrix") => {
+                let hint = "write `each` in a stage with `forEach`".to_owned();
+                return Some((Code::UnknownVariable, "there is no variable `matrix` here".to_owned(), Some(hint)));
+            }
+            (Over::ForEach { name, .. }, _) => {
+                known.push(name);
+                known.extend(Spread::EACH);
+            }
+            (Over::Matrix { .. }, _) => known.extend(Spread::EACH),
+        }
+        let key = key?;
+        unknown_key(key, &format!("`{root}`"), known.into_iter(), None)
     }
 
     /// Adds findings about a field of the stage at `at`.
@@ -130,7 +183,7 @@ impl Variables<'_, '_> {
         let mut earlier: Vec<String> = Vec::new();
         for (index, item) in items.iter().enumerate() {
             for (pointer, text) in item.get("value").map(|value| scan_expressions(value, &[])).unwrap_or_default() {
-                let findings = self.template(Spot { at, earlier: &earlier }, text);
+                let findings = self.template(Spot { at, earlier: &earlier, instances: true }, text);
                 self.say(at, &format!("/{list}/{index}/value{pointer}"), findings, sink);
             }
             let Some(key) = item.get("key").and_then(Value::as_str) else { continue };
@@ -336,6 +389,7 @@ impl Variables<'_, '_> {
             ("parameters", [name, ..]) => self.parameter(name),
             ("stages", [id, keys @ ..]) => self.stage(spot.at, id, keys),
             ("variables", [name, ..]) => self.variable(spot, name),
+            ("matrix" | "each", keys) => self.of_instance(spot, root, keys.first().map(String::as_str)),
             ("trigger", [key, ..]) => {
                 let moved = (key == "parameters").then(|| "write `parameters` alone".to_owned());
                 unknown_key(key, "the trigger", TRIGGER.iter().map(String::as_str), moved)
@@ -377,6 +431,10 @@ impl Variables<'_, '_> {
 
     fn stage(&self, at: usize, id: &str, keys: &[String]) -> Option<Fault> {
         let Some(other) = self.graph.find(id) else {
+            if let Some((stage, key)) = id.strip_suffix(']').and_then(|id| id.split_once('[')) {
+                let hint = format!("write `stages.{stage}.outputs.instances[\"{key}\"]`");
+                return Some((Code::UnknownVariable, format!("there is no stage `{}`", cut(id)), Some(hint)));
+            }
             let near = nearest(id, self.graph.ids()).map(|near| format!("did you mean `{near}`?"));
             return Some((Code::UnknownVariable, format!("there is no stage `{}`", cut(id)), near));
         };

@@ -17,6 +17,7 @@ mod pipeline;
 mod reader;
 mod secrets;
 mod spinnaker;
+mod spread;
 mod stage;
 mod summary;
 #[cfg(test)]

@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 use super::artifact;
 use super::reader::{Field, Fields, Sink, cut, hinted, unknown_key};
 use super::spinnaker::{self, FailureFlags};
-use super::window;
+use super::{spread, window};
 use crate::diagnostic::{Code, Diagnostic, nearest, pointer_key};
 use crate::expression::Template;
 use crate::gitops::{Node, NodeValue, Origin};
-use crate::model::{Dialect, ExpectedArtifact, OnFailure, Retry, RetryOn, Span, Stage, StageId, Window};
+use crate::model::{Dialect, ExpectedArtifact, OnFailure, Retry, RetryOn, Span, Spread, Stage, StageId, Window};
 use crate::schema::format::{RetryFile, StageFile, keys};
 use crate::schema::{Catalog, SchemaFinding, SchemaFindingKind, StageType};
 
@@ -61,6 +61,10 @@ pub(super) struct Draft<'a> {
     timeout: Option<Span>,
     retry: Option<Retry>,
     window: Option<Window>,
+    /// What it is spread over, if it becomes several.
+    pub(super) spread: Option<Spread>,
+    /// Whether it is to become several, even if it can't be told what it would be spread over.
+    pub(super) is_spread: bool,
     /// Whether it runs after all others, whatever became of them.
     pub(super) finally: bool,
 }
@@ -74,6 +78,8 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &'a Catalog,
     let needs = fields.either("needs", "requisiteStageRefIds", sink).map(|field| needs(&field, sink));
     let kind_field = fields.require("type", WHAT, sink);
     let kind = kind_field.as_ref().and_then(|field| field.string(sink));
+    let on_failure = on_failure(&mut fields, sink);
+    let is_spread = ["matrix", "forEach"].iter().any(|key| fields.peek(key).is_some_and(|node| !node.is_null()));
     let mut draft = Draft {
         id,
         id_field,
@@ -86,10 +92,12 @@ pub(super) fn draft<'a>(item: Field<'a>, dialect: Dialect, catalog: &'a Catalog,
         name: fields.take("name").and_then(|field| field.label(sink, MAX_NAME)),
         expected_artifacts: artifact::take_all(&mut fields, dialect, sink),
         group: fields.take("group").and_then(|field| field.label(sink, MAX_NAME)),
-        on_failure: on_failure(&mut fields, sink),
+        on_failure,
         timeout: stage_timeout(&mut fields, sink),
         retry: fields.take("retry").and_then(|field| retry(&field, sink)),
         window: window::take(&mut fields, dialect, sink),
+        spread: spread::take(&mut fields, on_failure, sink),
+        is_spread,
         finally: fields.take("finally").and_then(|field| field.boolean(sink)).unwrap_or(false),
         field: item.clone(),
     };
@@ -122,6 +130,7 @@ impl Draft<'_> {
             timeout: self.timeout,
             retry: self.retry,
             window: self.window,
+            spread: self.spread,
             finally: self.finally,
             expected_artifacts: self.expected_artifacts,
             group: self.group,

@@ -153,7 +153,7 @@ pub(super) fn headers_for<'a>(url: &str, fields: &'a Fields) -> &'a Map<String, 
 }
 
 /// A request, or what is wrong with it.
-pub(super) fn request(
+pub(in crate::stage) fn request(
     method: Method,
     url: &str,
     payload: Option<&Value>,
@@ -202,13 +202,13 @@ fn texts(name: &str, value: &Value) -> Result<Vec<String>, String> {
 }
 
 /// The same for every sending of one attempt's call.
-fn key(ctx: &StageContext, what: &str) -> String {
+pub(in crate::stage) fn key(ctx: &StageContext, what: &str) -> String {
     let name = format!("{}/{}{what}", ctx.path, ctx.attempt);
     Uuid::new_v5(&ctx.execution.info.id.0, name.as_bytes()).to_string()
 }
 
 /// What may be said of an address: its host. The rest may hold secrets.
-pub(super) fn host_of(url: &str) -> String {
+pub(in crate::stage) fn host_of(url: &str) -> String {
     let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
     host.unwrap_or_else(|| "the address".to_owned())
 }

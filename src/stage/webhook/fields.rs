@@ -88,7 +88,7 @@ pub(in crate::stage) struct Fields {
 #[derive(JsonSchema)]
 #[schemars(untagged, extend("x-longboat-secret" = true))]
 #[expect(dead_code, reason = "it's there for its schema")]
-enum HeaderValue {
+pub(in crate::stage) enum HeaderValue {
     Text(String),
     Number(serde_json::Number),
     Truth(bool),
@@ -98,7 +98,7 @@ enum HeaderValue {
 /// A method of HTTP.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum Method {
+pub(in crate::stage) enum Method {
     Get,
     Head,
     #[default]

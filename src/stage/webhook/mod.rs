@@ -34,7 +34,8 @@ use crate::engine::{CancelReason, Effect, Failure, Outcome, StageContext, StageH
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::secret::{Masker, Secrets};
 use answer::Kept;
-pub(super) use fields::Fields;
+pub(super) use call::{host_of, key, request};
+pub(super) use fields::{Fields, HeaderValue, Method};
 
 /// For people.
 pub(super) const DESCRIPTION: &str = "Calls an address over HTTP, and waits for what that began.";

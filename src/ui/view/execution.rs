@@ -9,7 +9,7 @@ use super::super::graph::{self, GraphBox, Line};
 use super::freeze::HoldNote;
 use super::{CommitLink, Links, Moment, Named, PageLink, Pill, named};
 use crate::clock::Timestamp;
-use crate::model::{CauseKind, ExecutionView, StageView, Status, humanize, percent_encode_part, shorten};
+use crate::model::{CauseKind, ExecutionView, InstancesView, StageView, Status, humanize, percent_encode_part, shorten};
 
 /// The width of a letter in a box of the picture, about, and of what stands beside the text.
 const LETTER_WIDTH: f32 = 7.4;
@@ -125,6 +125,10 @@ struct StageCard {
     clock: Option<Elapsed>,
     error: Option<String>,
     waiting_for: Option<String>,
+    /// How its instances stand, if it became several.
+    instances: Option<String>,
+    /// Whether it is an instance of the stage above.
+    is_instance: bool,
     outputs: Vec<Named>,
     children: Vec<ChildLink>,
     /// Where a restart from this stage on is asked for.
@@ -238,7 +242,7 @@ impl ExecutionPage {
 
     /// Whether a stage has a log to show.
     pub(in crate::ui) fn shows_log(stage: &StageView) -> bool {
-        stage.kind == "script" && stage.attempt > 0
+        stage.kind == "script" && stage.attempt > 0 && stage.instances.is_none()
     }
 }
 
@@ -274,6 +278,8 @@ impl StageCard {
             clock: Elapsed::between(stage.start_time, stage.end_time, now, stage.status),
             error: stage.error.clone(),
             waiting_for: is_waiting(stage).then(|| stage.waiting_for.clone()).flatten(),
+            instances: stage.instances.as_ref().map(InstancesView::in_words),
+            is_instance: stage.instance_of.is_some(),
             outputs: outputs(stage),
             children: children(view, stage),
             restart: (can_restart(view) && stage.status.is_complete()).then(|| format!("{base}/restart")),
@@ -330,6 +336,10 @@ fn children(view: &ExecutionView, stage: &StageView) -> Vec<ChildLink> {
 
 /// What the stage yielded. That a script which succeeded ended with 0 goes without saying.
 fn outputs(stage: &StageView) -> Vec<Named> {
+    // They stand at its instances.
+    if stage.instances.is_some() {
+        return Vec::new();
+    }
     let mut outputs = stage.outputs.clone();
     if stage.status == Status::Succeeded && outputs.get("exitCode") == Some(&Value::from(0)) {
         outputs.shift_remove("exitCode");
@@ -394,6 +404,11 @@ fn picture(view: &ExecutionView, now: Timestamp) -> GraphPicture {
         let pill = Pill::new(stage.status, is_waiting(stage));
         let clock = Elapsed::between(stage.start_time, stage.end_time, now, stage.status);
         let note = clock.filter(|clock| clock.since.is_none()).map_or_else(|| stage.kind.clone(), |clock| clock.text);
+        let note = match &stage.instances {
+            Some(instances) if !stage.status.is_complete() => format!("{} of {}", instances.ended, instances.total),
+            Some(instances) => format!("{}×, {note}", instances.total),
+            None => note,
+        };
         let letters = ((place.width - BESIDE_TEXT) / LETTER_WIDTH) as usize;
         PictureBox {
             place,

@@ -30,6 +30,7 @@ pub(super) fn stage(id: &str, kind: &str, needs: &[&str], fields: Value) -> Stag
         expected_artifacts: Vec::new(),
         group: None,
         window: None,
+        spread: None,
         finally: false,
         fields,
         raw,

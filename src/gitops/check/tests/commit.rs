@@ -194,7 +194,7 @@ fn beside_what_failed_all_that_is_certain_is_said() {
     LB0201 /m: there is no module `m`
     LB0311 /application: this repository may not define the application `bank` (it may define `shop`: the operator lists them in the configuration)
     LB0304 /stages/0/type: unknown stage type `scirpt` (did you mean `script`?)
-    LB0301 /stages/2/wiat: a `wait` stage has no field `wiat` (known here: `waitTime`, `id`, `name`, `type`, `needs`, `when`, `onFailure`, `timeout`, `retry`, `window`, `finally`, `expectedArtifacts`, `group`)
+    LB0301 /stages/2/wiat: a `wait` stage has no field `wiat` (known here: `waitTime`, `id`, `name`, `type`, `needs`, `when`, `onFailure`, `timeout`, `retry`, `window`, `matrix`, `forEach`, `finally`, `expectedArtifacts`, `group`)
     LB0302 /stages/3/waitTime: `waitTime` has to be a duration like `90s` or `2h`, not a list
     ");
     assert_eq!((checked.applications.len(), checked.blocked_files), (0, vec![".longboat/x.yaml".to_owned()]));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Dialect, Hours, OnFailure, OnNew, ParameterType, Span, Trigger, Workday};
+use crate::model::{Dialect, Hours, OnFailure, OnNew, Over, ParameterType, Span, Trigger, Workday};
 
 #[test]
 fn a_whole_pipeline_is_read() {
@@ -100,6 +100,67 @@ fn what_a_window_or_a_retry_cannot_be_is_said() {
         wrong(json!({"id": "a", "type": "wait", "waitTime": 1, "retry": {"attempts": 2, "on": ["(", 300, true]}}));
     for part in ["`(` is no regular expression", "/retry/on/1", "/retry/on/2"] {
         assert!(retry.contains(part), "{part}: {retry}");
+    }
+}
+
+#[test]
+fn a_matrix_and_a_list_are_read_in_all_their_spellings() {
+    let spread = |extra: Value| {
+        let mut stage = json!({"id": "a", "type": "script", "command": "x", "when": "each.index < 2"});
+        stage.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
+        let checked = check_stages(json!([stage]));
+        assert_eq!(said(&checked), "nothing");
+        pipeline(&checked).stages.remove(0).spread.expect("becomes several")
+    };
+    let matrix = spread(json!({
+        "matrix": {"axes": {"os": ["linux", "darwin"], "arch": "${ parameters.version }"}, "maxParallel": 2, "failFast": false,
+            "include": [{"os": "bsd", "arch": "amd64", "slow": true}], "exclude": [{"os": "darwin"}]},
+        "env": {"A": "${ matrix.os } ${ matrix.slow } ${ each.key }"},
+    }));
+    assert_eq!((matrix.max_parallel, matrix.fail_fast, matrix.over.word()), (Some(2), false, "matrix"));
+    let short = spread(json!({"forEach": ["eu", "us"], "env": {"A": "${ each.item } ${ each.index }"}}));
+    assert_eq!((short.max_parallel, short.fail_fast), (None, true));
+    assert_eq!(short.over, Over::ForEach { items: json!(["eu", "us"]), name: "item".to_owned() });
+    let ignored = spread(json!({"forEach": "${ parameters.version }", "onFailure": "ignore"}));
+    assert!(!ignored.fail_fast, "what is ignored ends nobody");
+    let long = spread(json!({"forEach": {"in": [1], "as": "region"}, "env": {"A": "${ each.region }"}}));
+    assert_eq!(long.over, Over::ForEach { items: json!([1]), name: "region".to_owned() });
+}
+
+#[test]
+fn what_a_stage_cannot_be_spread_over_is_said() {
+    let wrong = |extra: Value| {
+        let mut stage = json!({"id": "a", "type": "script", "command": "x"});
+        stage.as_object_mut().expect("a map").extend(extra.as_object().expect("a map").clone());
+        let before = json!({"id": "b", "type": "script", "command": "x", "matrix": {"axes": {"os": ["linux"]}}});
+        said(&check_stages(json!([before, stage])))
+    };
+    let many: Vec<u32> = (0..20).collect();
+    for (extra, part) in [
+        (json!({"matrix": {"axes": {"a": [1]}}, "forEach": [1]}), "LB0306 /stages/1/forEach: a stage has `matrix` or `forEach`"),
+        (json!({"matrix": {}}), "LB0303 /stages/1/matrix: `matrix` needs `axes`"),
+        (json!({"matrix": {"axes": {"os": "linux"}}}), "LB0302 /stages/1/matrix/axes/os: `os` has to be a list, or an"),
+        (json!({"matrix": {"axes": {"o-s": ["x"]}}}), "LB0308 /stages/1/matrix/axes/o-s: `o-s` is not an axis"),
+        (json!({"matrix": {"axes": {"a": many, "b": many}}}), "LB0313 /stages/1/matrix: the stage can't become that many"),
+        (json!({"matrix": {"axes": {"os": ["x"]}, "exclude": [{"so": "x"}]}}), "has no axis `so` (did you mean `os`?)"),
+        (json!({"matrix": {"axes": {"os": ["x"]}, "include": [{"arch": "x"}]}}), "and `os` is missing"),
+        (json!({"matrix": {"axes": {"os": ["x"]}, "maxParalell": 1}}), "did you mean `maxParallel`?"),
+        (json!({"matrix": {"axes": {"os": ["x"]}, "maxParallel": 0}}), "from 1 to 256"),
+        (json!({"forEach": "eu,us"}), "LB0302 /stages/1/forEach: `forEach` has to be a list, or an expression that yields"),
+        (json!({"forEach": {"as": "x"}}), "LB0303 /stages/1/forEach: `forEach` needs `in`"),
+        (json!({"forEach": {"in": [1], "as": "index"}}), "`each.index` has a meaning of its own"),
+        (json!({"forEach": vec![0; 300]}), "LB0313 /stages/1/forEach: `forEach` has 300 items, and 256 is the most"),
+        (json!({"forEach": "${ parameters.nothing }"}), "LB0502 /stages/1/forEach: the pipeline has no parameter"),
+        (json!({"forEach": {"in": ["${ each.item }"]}}), "/stages/1/forEach/in/0: there is no variable `each` here"),
+        (json!({"forEach": "${ secret('x') }"}), "can't be used here"),
+        (json!({"forEach": [1], "env": {"A": "${ each.itme }"}}), "`each` has no `itme` (did you mean `item`?)"),
+        (json!({"forEach": [1], "env": {"A": "${ matrix.os }"}}), "there is no variable `matrix` here (write `each`"),
+        (json!({"env": {"A": "${ matrix.os }"}}), "there is no variable `matrix` here (give the stage a `matrix`)"),
+        (json!({"matrix": {"axes": {"os": [1]}}, "env": {"A": "${ matrix.so }"}}), "`matrix` has no `so` (did you mean `os`?)"),
+        (json!({"env": {"A": "${ stages['b[linux]'].outputs.x }"}}), "write `stages.b.outputs.instances[\"linux\"]`"),
+    ] {
+        let said = wrong(extra.clone());
+        assert!(said.contains(part), "{extra}: {part}: {said}");
     }
 }
 

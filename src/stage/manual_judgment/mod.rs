@@ -3,7 +3,12 @@
 //! The answer is a [`Judgment`]. The engine records it in the journal before this handler sees it, and asks
 //! [`StageHandler::accepts`] before that: an answer that gets here and isn't acceptable is ignored, and the stage goes
 //! on waiting.
+//!
+//! If the stage names an address (`notify`), that is told when the wait begins: see `notice`.
 
+mod notice;
+
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +20,9 @@ use super::fields_of;
 use crate::clock::Timestamp;
 use crate::engine::{CancelReason, Effect, Failure, Judgment, Outcome, StageContext, StageHandler, Verdict, Wake};
 use crate::model::humanize;
+use crate::outbound::{Client, ClientOptions, OutboundError};
+use crate::secret::Secrets;
+use notice::{Notice, Notify};
 
 /// For people.
 pub(super) const DESCRIPTION: &str = "Waits until a person says whether to continue or to stop.";
@@ -41,8 +49,8 @@ pub(super) struct Fields {
     /// The answers to choose from when continuing; none means that no choice is offered.
     #[serde(default)]
     judgment_inputs: Vec<JudgmentInput>,
-    /// The roles of which whoever answers has to have one; none means that anybody may. Tokens have roles in the server's
-    /// configuration; a token without any has all.
+    /// The roles or groups of which whoever answers has to have one; none means that anybody may. Tokens have roles, and are in
+    /// groups, in the server's configuration; a token without any has all.
     #[serde(default)]
     required_roles: Vec<String>,
     /// Spinnaker's name for `requiredRoles`.
@@ -51,6 +59,22 @@ pub(super) struct Fields {
     /// Another of Spinnaker's names for it.
     #[serde(default)]
     required_judgment_roles: Vec<String>,
+    /// Whom to tell when it begins to wait, beside the commit status and the comment of the pull request.
+    #[serde(default)]
+    notify: Option<Notify>,
+}
+
+impl Fields {
+    /// The roles of which one is needed.
+    fn roles(&self) -> Vec<&str> {
+        let all = self.required_roles.iter().chain(&self.selected_stage_roles).chain(&self.required_judgment_roles);
+        all.map(String::as_str).collect()
+    }
+
+    /// The answers to choose from.
+    fn choices(&self) -> Vec<&str> {
+        self.judgment_inputs.iter().map(JudgmentInput::as_str).collect()
+    }
 }
 
 /// One answer to choose from: `staging`, or as Spinnaker writes it, `{value: staging}`.
@@ -83,17 +107,15 @@ impl JudgmentInput {
 /// # Errors
 /// What is wrong with the answer, in words for the person who gave it.
 fn accepts(fields: &Map<String, Value>, answer: &Judgment) -> Result<(), String> {
-    let Fields { judgment_inputs, required_roles, selected_stage_roles, required_judgment_roles, .. } =
-        serde_json::from_value(fields.clone().into())
-            .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
-    let required = required_roles.iter().chain(&selected_stage_roles).chain(&required_judgment_roles);
-    let required: Vec<&str> = required.map(String::as_str).collect();
+    let fields: Fields = serde_json::from_value(fields.clone().into())
+        .map_err(|error| format!("the stage's fields can't be used: {error}"))?;
+    let required = fields.roles();
     if let Some(roles) = answer.roles.as_ref().filter(|_| !required.is_empty())
         && !roles.iter().any(|role| required.contains(&role.as_str()))
     {
         return Err(format!("{} may not answer: it needs one of the roles {}", answer.by, quoted(&required)));
     }
-    let allowed: Vec<&str> = judgment_inputs.iter().map(JudgmentInput::as_str).collect();
+    let allowed = fields.choices();
     match (&answer.input, answer.verdict) {
         (Some(input), _) if allowed.is_empty() => {
             Err(format!("`{input}` was given as input, but this stage offers no choice: leave it out"))
@@ -116,13 +138,41 @@ fn quoted(words: &[&str]) -> String {
 struct Checkpoint {
     /// When nobody is waited for any more; `None` leaves that to the stage's own `timeout`.
     until: Option<Timestamp>,
+    /// What is left to do about the notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notice: Option<Notice>,
 }
 
-pub(super) struct ManualJudgment;
+/// The handler.
+pub(super) struct ManualJudgment {
+    calls: ClientOptions,
+    secrets: Secrets,
+    /// The server's address, for links.
+    public_url: Option<String>,
+    client: OnceLock<Result<Client, OutboundError>>,
+}
+
+impl ManualJudgment {
+    pub(super) fn new(calls: ClientOptions, secrets: Secrets, public_url: Option<String>) -> Self {
+        Self { calls, secrets, public_url, client: OnceLock::new() }
+    }
+
+    fn client(&self) -> Result<&Client, String> {
+        let client = self.client.get_or_init(|| Client::new(self.calls.clone()));
+        client.as_ref().map_err(|error| format!("no requests can be sent from here: {error}"))
+    }
+}
 
 fn wait(ctx: &StageContext, checkpoint: Checkpoint) -> Outcome {
     let name = ctx.stage().map_or_else(|| ctx.path.to_string(), |stage| stage.name.clone());
-    Outcome::Wait { until: checkpoint.until, waiting_for: format!("approval: {name}"), checkpoint: json!(checkpoint) }
+    let notice = checkpoint.notice.as_ref();
+    let untold = notice.and_then(|notice| notice.given_up.as_ref()).map(|error| format!(" (nobody could be told: {error})"));
+    let next = notice.and_then(|notice| notice.next);
+    Outcome::Wait {
+        until: [checkpoint.until, next].into_iter().flatten().min(),
+        waiting_for: format!("approval: {name}{}", untold.unwrap_or_default()),
+        checkpoint: json!(checkpoint),
+    }
 }
 
 fn conclude(answer: &Judgment) -> Outcome {
@@ -159,16 +209,19 @@ impl StageHandler for ManualJudgment {
     }
 
     async fn start(&self, ctx: &StageContext) -> Outcome {
-        if let Err(refused) = fields_of::<Fields>(ctx) {
-            return refused;
-        }
+        let fields = match fields_of::<Fields>(ctx) {
+            Ok(fields) => fields,
+            Err(refused) => return refused,
+        };
         let own_timeout = ctx.stage().is_some_and(|stage| stage.timeout.is_some());
         let until = (!own_timeout).then(|| ctx.clock.now().plus(DEFAULT_TIMEOUT));
-        wait(ctx, Checkpoint { until })
+        // Told once the wait is on disk, so that whoever reads of it can answer.
+        let notice = fields.notify.map(|_| Notice { next: Some(ctx.clock.now()), ..Notice::default() });
+        wait(ctx, Checkpoint { until, notice })
     }
 
     async fn resume(&self, ctx: &StageContext, checkpoint: Option<Value>, wake: Wake) -> Outcome {
-        let Some(checkpoint) = checkpoint.and_then(|value| serde_json::from_value::<Checkpoint>(value).ok()) else {
+        let Some(mut checkpoint) = checkpoint.and_then(|value| serde_json::from_value::<Checkpoint>(value).ok()) else {
             return self.start(ctx).await;
         };
         if let Wake::Signal(payload) = wake {
@@ -185,6 +238,16 @@ impl StageHandler for ManualJudgment {
         if checkpoint.until.is_some_and(|until| ctx.clock.now() >= until) {
             return Outcome::fail(format!("nobody answered within {}", humanize(DEFAULT_TIMEOUT)));
         }
+        if let Some(notice) = checkpoint.notice.take() {
+            let due = notice.next.is_some_and(|next| next <= ctx.clock.now());
+            checkpoint.notice = if due {
+                // The engine's loop looks at what comes at once; nothing of this does.
+                tokio::task::yield_now().await;
+                notice.send(self, ctx, checkpoint.until).await
+            } else {
+                Some(notice)
+            };
+        }
         wait(ctx, checkpoint)
     }
 
@@ -197,6 +260,10 @@ mod tests {
     use super::*;
     use crate::model::Span;
 
+    fn judgment() -> ManualJudgment {
+        ManualJudgment::new(ClientOptions::default(), Secrets::none(), None)
+    }
+
     const INPUTS: &str = r#"{"instructions": "Look first", "judgmentInputs": ["eu", {"value": "us"}]}"#;
 
     fn inputs() -> Value {
@@ -208,7 +275,7 @@ mod tests {
     }
 
     async fn waiting(ctx: &StageContext) -> Value {
-        match ManualJudgment.start(ctx).await {
+        match judgment().start(ctx).await {
             Outcome::Wait { checkpoint, .. } => checkpoint,
             other => panic!("should wait, not {other:?}"),
         }
@@ -219,7 +286,7 @@ mod tests {
         let (ctx, _signals) = Stage::of("manualJudgment", inputs()).context();
         let checkpoint = waiting(&ctx).await;
         let wake = Wake::Signal(json!(answer(Verdict::Continue, Some("us"))));
-        let outcome = ManualJudgment.resume(&ctx, Some(checkpoint), wake).await;
+        let outcome = judgment().resume(&ctx, Some(checkpoint), wake).await;
         let Outcome::Done { outputs } = outcome else { panic!("should be done, not {outcome:?}") };
         assert_eq!(Value::from(outputs), json!({"judgmentInput": "us", "judgedBy": "ann"}));
     }
@@ -229,7 +296,7 @@ mod tests {
         let (ctx, _signals) = Stage::of("manualJudgment", inputs()).context();
         let checkpoint = waiting(&ctx).await;
         let wake = Wake::Signal(json!({"verdict": "stop", "by": "ann"}));
-        let Outcome::Fail(failure) = ManualJudgment.resume(&ctx, Some(checkpoint), wake).await else {
+        let Outcome::Fail(failure) = judgment().resume(&ctx, Some(checkpoint), wake).await else {
             panic!("should fail")
         };
         assert_eq!((failure.message.as_str(), failure.retryable), ("stopped by ann", false));
@@ -242,16 +309,16 @@ mod tests {
         let (ctx, _signals) = Stage::of("manualJudgment", json!({})).clock(clock.clone()).context();
         let checkpoint = waiting(&ctx).await;
         clock.advance(DEFAULT_TIMEOUT - Duration::from_millis(1));
-        let outcome = ManualJudgment.resume(&ctx, Some(checkpoint.clone()), Wake::Recovered).await;
+        let outcome = judgment().resume(&ctx, Some(checkpoint.clone()), Wake::Recovered).await;
         let Outcome::Wait { waiting_for, until: Some(_), .. } = outcome else { panic!("still waits") };
         assert_eq!(waiting_for, "approval: A stage");
         clock.advance(Duration::from_millis(1));
-        let outcome = ManualJudgment.resume(&ctx, Some(checkpoint), Wake::Due).await;
+        let outcome = judgment().resume(&ctx, Some(checkpoint), Wake::Due).await;
         assert_eq!(outcome, Outcome::fail("nobody answered within 3d"));
 
         let own = Span::parse("7d").expect("a span");
         let (ctx, _signals) = Stage::of("manualJudgment", json!({})).timeout(own).context();
-        assert!(matches!(ManualJudgment.start(&ctx).await, Outcome::Wait { until: None, .. }));
+        assert!(matches!(judgment().start(&ctx).await, Outcome::Wait { until: None, .. }));
     }
 
     #[tokio::test]
@@ -259,7 +326,7 @@ mod tests {
         let (ctx, _signals) = Stage::of("manualJudgment", inputs()).context();
         let checkpoint = waiting(&ctx).await;
         for payload in [json!(answer(Verdict::Continue, Some("mars"))), json!({"ended": true}), json!(null)] {
-            let outcome = ManualJudgment.resume(&ctx, Some(checkpoint.clone()), Wake::Signal(payload)).await;
+            let outcome = judgment().resume(&ctx, Some(checkpoint.clone()), Wake::Signal(payload)).await;
             assert!(matches!(outcome, Outcome::Wait { .. }), "{outcome:?}");
         }
     }
