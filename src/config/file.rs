@@ -66,6 +66,10 @@ pub(super) struct ServerSection {
     pub(super) public_url: Option<String>,
     /// Tokens that give access to the API and the pages; one is enough, several allow a change of token, or tell people apart.
     pub(super) tokens: Vec<TokenSection>,
+    /// Groups of people, each a list of the `name`s of tokens. A `manualJudgment` may ask for a group as for a role; who has
+    /// no `roles` and is in a group has the groups' roles alone.
+    #[schemars(with = "BTreeMap<String, Vec<String>>", example = serde_json::json!({"release-managers": ["ann", "bob"]}))]
+    pub(super) groups: IndexMap<String, Vec<String>>,
     /// The folder for mirrors, logs and workspaces, `state` by default; relative to this file.
     pub(super) state_dir: Option<String>,
     /// What people call this server where several share a database (`database.replicas`); by default the machine's name.

@@ -118,7 +118,7 @@ fn the_module_that_the_page_of_modules_writes_is_right() {
 }
 
 /// The commands that people type, in the order of `longboat --help`.
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 39] = [
     "",
     "demo",
     "serve",

@@ -22,7 +22,7 @@ use super::tree::{Data, Tree};
 use super::{
     Config, DEFAULT_PREFIX, Database, Forge, Holder, Limits, LogFormat, Logging, Retention, Server, default_database,
 };
-use crate::diagnostic::{Code, Diagnostic, pointer_step};
+use crate::diagnostic::{Code, Diagnostic, nearest, pointer_step};
 use crate::model::is_hook_source;
 use crate::outbound::{Allowed, AllowedError};
 
@@ -123,9 +123,13 @@ impl Work<'_> {
         let public_url = section.public_url.and_then(|url| self.address(&url, "/server/publicUrl", &["http", "https"]));
         let mut tokens = Vec::new();
         let mut holders = Vec::new();
+        let groups = self.groups(section.groups, &section.tokens);
         for (index, token) in section.tokens.into_iter().enumerate() {
             let pointer = format!("/server/tokens/{index}");
-            let holder = self.holder(token.name, token.roles, &pointer);
+            let mut holder = self.holder(token.name, token.roles, &pointer);
+            for (group, _) in groups.iter().filter(|(_, members)| members.contains(&holder.name)) {
+                holder.roles.get_or_insert_default().push(group.clone());
+            }
             let source = file::SecretSource { env: token.env, file: token.file };
             if let Some(secret) = self.secret(&source, &pointer) {
                 tokens.push(secret);
@@ -164,6 +168,42 @@ impl Work<'_> {
         }
         let drain = self.duration_up_to(section.drain, "/server/drain", Server::DRAIN, LONGEST_DRAIN);
         Server { listen, public_url, tokens, holders, state_dir, name, drain }
+    }
+
+    /// The groups, whose members have to be names of tokens.
+    fn groups(
+        &mut self,
+        groups: IndexMap<String, Vec<String>>,
+        tokens: &[file::TokenSection],
+    ) -> IndexMap<String, Vec<String>> {
+        for (group, members) in &groups {
+            let pointer = format!("/server/groups/{}", pointer_step(group));
+            if !is_word(group, MAX_HOLDER) {
+                self.error(
+                    &pointer,
+                    Code::BadIdentifier,
+                    "the name of a group can't be used".to_owned(),
+                    &format!("write 1 to {MAX_HOLDER} characters, without control characters and spaces at the ends"),
+                );
+            }
+            for (index, member) in members.iter().enumerate() {
+                let names = || tokens.iter().filter_map(|token| token.name.as_deref());
+                if names().any(|name| name == member) {
+                    continue;
+                }
+                let hint = match nearest(member, names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "give a token this `name`".to_owned(),
+                };
+                self.error(
+                    &format!("{pointer}/{index}"),
+                    Code::ValueNotAllowed,
+                    format!("no token has the name `{member}`"),
+                    &hint,
+                );
+            }
+        }
+        groups
     }
 
     /// Who has a token.

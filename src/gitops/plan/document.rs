@@ -60,6 +60,16 @@ fn stage(stage: Value) -> Value {
     if let Some(Value::Array(artifacts)) = all.get("expectedArtifacts").cloned() {
         all.insert("expectedArtifacts".to_owned(), by("id", artifacts));
     }
+    // What it is spread over stands under the word that its author wrote.
+    if let Some(Value::Object(mut spread)) = all.shift_remove("spread")
+        && let Some(Value::Object(over)) = spread.shift_remove("over")
+    {
+        for (word, part) in over {
+            let Value::Object(mut part) = part else { continue };
+            part.extend(spread.clone());
+            all.insert(word, Value::Object(part));
+        }
+    }
     if let Some(Value::Object(fields)) = all.shift_remove("fields") {
         // A field can't hide a common key: the two are kept apart where stages are read.
         for (name, value) in fields {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::expression::scan_expressions;
 use crate::model::{ChangeKind, Pipeline, PlanEdge, PlanGraph, PlanStage, Stage, StageId};
 
 /// The stages after, in their order, then those that are gone; `changed` says of a stage that is in both whether it
@@ -27,13 +28,25 @@ pub(super) fn graph(
         };
         PlanStage {
             id: stage.id.clone(),
-            name: stage.name.clone(),
+            name: name(stage),
             kind: stage.kind.clone(),
             change,
             needs: edges(was, is),
         }
     });
     PlanGraph { stages: stages.collect() }
+}
+
+/// What the picture calls a stage: one that becomes several says how many, if that is known beforehand.
+fn name(stage: &Stage) -> String {
+    let Some(spread) = &stage.spread else { return stage.name.clone() };
+    let source = spread.over.source();
+    let dynamic = source.values().any(|value| !scan_expressions(value, &[]).is_empty());
+    let count = spread.over.instances(&source).ok().filter(|_| !dynamic).map(|all| all.len());
+    match count {
+        Some(count) => format!("{} ×{count}", stage.name),
+        None => format!("{} ×n", stage.name),
+    }
 }
 
 /// Sorted by the stage that comes before: the order of `needs` means nothing.
