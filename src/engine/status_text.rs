@@ -1,6 +1,6 @@
 //! What a commit status says about an execution (FORMAT section 8): the state word first, then count or cause.
 
-use crate::engine::state::{Phase, State, Stop};
+use crate::engine::state::{Phase, StageState, State, Stop};
 use crate::model::{CommitStatus, ExecutionId, Status, StatusState, clip, humanize};
 
 /// The commit status of an execution as it stands; `None` if it reports nowhere.
@@ -105,10 +105,10 @@ fn running(state: &State) -> String {
         return clip(&format!("Waiting for the time window of {}, until {until}", state.name(first)));
     }
     // What has become several counts as its instances.
-    let counted = |index: &u32| state.plan.members(*index).is_empty();
-    let all: Vec<u32> = state.plan.shown().into_iter().filter(counted).collect();
-    let total = all.len();
-    let ended = all.iter().filter(|index| state.stages[**index as usize].status().is_complete()).count();
+    let counted = |(index, _): &(u32, &StageState)| !state.plan.is_retired(*index) && state.plan.members(*index).is_empty();
+    let all = || (0..).zip(&state.stages).filter(counted);
+    let total = all().count();
+    let ended = all().filter(|(_, stage)| stage.status().is_complete()).count();
     let position = (ended + 1).min(total);
     let mut active = state.active().map(|(index, _)| index);
     match (active.next(), active.count()) {

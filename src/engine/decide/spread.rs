@@ -85,7 +85,9 @@ impl Step<'_> {
         let status_of = |member: &u32| self.state.stages[*member as usize].status();
         let is_any = |wanted: Status| members.iter().any(|member| status_of(member) == wanted);
         let failed = [Status::Terminal, Status::Stopped].into_iter().find(|status| is_any(*status));
-        let ignored = Some(Status::FailedContinue).filter(|status| is_any(*status) && !is_any(Status::Canceled));
+        // Whoever was cancelled because of a failure that is ignored is ignored with it.
+        let because = self.state.stages[stage as usize].failed_first.is_some();
+        let ignored = Some(Status::FailedContinue).filter(|status| is_any(*status) && (because || !is_any(Status::Canceled)));
         let entry = match failed.or(ignored) {
             Some(status) => {
                 let message = limits::clip(self.failure_of(stage, members));

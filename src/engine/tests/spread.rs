@@ -150,6 +150,16 @@ fn what_a_failure_means_is_said_by_the_stage() {
             Status::Succeeded
         )
     );
+    let mut hasty = each("deploy", &[], json!(["a", "b"])).on_failure(OnFailure::Ignore);
+    hasty.spread.as_mut().expect("a list").fail_fast = true;
+    let mut run = Run::of(vec![hasty, stage("after", &["deploy"])]);
+    run.fail("deploy[0]").cancelled("deploy[1]").done("after");
+    assert_eq!(
+        run.stages(),
+        "deploy=FAILED_CONTINUE after=SUCCEEDED deploy[0]=FAILED_CONTINUE deploy[1]=CANCELED",
+        "who is ended because of it is ignored with it"
+    );
+    assert_eq!(run.status(), Status::Succeeded);
     let branch = each("deploy", &[], json!(["a", "b"])).on_failure(OnFailure::HaltBranch);
     let mut run = Run::of(vec![branch, stage("after", &["deploy"]), stage("beside", &[])]);
     run.fail("deploy[0]").cancelled("deploy[1]").done("beside");
