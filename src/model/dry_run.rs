@@ -29,7 +29,7 @@ pub struct DryStep {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `starts`, `waits`, `retries`, `ends`, or `note` for what can't be told beforehand.
+    /// `starts`, `becomes` (several), `waits`, `retries`, `ends`, or `note` for what can't be told beforehand.
     pub does: String,
     /// How it ends, if it does.
     #[serde(skip_serializing_if = "Option::is_none", default)]
