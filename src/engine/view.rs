@@ -7,12 +7,12 @@ use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
 use crate::model::{
-    ExecutionView, HoldKind, HoldView, InstancesView, PauseView, RestartView, StageProgress, StageSource, StageView, Status,
+    ExecutionView, HoldKind, HoldView, InstancesView, PauseView, Pipeline, RestartView, StageProgress, StageSource, StageView, Status,
 };
 use crate::store::{JournalRow, StoredExecution};
 
 /// The newest version of an execution's document that this program goes on with.
-const DOCUMENT: u32 = 1;
+const DOCUMENT: u32 = Pipeline::DOCUMENT_VERSION;
 
 /// Why an execution can't be told from its document and its journal.
 #[derive(Debug, Clone, PartialEq, Eq)]

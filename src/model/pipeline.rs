@@ -62,6 +62,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// The newest version of an execution's document that a program can go on with: 2 has stages that become several.
+    pub const DOCUMENT_VERSION: u32 = 2;
+
+    /// The version that a program has to know to go on with an execution of this pipeline.
+    pub fn document_version(&self) -> u32 {
+        if self.stages.iter().any(|stage| stage.spread.is_some()) { 2 } else { 1 }
+    }
+
     /// Where its executions stand in line, and by which rule, if not any number of them may run at once.
     pub fn lane(&self) -> Option<(Lane, &Concurrency)> {
         let concurrency = self.concurrency.as_ref()?;

@@ -114,8 +114,8 @@ async fn insert_infos(
 ) -> Result<(), StoreError> {
     static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
         let columns = "id, public_id, correlation_id, application, pipeline, revision, repository, commit_sha, branch, \
-            created_at, cause, document, parent";
-        let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            created_at, cause, document, parent, needs";
+        let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         Texts::new(&format!("INSERT INTO execution_info ({columns}) VALUES "), row, "")
     });
     for piece in chunk::pieces(born) {
@@ -135,7 +135,9 @@ async fn insert_infos(
                 .bind(new.created_at.as_millis())
                 .bind(birth.cause.as_str())
                 .bind(birth.document.as_str())
-                .bind(new.trigger.parent.as_ref().map(|parent| parent.execution.to_string()));
+                .bind(new.trigger.parent.as_ref().map(|parent| parent.execution.to_string()))
+                // Most need the first, and say nothing.
+                .bind(Some(new.pipeline.document_version()).filter(|version| *version > 1).map(i64::from));
         }
         query.execute(&mut tx.connection).await?;
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::house::House;
 use super::world::*;
 use crate::engine::Outcome;
 use crate::engine::decide::Event;
@@ -353,4 +354,31 @@ fn a_dry_run_tells_what_it_becomes_with_an_outcome_for_each_instance() {
     let unknown = told(later, "deploy[0]").expect("runs");
     assert!(words(&unknown).contains("one instance stands for all"), "{}", words(&unknown));
     assert_eq!(unknown.status, Status::Terminal);
+}
+
+#[tokio::test]
+async fn an_older_program_leaves_an_execution_alone_that_has_such_a_stage() {
+    let house = House::new().await;
+    let needs = async |stages: Vec<Stage>| {
+        let (id, _) = house.create(pipeline(stages)).await;
+        house.store.execution(id).await.expect("readable").expect("there").needs
+    };
+    assert_eq!(needs(vec![stage("a", &[])]).await, 1);
+    assert_eq!(needs(vec![stage("a", &[]), each("b", &[], json!(["eu"]))]).await, 2);
+}
+
+#[tokio::test]
+async fn it_runs_in_a_real_engine_over_a_crash() {
+    let house = House::new().await;
+    let deploy = at_once(each("deploy", &[], json!(["eu", "us"])).fields(json!({"do": "hang"})), 1);
+    let id = house.submit(pipeline(vec![deploy])).await;
+    house.outside.until_asked("deploy[0].1 start").await;
+    let house = house.crash().await;
+    house.outside.until_asked("deploy[0].1 recovered").await;
+    house.outside.open("deploy[0]");
+    house.outside.until_asked("deploy[1].1 start").await;
+    house.outside.open("deploy[1]");
+    let view = house.until_complete(id).await;
+    assert_eq!(view.status, Status::Succeeded);
+    assert_eq!(view.stages.iter().map(|stage| stage.path.as_str()).collect::<Vec<_>>(), ["deploy", "deploy[0]", "deploy[1]"]);
 }
