@@ -51,7 +51,8 @@ fn a_group_is_a_role_of_its_members() {
     let holders = config.expect("legal").server.holders;
     assert_eq!((&holders[0].roles, &holders[1].roles), (&roles(&["release"]), &roles(&["dev", "release", "night"])));
     assert_eq!(holders[2].roles, None, "who has neither roles nor a group has all");
-    let refused = parse("server: {tokens: [{env: LONGBOAT_TOKEN, name: ann}], groups: {release: [ane]}}").expect_err("refused");
+    let refused =
+        parse("server: {tokens: [{env: LONGBOAT_TOKEN, name: ann}], groups: {release: [ane]}}").expect_err("refused");
     let said = refused.iter().map(|finding| format!("{}: {:?}", finding.message, finding.hint)).collect::<Vec<_>>();
     assert_eq!(said, ["no token has the name `ane`: Some(\"did you mean `ann`?\")"]);
 }

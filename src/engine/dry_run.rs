@@ -142,7 +142,8 @@ impl Walk<'_> {
                 let members = state.plan.members(group).iter();
                 let known: Vec<&str> =
                     members.map(|member| state.plan.stages()[*member as usize].path.as_str()).collect();
-                let near = nearest(path.as_str(), known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+                let near =
+                    nearest(path.as_str(), known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
                 return Err(format!("the pipeline has no stage `{path}`{}", near.unwrap_or_default()));
             }
         }

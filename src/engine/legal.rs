@@ -94,7 +94,10 @@ impl State {
                 _ => self.stage(*stage)?.refuse("has begun"),
             },
             // It ends with its instances, and by what they say.
-            Entry::Done { stage, .. } | Entry::Skip { stage } | Entry::Fail { stage, .. } | Entry::Canceled { stage, .. }
+            Entry::Done { stage, .. }
+            | Entry::Skip { stage }
+            | Entry::Fail { stage, .. }
+            | Entry::Canceled { stage, .. }
                 if self.stage(*stage)?.phase == Phase::Spread =>
             {
                 self.check_members_over(*stage, entry)

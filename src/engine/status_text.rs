@@ -105,7 +105,8 @@ fn running(state: &State) -> String {
         return clip(&format!("Waiting for the time window of {}, until {until}", state.name(first)));
     }
     // What has become several counts as its instances.
-    let counted = |(index, _): &(u32, &StageState)| !state.plan.is_retired(*index) && state.plan.members(*index).is_empty();
+    let counted =
+        |(index, _): &(u32, &StageState)| !state.plan.is_retired(*index) && state.plan.members(*index).is_empty();
     let all = || (0..).zip(&state.stages).filter(counted);
     let total = all().count();
     let ended = all().filter(|(_, stage)| stage.status().is_complete()).count();
@@ -113,9 +114,7 @@ fn running(state: &State) -> String {
     let mut active = state.active().map(|(index, _)| index);
     match (active.next(), active.count()) {
         (Some(first), 0) => clip(&format!("Running: {} ({position} of {total})", state.name(first))),
-        (Some(first), more) => {
-            clip(&format!("Running: {} and {more} more ({position} of {total})", state.name(first)))
-        }
+        (Some(first), more) => clip(&format!("Running: {} and {more} more ({position} of {total})", state.name(first))),
         (None, _) => "Running".to_owned(),
     }
 }

@@ -7,7 +7,8 @@ use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
 use crate::model::{
-    ExecutionView, HoldKind, HoldView, InstancesView, PauseView, Pipeline, RestartView, StageProgress, StageSource, StageView, Status,
+    ExecutionView, HoldKind, HoldView, InstancesView, PauseView, Pipeline, RestartView, StageProgress, StageSource,
+    StageView, Status,
 };
 use crate::store::{JournalRow, StoredExecution};
 

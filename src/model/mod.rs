@@ -38,8 +38,8 @@ pub use cron::{CronError, TimeTable};
 pub use dry_run::{DryRun, DryStep};
 pub use duration::{Span, SpanError, humanize};
 pub use execution::{
-    ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, InstancesView, NewExecution, PauseView, RestartView,
-    StageProgress, StageSource, StageView,
+    ChildView, Execution, ExecutionView, HoldKind, HoldView, Holder, InstancesView, NewExecution, PauseView,
+    RestartView, StageProgress, StageSource, StageView,
 };
 pub use freeze::Freeze;
 pub use given::{ParameterProblem, check_declared, check_parameters};

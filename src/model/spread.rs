@@ -196,9 +196,9 @@ fn combinations(axes: &Value, include: &Value, exclude: &Value) -> Result<Vec<In
     };
     all.retain(|found| !is_out(found));
     for further in include {
-        let further = further.as_object().ok_or_else(|| {
-            format!("an entry of `include` has to be a mapping, and is {}", kind_of(further))
-        })?;
+        let further = further
+            .as_object()
+            .ok_or_else(|| format!("an entry of `include` has to be a mapping, and is {}", kind_of(further)))?;
         all.push(further.clone());
     }
     within_bounds(all.len())?;
@@ -280,7 +280,11 @@ mod tests {
         assert_eq!(keys(&over), ["a-b", "a-b-2", "..", "3", "4", "1.5", "true", "7"]);
         let over = matrix(json!({}), json!([{"os": "bsd"}, {"os": "bsd"}]), json!([]));
         assert_eq!(keys(&over), ["bsd", "bsd-2"]);
-        let long = matrix(json!({"a": ["x".repeat(500)], "b": ["y".repeat(500)], "c": ["z".repeat(500)]}), json!([]), json!([]));
+        let long = matrix(
+            json!({"a": ["x".repeat(500)], "b": ["y".repeat(500)], "c": ["z".repeat(500)]}),
+            json!([]),
+            json!([]),
+        );
         assert!(keys(&long)[0].len() <= 100);
     }
 
@@ -305,6 +309,9 @@ mod tests {
         let over = Over::ForEach { items: json!("eu,us"), name: "item".to_owned() };
         assert_eq!(over.instances(&over.source()).expect_err("refused"), "`forEach` has to be a list, and is a text");
         let over = matrix(json!({"a": {}}), json!([]), json!([]));
-        assert_eq!(over.instances(&over.source()).expect_err("refused"), "the axis `a` has to be a list, and is a mapping");
+        assert_eq!(
+            over.instances(&over.source()).expect_err("refused"),
+            "the axis `a` has to be a list, and is a mapping"
+        );
     }
 }

@@ -27,13 +27,13 @@ mod event;
 mod people;
 mod spread;
 
+use super::Wake;
 use super::entry::Entry;
 use super::evaluate;
 use super::freeze::Hold;
 use super::legal::IllegalEntry;
 use super::limits::{self, Bound};
 use super::state::{Phase, State};
-use super::Wake;
 use crate::clock::Timestamp;
 use crate::model::{CauseKind, Status};
 

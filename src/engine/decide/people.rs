@@ -70,7 +70,13 @@ impl Step<'_> {
 
     /// Lets an execution that has ended go on. What was cancelled only because a stage failed is restarted with that
     /// stage: nobody wanted it to end.
-    pub(super) fn restart(&mut self, path: Option<&StagePath>, by: String, override_freeze: bool, hold: Option<Hold>) -> Done {
+    pub(super) fn restart(
+        &mut self,
+        path: Option<&StagePath>,
+        by: String,
+        override_freeze: bool,
+        hold: Option<Hold>,
+    ) -> Done {
         let state = &*self.state;
         let stages = if !state.status.is_complete() {
             Err(Refusal::Running)

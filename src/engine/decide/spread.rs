@@ -66,7 +66,8 @@ impl Step<'_> {
             if members.iter().any(|member| is(member, Phase::is_active)) {
                 continue;
             }
-            let idle: Vec<u32> = members.iter().copied().filter(|member| is(member, |phase| *phase == Phase::Idle)).collect();
+            let idle: Vec<u32> =
+                members.iter().copied().filter(|member| is(member, |phase| *phase == Phase::Idle)).collect();
             if !idle.is_empty() && !ends {
                 // It is paused or held.
                 continue;
@@ -87,7 +88,8 @@ impl Step<'_> {
         let failed = [Status::Terminal, Status::Stopped].into_iter().find(|status| is_any(*status));
         // Whoever was cancelled because of a failure that is ignored is ignored with it.
         let because = self.state.stages[stage as usize].failed_first.is_some();
-        let ignored = Some(Status::FailedContinue).filter(|status| is_any(*status) && (because || !is_any(Status::Canceled)));
+        let ignored =
+            Some(Status::FailedContinue).filter(|status| is_any(*status) && (because || !is_any(Status::Canceled)));
         let entry = match failed.or(ignored) {
             Some(status) => {
                 let message = limits::clip(self.failure_of(stage, members));

@@ -94,7 +94,8 @@ fn drawn(page: &str) -> Vec<Transitions> {
         status.as_str()
     };
     let picture = |picture: &str| {
-        let lines = picture.lines().take_while(|line| !line.starts_with("```")).filter_map(|line| line.split_once(" --> "));
+        let lines =
+            picture.lines().take_while(|line| !line.starts_with("```")).filter_map(|line| line.split_once(" --> "));
         let lines = lines.filter(|(from, _)| !from.contains("[*]"));
         lines.map(|(from, to)| (status(from.trim()), status(to.split(':').next().unwrap_or(to).trim()))).collect()
     };

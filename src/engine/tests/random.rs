@@ -422,7 +422,10 @@ impl Watched {
                 *times += 1;
                 assert_eq!(*times, 1, "attempt {attempt} of stage {stage} starts once");
                 assert!(run.state.paused.is_none(), "nothing starts while it is paused");
-                assert!(run.state.plan.stages()[*stage as usize].group.is_none(), "what became several does nothing itself");
+                assert!(
+                    run.state.plan.stages()[*stage as usize].group.is_none(),
+                    "what became several does nothing itself"
+                );
                 let finally = run.state.plan.is_finally(*stage);
                 for need in &run.state.plan.stages()[*stage as usize].needs {
                     let status = run.state.stages[*need as usize].status();

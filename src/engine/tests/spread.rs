@@ -67,7 +67,8 @@ fn a_matrix_stage_becomes_one_for_each_combination_and_what_needs_it_waits_for_a
 #[test]
 fn the_list_is_evaluated_when_the_stage_starts_and_never_again_after_a_crash() {
     let first = stage("first", &[]);
-    let deploy = each("deploy", &["first"], json!("${ stages.first.outputs.regions }")).fields(json!({"x": "${ each.region }"}));
+    let deploy =
+        each("deploy", &["first"], json!("${ stages.first.outputs.regions }")).fields(json!({"x": "${ each.region }"}));
     let mut run = Run::of(vec![first, deploy]);
     run.answer("first", Outcome::Done { outputs: map(json!({"regions": ["eu", "us"]})) });
     assert_eq!(run.asked(), "deploy[0]:start deploy[1]:start");
@@ -94,7 +95,11 @@ fn what_is_no_list_or_too_long_fails_the_stage_with_the_reason() {
     assert_eq!(run.error("deploy"), "its `forEach` can't be used: `forEach` has to be a list, and is a text");
     assert_eq!(run.status(), Status::Terminal);
     let run = Run::of(vec![each("deploy", &[], json!("${ parameters.regions }"))]);
-    assert!(run.error("deploy").starts_with("its `forEach` (`${ parameters.regions }`) can't be evaluated"), "{}", run.error("deploy"));
+    assert!(
+        run.error("deploy").starts_with("its `forEach` (`${ parameters.regions }`) can't be evaluated"),
+        "{}",
+        run.error("deploy")
+    );
     let run = Run::of(vec![each("deploy", &[], json!(vec![1; 257]))]);
     assert!(run.error("deploy").contains("257 instances, and 256 is the most"), "{}", run.error("deploy"));
 }
@@ -116,7 +121,11 @@ fn the_first_failure_ends_the_others_and_those_that_have_not_begun_never_do() {
     let mut run = Run::of(vec![at_once(each("deploy", &[], json!(["a", "b", "c"])), 2), stage("beside", &[])]);
     run.fail("deploy[1]");
     assert_eq!(run.asked(), "beside:start deploy[0]:cancel");
-    assert!(run.stages().starts_with("deploy=RUNNING beside=RUNNING"), "what it started is ended first: {}", run.stages());
+    assert!(
+        run.stages().starts_with("deploy=RUNNING beside=RUNNING"),
+        "what it started is ended first: {}",
+        run.stages()
+    );
     run.cancelled("deploy[0]");
     assert_eq!(run.error("deploy[0]"), "deploy[1] failed");
     assert_eq!(run.error("deploy"), "deploy[1]: exit code 1");
@@ -146,10 +155,7 @@ fn what_a_failure_means_is_said_by_the_stage() {
     run.fail("deploy[0]").done("deploy[1]").done("after");
     assert_eq!(
         (run.stages().as_str(), run.status()),
-        (
-            "deploy=FAILED_CONTINUE after=SUCCEEDED deploy[0]=FAILED_CONTINUE deploy[1]=SUCCEEDED",
-            Status::Succeeded
-        )
+        ("deploy=FAILED_CONTINUE after=SUCCEEDED deploy[0]=FAILED_CONTINUE deploy[1]=SUCCEEDED", Status::Succeeded)
     );
     let mut hasty = each("deploy", &[], json!(["a", "b"])).on_failure(OnFailure::Ignore);
     hasty.spread.as_mut().expect("a list").fail_fast = true;
@@ -166,10 +172,7 @@ fn what_a_failure_means_is_said_by_the_stage() {
     run.fail("deploy[0]").cancelled("deploy[1]").done("beside");
     assert_eq!(
         (run.stages().as_str(), run.status()),
-        (
-            "deploy=STOPPED after=NOT_STARTED beside=SUCCEEDED deploy[0]=STOPPED deploy[1]=CANCELED",
-            Status::Succeeded
-        ),
+        ("deploy=STOPPED after=NOT_STARTED beside=SUCCEEDED deploy[0]=STOPPED deploy[1]=CANCELED", Status::Succeeded),
         "only its branch ends"
     );
     let fails = each("deploy", &[], json!(["a"])).on_failure(OnFailure::HaltBranchThenFail);
@@ -244,7 +247,10 @@ fn one_instance_is_restarted_alone_and_what_comes_after_its_stage_with_it() {
     assert_eq!(run.status(), Status::Terminal);
     run.restart(Some("deploy[1]"));
     assert_eq!(run.asked(), "deploy[1]:start", "the others keep what they yielded");
-    assert_eq!(run.stages(), "deploy=RUNNING after=NOT_STARTED deploy[0]=SUCCEEDED deploy[1]=RUNNING deploy[2]=SUCCEEDED");
+    assert_eq!(
+        run.stages(),
+        "deploy=RUNNING after=NOT_STARTED deploy[0]=SUCCEEDED deploy[1]=RUNNING deploy[2]=SUCCEEDED"
+    );
     run.crash().done("deploy[1]").done("after");
     assert_eq!(run.status(), Status::Succeeded);
     let spreads = run.entries().iter().filter(|entry| matches!(entry, Entry::Spread { .. })).count();
@@ -272,7 +278,8 @@ fn a_restart_of_what_failed_takes_along_whom_the_failure_ended() {
 #[test]
 fn a_restart_of_the_whole_evaluates_its_list_anew() {
     let first = stage("first", &[]);
-    let deploy = each("deploy", &["first"], json!("${ stages.first.outputs.regions }")).fields(json!({"x": "${ each.region }"}));
+    let deploy =
+        each("deploy", &["first"], json!("${ stages.first.outputs.regions }")).fields(json!({"x": "${ each.region }"}));
     let regions = |list: Value| Outcome::Done { outputs: map(json!({"regions": list})) };
     let mut run = Run::of(vec![first, deploy]);
     run.answer("first", regions(json!(["eu", "us"]))).done("deploy[0]").done("deploy[1]");
@@ -380,5 +387,8 @@ async fn it_runs_in_a_real_engine_over_a_crash() {
     house.outside.open("deploy[1]");
     let view = house.until_complete(id).await;
     assert_eq!(view.status, Status::Succeeded);
-    assert_eq!(view.stages.iter().map(|stage| stage.path.as_str()).collect::<Vec<_>>(), ["deploy", "deploy[0]", "deploy[1]"]);
+    assert_eq!(
+        view.stages.iter().map(|stage| stage.path.as_str()).collect::<Vec<_>>(),
+        ["deploy", "deploy[0]", "deploy[1]"]
+    );
 }

@@ -125,8 +125,11 @@ fn items_of(field: &Field<'_>, sink: &mut Sink) -> Option<Value> {
             None
         }
         _ => {
-            let message =
-                format!("`{}` has to be a list, or an expression that yields one, not {}", field.name, field.node.kind());
+            let message = format!(
+                "`{}` has to be a list, or an expression that yields one, not {}",
+                field.name,
+                field.node.kind()
+            );
             field.say(sink, Diagnostic::error(Code::WrongType, message));
             None
         }

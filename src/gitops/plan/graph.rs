@@ -26,13 +26,7 @@ pub(super) fn graph(
             (_, None) => Some(ChangeKind::Removed),
             _ => changed(&stage.id).then_some(ChangeKind::Changed),
         };
-        PlanStage {
-            id: stage.id.clone(),
-            name: name(stage),
-            kind: stage.kind.clone(),
-            change,
-            needs: edges(was, is),
-        }
+        PlanStage { id: stage.id.clone(), name: name(stage), kind: stage.kind.clone(), change, needs: edges(was, is) }
     });
     PlanGraph { stages: stages.collect() }
 }

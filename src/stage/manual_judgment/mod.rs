@@ -166,7 +166,8 @@ impl ManualJudgment {
 fn wait(ctx: &StageContext, checkpoint: Checkpoint) -> Outcome {
     let name = ctx.stage().map_or_else(|| ctx.path.to_string(), |stage| stage.name.clone());
     let notice = checkpoint.notice.as_ref();
-    let untold = notice.and_then(|notice| notice.given_up.as_ref()).map(|error| format!(" (nobody could be told: {error})"));
+    let untold =
+        notice.and_then(|notice| notice.given_up.as_ref()).map(|error| format!(" (nobody could be told: {error})"));
     let next = notice.and_then(|notice| notice.next);
     Outcome::Wait {
         until: [checkpoint.until, next].into_iter().flatten().min(),

@@ -66,7 +66,12 @@ enum Sent {
 
 impl Notice {
     /// Tries once, and says what there is left to do: nothing, if it arrived.
-    pub(super) async fn send(mut self, judgment: &ManualJudgment, ctx: &StageContext, until: Option<Timestamp>) -> Option<Self> {
+    pub(super) async fn send(
+        mut self,
+        judgment: &ManualJudgment,
+        ctx: &StageContext,
+        until: Option<Timestamp>,
+    ) -> Option<Self> {
         let (error, over) = match attempt(judgment, ctx, until).await {
             Sent::Arrived => return None,
             Sent::Again(error) => (error, self.tried + 1 >= TRIES),
@@ -119,9 +124,9 @@ async fn attempt(judgment: &ManualJudgment, ctx: &StageContext, until: Option<Ti
             let said = revealed.masker().mask(&error.message);
             match error.kind {
                 OutboundErrorKind::Unreachable | OutboundErrorKind::TimedOut => Sent::Again(said),
-                OutboundErrorKind::Refused => Sent::Never(format!(
-                    "{said}; the configuration can allow it (`network: {{allow: [...]}}`)"
-                )),
+                OutboundErrorKind::Refused => {
+                    Sent::Never(format!("{said}; the configuration can allow it (`network: {{allow: [...]}}`)"))
+                }
                 // It was taken: what the other side says to that is of no weight.
                 OutboundErrorKind::TooLarge => Sent::Arrived,
                 OutboundErrorKind::Invalid | OutboundErrorKind::Redirected => Sent::Never(said),

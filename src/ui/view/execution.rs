@@ -9,7 +9,9 @@ use super::super::graph::{self, GraphBox, Line};
 use super::freeze::HoldNote;
 use super::{CommitLink, Links, Moment, Named, PageLink, Pill, named};
 use crate::clock::Timestamp;
-use crate::model::{CauseKind, ExecutionView, InstancesView, StageView, Status, humanize, percent_encode_part, shorten};
+use crate::model::{
+    CauseKind, ExecutionView, InstancesView, StageView, Status, humanize, percent_encode_part, shorten,
+};
 
 /// The width of a letter in a box of the picture, about, and of what stands beside the text.
 const LETTER_WIDTH: f32 = 7.4;

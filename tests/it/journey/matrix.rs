@@ -50,7 +50,8 @@ async fn a_stage_becomes_several_and_one_of_them_is_restarted_alone() {
     assert_eq!(status, 201, "{view}");
     let id = view["id"].as_str().expect("an id").to_owned();
     let address = format!("/api/v1/executions/{id}");
-    let asks = |view: &Value| view["stages"].as_array().is_some_and(|all| all.iter().any(|one| one["path"] == "ask[1]"));
+    let asks =
+        |view: &Value| view["stages"].as_array().is_some_and(|all| all.iter().any(|one| one["path"] == "ask[1]"));
     world
         .until("both ask", || async {
             let view = server.get(&address).await;
@@ -61,26 +62,30 @@ async fn a_stage_becomes_several_and_one_of_them_is_restarted_alone() {
     let server = world.serve();
     let view = server.get(&address).await;
     assert!(
-        statuses(&view).contains("build=SUCCEEDED build[linux-amd64]=SUCCEEDED build[darwin-amd64]=SUCCEEDED ask=RUNNING"),
+        statuses(&view)
+            .contains("build=SUCCEEDED build[linux-amd64]=SUCCEEDED build[darwin-amd64]=SUCCEEDED ask=RUNNING"),
         "{}",
         statuses(&view)
     );
     assert_eq!(view["stages"][0]["outputs"]["instances"]["linux-amd64"]["file"], "shop-linux");
     for region in ["ask%5B0%5D", "ask%5B1%5D"] {
-        let (status, said) = server.post(&format!("{address}/stages/{region}/judge"), json!({"verdict": "continue"})).await;
+        let (status, said) =
+            server.post(&format!("{address}/stages/{region}/judge"), json!({"verdict": "continue"})).await;
         assert_eq!(status, 202, "{said}");
     }
     let ended = |restarts: usize| {
         let (server, address) = (&server, &address);
         move || async move {
             let view = server.get(address).await;
-            let done = view["endTime"].is_string() && view["restarts"].as_array().is_some_and(|all| all.len() == restarts);
+            let done =
+                view["endTime"].is_string() && view["restarts"].as_array().is_some_and(|all| all.len() == restarts);
             done.then_some(view)
         }
     };
     let view = world.until("the end", ended(0)).await;
     assert!(
-        statuses(&view).ends_with("ask[2]=SKIPPED deploy=TERMINAL deploy[0]=SUCCEEDED deploy[1]=TERMINAL deploy[2]=SUCCEEDED"),
+        statuses(&view)
+            .ends_with("ask[2]=SKIPPED deploy=TERMINAL deploy[0]=SUCCEEDED deploy[1]=TERMINAL deploy[2]=SUCCEEDED"),
         "{}",
         statuses(&view)
     );
@@ -95,7 +100,8 @@ async fn a_stage_becomes_several_and_one_of_them_is_restarted_alone() {
     assert!(restarted.status.success(), "{restarted:?}");
     let view = world.until("the end", ended(1)).await;
     assert_eq!(view["status"], "SUCCEEDED", "{view:#}");
-    let attempts: Vec<&Value> = view["stages"].as_array().expect("stages").iter().map(|stage| &stage["attempt"]).collect();
+    let attempts: Vec<&Value> =
+        view["stages"].as_array().expect("stages").iter().map(|stage| &stage["attempt"]).collect();
     assert_eq!(attempts.last(), Some(&&json!(1)), "the others were left alone");
     assert_eq!(attempts[attempts.len() - 2], &json!(2));
 }

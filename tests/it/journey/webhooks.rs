@@ -155,7 +155,11 @@ async fn a_job_is_called_off_once_after_a_restart_and_when_its_time_is_over() {
     server.kill();
     let server = world.serve();
     let view = ended(&world, &server, &id).await;
-    assert_eq!((&view["status"], &view["stages"][0]["error"]), (&json!("TERMINAL"), &json!("timed out after 4s")), "{view:#}");
+    assert_eq!(
+        (&view["status"], &view["stages"][0]["error"]),
+        (&json!("TERMINAL"), &json!("timed out after 4s")),
+        "{view:#}"
+    );
     assert_eq!((ci.count("POST /jobs"), ci.count("PUT /jobs/7/abort")), (1, 1));
 }
 

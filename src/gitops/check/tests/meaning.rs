@@ -137,16 +137,25 @@ fn what_a_stage_cannot_be_spread_over_is_said() {
     };
     let many: Vec<u32> = (0..20).collect();
     for (extra, part) in [
-        (json!({"matrix": {"axes": {"a": [1]}}, "forEach": [1]}), "LB0306 /stages/1/forEach: a stage has `matrix` or `forEach`"),
+        (
+            json!({"matrix": {"axes": {"a": [1]}}, "forEach": [1]}),
+            "LB0306 /stages/1/forEach: a stage has `matrix` or `forEach`",
+        ),
         (json!({"matrix": {}}), "LB0303 /stages/1/matrix: `matrix` needs `axes`"),
         (json!({"matrix": {"axes": {"os": "linux"}}}), "LB0302 /stages/1/matrix/axes/os: `os` has to be a list, or an"),
         (json!({"matrix": {"axes": {"o-s": ["x"]}}}), "LB0308 /stages/1/matrix/axes/o-s: `o-s` is not an axis"),
-        (json!({"matrix": {"axes": {"a": many, "b": many}}}), "LB0313 /stages/1/matrix: the stage can't become that many"),
+        (
+            json!({"matrix": {"axes": {"a": many, "b": many}}}),
+            "LB0313 /stages/1/matrix: the stage can't become that many",
+        ),
         (json!({"matrix": {"axes": {"os": ["x"]}, "exclude": [{"so": "x"}]}}), "has no axis `so` (did you mean `os`?)"),
         (json!({"matrix": {"axes": {"os": ["x"]}, "include": [{"arch": "x"}]}}), "and `os` is missing"),
         (json!({"matrix": {"axes": {"os": ["x"]}, "maxParalell": 1}}), "did you mean `maxParallel`?"),
         (json!({"matrix": {"axes": {"os": ["x"]}, "maxParallel": 0}}), "from 1 to 256"),
-        (json!({"forEach": "eu,us"}), "LB0302 /stages/1/forEach: `forEach` has to be a list, or an expression that yields"),
+        (
+            json!({"forEach": "eu,us"}),
+            "LB0302 /stages/1/forEach: `forEach` has to be a list, or an expression that yields",
+        ),
         (json!({"forEach": {"as": "x"}}), "LB0303 /stages/1/forEach: `forEach` needs `in`"),
         (json!({"forEach": {"in": [1], "as": "index"}}), "`each.index` has a meaning of its own"),
         (json!({"forEach": vec![0; 300]}), "LB0313 /stages/1/forEach: `forEach` has 300 items, and 256 is the most"),
@@ -156,7 +165,10 @@ fn what_a_stage_cannot_be_spread_over_is_said() {
         (json!({"forEach": [1], "env": {"A": "${ each.itme }"}}), "`each` has no `itme` (did you mean `item`?)"),
         (json!({"forEach": [1], "env": {"A": "${ matrix.os }"}}), "there is no variable `matrix` here (write `each`"),
         (json!({"env": {"A": "${ matrix.os }"}}), "there is no variable `matrix` here (give the stage a `matrix`)"),
-        (json!({"matrix": {"axes": {"os": [1]}}, "env": {"A": "${ matrix.so }"}}), "`matrix` has no `so` (did you mean `os`?)"),
+        (
+            json!({"matrix": {"axes": {"os": [1]}}, "env": {"A": "${ matrix.so }"}}),
+            "`matrix` has no `so` (did you mean `os`?)",
+        ),
         (json!({"env": {"A": "${ stages['b[linux]'].outputs.x }"}}), "write `stages.b.outputs.instances[\"linux\"]`"),
     ] {
         let said = wrong(extra.clone());
