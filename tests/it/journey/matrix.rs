@@ -26,7 +26,7 @@ pipelines:
         name: Deploy
         type: script
         forEach: {in: "${ parameters.regions }", as: region, failFast: false}
-        env: {REGION: "${ each.region }", FILES: "${ stages.build.outputs.list.map(o, o.file) }"}
+        env: {REGION: "${ each.region }", FILES: "${ toJson(stages.build.outputs.list.map(o, o.file)) }"}
         command: |
           echo "$REGION gets $FILES"
           test "$REGION" != us || test "$LONGBOAT_ATTEMPT" -gt 1
