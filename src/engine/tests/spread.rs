@@ -265,7 +265,7 @@ fn a_restart_of_what_failed_takes_along_whom_the_failure_ended() {
     let mut run = Run::of(vec![each("deploy", &[], json!(["a", "b", "c"]))]);
     run.done("deploy[0]").fail("deploy[1]").cancelled("deploy[2]");
     assert_eq!(run.status(), Status::Terminal);
-    let mut other = Run { ..Run::of(vec![each("deploy", &[], json!(["a", "b", "c"]))]) };
+    let mut other = Run::of(vec![each("deploy", &[], json!(["a", "b", "c"]))]);
     other.done("deploy[0]").fail("deploy[1]").cancelled("deploy[2]");
     run.restart(None);
     assert_eq!(run.asked(), "deploy[1]:start deploy[2]:start");
