@@ -66,7 +66,8 @@ impl Core {
         options: CoreOptions,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let CoreOptions { running_stages, drain, secrets, saved, network, public_url, reports, logs, definitions } = options;
+        let CoreOptions { running_stages, drain, secrets, saved, network, public_url, reports, logs, definitions } =
+            options;
         let replica = store.replicas.as_ref().map(|said| said.name.clone());
         let store = Store::open(store, clock.clone()).await?;
         let shares = replica.is_some();
