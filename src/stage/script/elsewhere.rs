@@ -42,7 +42,8 @@ impl Script {
         let Some(placements) = &self.deps.placements else { return Ok(None) };
         let placed = placements.place(ctx.execution.key, &ctx.path, ctx.attempt).await.map_err(Trouble::Unknown)?;
         if let Whereabouts::Elsewhere { replica } = placed {
-            return self.elsewhere(ctx, &replica).await.map(Some);
+            // That one may well run it: this process was late, and no word of its log is ours.
+            return self.lost(ctx, &on_another_node(&replica)).map(Some);
         }
         Ok(None)
     }
