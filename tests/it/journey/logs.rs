@@ -220,3 +220,79 @@ async fn a_bucket_keeps_objects_by_name_and_lists_them_in_pages() {
     let error = Bucket::new(&other).expect("a bucket").get("a").await.expect_err("no bucket").to_string();
     assert!(error.contains("no such bucket"), "{error}");
 }
+
+/// A script that notes each attempt, waits for a file `go`, and may run again if it is lost.
+fn one_script(world: &World) -> String {
+    let folder = world.folder().display();
+    format!(
+        "\
+application: shop
+pipelines:
+  - name: deploy
+    triggers: [{{type: git, branches: [main]}}]
+    stages:
+      - id: build
+        type: script
+        retry: {{attempts: 3, backoff: 1s, on: [lost]}}
+        command: |
+          echo $LONGBOAT_ATTEMPT >> {folder}/runs
+          echo begun $LONGBOAT_ATTEMPT
+          until [ -e {folder}/go ]; do sleep 0.05; done
+          echo done $LONGBOAT_ATTEMPT
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_shows_the_log_of_another_and_takes_its_script_over_when_it_dies() {
+    crate::support::postgres::with_database(|url| async move {
+        let world = World::new().await;
+        let replica = |name: &'static str| {
+            let url = url.clone();
+            world.serve_otherwise(&format!("{name}.yaml"), move |text| {
+                let own = text.replace("stateDir: state}", &format!("stateDir: {name}, name: {name}}}"));
+                format!("{own}database: {{url: '{url}', replicas: true}}\n")
+            })
+        };
+        let commit = world.push(&[(".longboat/shop.yaml", &one_script(&world))], "First").await;
+        let one = replica("one");
+        world.settled(&commit, "longboat/validate").await;
+        let next = world.push(&[("code", "1")], "Change").await;
+        assert_eq!(world.webhook(&one, &commit, &next).await, 202);
+        let id = world
+            .until("the pipeline starts", || async { ids(&one.get("/api/v1/executions").await).pop() })
+            .await;
+        let two = replica("two");
+        world
+            .until("the other shows the log", || async {
+                (log_of(&two, &id, "build").await == "begun 1\n").then_some(())
+            })
+            .await;
+
+        one.kill();
+        let log = |attempt: u32| {
+            let (two, id) = (&two, &id);
+            async move {
+                two.get_text(&format!("/api/v1/executions/{id}/stages/build/log?attempt={attempt}")).await
+            }
+        };
+        world.until("it runs again", || async { (log(2).await == "begun 2\n").then_some(()) }).await;
+        std::fs::write(world.folder().join("go"), "").expect("written");
+        world.settled(&next, "longboat/shop/deploy").await;
+        assert_eq!(log(2).await, "begun 2\ndone 2\n");
+        let view = two.get(&format!("/api/v1/executions/{id}")).await;
+        let told = view["stages"][0].to_string();
+        assert!(view["status"] == "SUCCEEDED" && view["stages"][0]["attempt"] == 2, "{told}");
+        let runs = std::fs::read_to_string(world.folder().join("runs")).expect("it ran");
+        assert_eq!(runs, "1\n2\n", "no attempt ran twice");
+
+        // What the dead one had is found by its next process: the rest of the log is sent, the workspace removed.
+        let one = replica("one");
+        world.until("the rest of the log arrives", || async { (log(1).await == "begun 1\ndone 1\n").then_some(()) }).await;
+        let work = world.folder().join("one/work").join(&id);
+        world.until("the workspace goes", || async { (!work.exists()).then_some(()) }).await;
+        assert_eq!(logs_on(&world.folder().join("one")), 0);
+        assert!(one.stop().success() && two.stop().success());
+    })
+    .await;
+}
