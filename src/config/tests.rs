@@ -613,7 +613,7 @@ fn logs_are_files_unless_a_database_or_a_bucket_is_named() {
 fn what_is_wrong_with_a_bucket_is_said_at_the_start() {
     let all = "logs: {store: s3, s3: {bucket: 'a/b', region: '', prefix: '../x', endpoint: 'ftp://x'}}";
     for (text, wanted) in [
-        ("logs: {store: s3}", &["longboat.yaml:1:8", "`logs.s3` doesn't say which", "add `s3: {bucket: NAME"][..]),
+        ("logs: {store: s3}", &["longboat.yaml:1:15", "`logs.s3` doesn't say which", "add `s3: {bucket: NAME"][..]),
         ("logs: {s3: {bucket: my-logs}}", &["`logs.s3` says where a bucket is", "add `store: s3`"]),
         (all, &["`a/b` is not the name of a bucket", "is not a region", "can't begin with `../x`", "https://"]),
         (all, &["`AWS_ACCESS_KEY_ID` is not set", "`AWS_SECRET_ACCESS_KEY` is not set"]),
