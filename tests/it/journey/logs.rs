@@ -259,9 +259,7 @@ async fn a_replica_shows_the_log_of_another_and_takes_its_script_over_when_it_di
         world.settled(&commit, "longboat/validate").await;
         let next = world.push(&[("code", "1")], "Change").await;
         assert_eq!(world.webhook(&one, &commit, &next).await, 202);
-        let id = world
-            .until("the pipeline starts", || async { ids(&one.get("/api/v1/executions").await).pop() })
-            .await;
+        let id = world.until("the pipeline starts", || async { ids(&one.get("/api/v1/executions").await).pop() }).await;
         let two = replica("two");
         world
             .until("the other shows the log", || async {
@@ -272,9 +270,7 @@ async fn a_replica_shows_the_log_of_another_and_takes_its_script_over_when_it_di
         one.kill();
         let log = |attempt: u32| {
             let (two, id) = (&two, &id);
-            async move {
-                two.get_text(&format!("/api/v1/executions/{id}/stages/build/log?attempt={attempt}")).await
-            }
+            async move { two.get_text(&format!("/api/v1/executions/{id}/stages/build/log?attempt={attempt}")).await }
         };
         world.until("it runs again", || async { (log(2).await == "begun 2\n").then_some(()) }).await;
         std::fs::write(world.folder().join("go"), "").expect("written");
@@ -288,7 +284,9 @@ async fn a_replica_shows_the_log_of_another_and_takes_its_script_over_when_it_di
 
         // What the dead one had is found by its next process: the rest of the log is sent, the workspace removed.
         let one = replica("one");
-        world.until("the rest of the log arrives", || async { (log(1).await == "begun 1\ndone 1\n").then_some(()) }).await;
+        world
+            .until("the rest of the log arrives", || async { (log(1).await == "begun 1\ndone 1\n").then_some(()) })
+            .await;
         let work = world.folder().join("one/work").join(&id);
         world.until("the workspace goes", || async { (!work.exists()).then_some(()) }).await;
         assert_eq!(logs_on(&world.folder().join("one")), 0);
