@@ -120,6 +120,11 @@ fn the_page_of_triggers_does_what_it_says() {
 }
 
 #[test]
+fn the_page_of_executions_does_what_it_says() {
+    in_step("docs/executions.md", &run(&read("docs/executions.md"), true));
+}
+
+#[test]
 fn the_page_about_variables_does_what_it_says() {
     in_step("docs/variables.md", &run(&read("docs/variables.md"), true));
 }
@@ -133,9 +138,15 @@ fn the_examples_of_the_format_are_valid() {
 #[test]
 fn pages_link_to_what_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in
-        ["docs/guide.md", "docs/from-dinghy.md", "docs/format.md", "docs/triggers.md", "docs/variables.md", "README.md"]
-    {
+    for page in [
+        "docs/guide.md",
+        "docs/from-dinghy.md",
+        "docs/format.md",
+        "docs/triggers.md",
+        "docs/variables.md",
+        "docs/executions.md",
+        "README.md",
+    ] {
         let text = read(page);
         let folder = root.join(page).parent().expect("a folder").to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -15,6 +15,8 @@ use crate::support::server::Server;
 #[derive(Default)]
 struct Ci {
     asked: Mutex<Vec<String>>,
+    /// The bodies by which it was called off.
+    aborted: Mutex<Vec<Value>>,
     state: Mutex<String>,
 }
 
@@ -27,6 +29,10 @@ impl Ci {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
         (ci, url)
+    }
+
+    fn aborted(&self) -> Vec<Value> {
+        self.aborted.lock().expect("lock").clone()
     }
 
     fn count(&self, line: &str) -> usize {
@@ -42,12 +48,17 @@ async fn answer(State(ci): State<Arc<Ci>>, request: Request) -> Response {
         "GET /jobs/7" => {
             json!({"state": *ci.state.lock().expect("lock"), "image": "shop:7"}).to_string().into_response()
         }
-        "POST /jobs/7/abort" => StatusCode::NO_CONTENT.into_response(),
+        "PUT /jobs/7/abort" => {
+            let body = axum::body::to_bytes(request.into_body(), 10_000).await.expect("a body");
+            ci.aborted.lock().expect("lock").push(serde_json::from_slice(&body).expect("JSON"));
+            StatusCode::NO_CONTENT.into_response()
+        }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-async fn shop(network: &str, ci: &str) -> (World, Server, String) {
+/// `more` is a line of the stage that calls.
+async fn shop(network: &str, ci: &str, more: &str) -> (World, Server, String) {
     let world = World::with(network).await;
     let file = format!(
         r#"
@@ -65,6 +76,9 @@ pipelines:
         successStatuses: done
         terminalStatuses: failed
         cancelEndpoint: {ci}/jobs/7/abort
+        cancelMethod: PUT
+        cancelPayload: {{why: not needed}}
+        {more}
       - id: tell
         type: script
         env: {{IMAGE: "${{ stages.scan.outputs.webhook.monitor.body.image }}"}}
@@ -95,7 +109,7 @@ async fn ended(world: &World, server: &Server, id: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_elsewhere_is_started_once_and_followed_over_a_restart() {
     let (ci, url) = Ci::start().await;
-    let (world, server, id) = shop("network: {allow: [127.0.0.1]}\n", &url).await;
+    let (world, server, id) = shop("network: {allow: [127.0.0.1]}\n", &url, "").await;
     world.until("a look at the job", || async { (ci.count("GET /jobs/7") > 0).then_some(()) }).await;
     server.kill();
     let server = world.serve();
@@ -108,7 +122,7 @@ async fn a_job_elsewhere_is_started_once_and_followed_over_a_restart() {
         (&json!("SUCCEEDED"), &json!("shop:7")),
         "{view:#}"
     );
-    assert_eq!((ci.count("POST /jobs"), ci.count("POST /jobs/7/abort")), (1, 0));
+    assert_eq!((ci.count("POST /jobs"), ci.count("PUT /jobs/7/abort")), (1, 0));
 
     // And once more, this time to be cancelled.
     *ci.state.lock().expect("lock") = "running".to_owned();
@@ -117,13 +131,42 @@ async fn a_job_elsewhere_is_started_once_and_followed_over_a_restart() {
     world.until("a look at the second job", || async { (ci.count("GET /jobs/7") > looks).then_some(()) }).await;
     server.post(&format!("/api/v1/executions/{id}/cancel"), json!({})).await;
     assert_eq!(ended(&world, &server, &id).await["status"], "CANCELED");
-    assert_eq!((ci.count("POST /jobs"), ci.count("POST /jobs/7/abort")), (2, 1));
+    assert_eq!((ci.count("POST /jobs"), ci.count("PUT /jobs/7/abort")), (2, 1));
+    assert_eq!(ci.aborted(), [json!({"why": "not needed"})], "with its method and its body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_called_off_once_after_a_restart_and_when_its_time_is_over() {
+    let (ci, url) = Ci::start().await;
+    let (world, server, id) = shop("network: {allow: [127.0.0.1]}\n", &url, "").await;
+    world.until("a look at the job", || async { (ci.count("GET /jobs/7") > 0).then_some(()) }).await;
+    server.kill();
+    let server = world.serve();
+    let looks = ci.count("GET /jobs/7");
+    world.until("a look after the restart", || async { (ci.count("GET /jobs/7") > looks).then_some(()) }).await;
+    server.post(&format!("/api/v1/executions/{id}/cancel"), json!({})).await;
+    let view = ended(&world, &server, &id).await;
+    assert_eq!((&view["status"], ci.count("PUT /jobs/7/abort")), (&json!("CANCELED"), 1), "{view:#}");
+
+    // Its time runs out while nobody is there, and the next process calls it off.
+    let (ci, url) = Ci::start().await;
+    let (world, server, id) = shop("network: {allow: [127.0.0.1]}\n", &url, "timeout: 4s").await;
+    world.until("a look at the job", || async { (ci.count("GET /jobs/7") > 0).then_some(()) }).await;
+    server.kill();
+    let server = world.serve();
+    let view = ended(&world, &server, &id).await;
+    assert_eq!(
+        (&view["status"], &view["stages"][0]["error"]),
+        (&json!("TERMINAL"), &json!("timed out after 4s")),
+        "{view:#}"
+    );
+    assert_eq!((ci.count("POST /jobs"), ci.count("PUT /jobs/7/abort")), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn this_machine_is_not_called_unless_the_configuration_says_so() {
     let (ci, url) = Ci::start().await;
-    let (world, server, id) = shop("", &url).await;
+    let (world, server, id) = shop("", &url, "").await;
     let view = ended(&world, &server, &id).await;
     let error = view["stages"][0]["error"].as_str().expect("an error");
     assert_eq!(
