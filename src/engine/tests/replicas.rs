@@ -85,7 +85,9 @@ impl Group {
                     }
                     for stage in view.stages.iter().filter(|stage| stage.kind == "ask" && stage.waiting_for.is_some()) {
                         turn += 1;
-                        drop(self.judge(turn % self.replicas.len(), *id, stage.path.as_str()).await);
+                        let judged = self.judge(turn % self.replicas.len(), *id, stage.path.as_str());
+                        // Time doesn't go on meanwhile, so that some can't be taken.
+                        drop(tokio::time::timeout(Duration::from_millis(300), judged).await);
                     }
                     self.clock.advance(Duration::from_millis(500));
                     tokio::time::sleep(Duration::from_millis(5)).await;
