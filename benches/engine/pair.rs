@@ -34,6 +34,25 @@ pub async fn print(prefix: &str, server: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns when each has its share of the shards. As long as no engine runs, nobody else gives back what is too much.
+async fn even(stores: &[Store]) -> Result<(), Failure> {
+    let share = Shard::COUNT / stores.len();
+    loop {
+        let mut uneven = false;
+        for store in stores {
+            let owned = *store.shards().borrow();
+            if !owned.leaving.is_empty() {
+                store.release(owned.leaving);
+            }
+            uneven |= owned.held.len() != share || !owned.leaving.is_empty();
+        }
+        if !uneven {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Stages a second of so many replicas; of a process that has the database for itself, if there are none.
 async fn run(server: &str, replicas: usize) -> Result<f64, Failure> {
     let bench = Bench::open(Database::Postgres(server), "pair").await?;
@@ -47,12 +66,7 @@ async fn run(server: &str, replicas: usize) -> Result<f64, Failure> {
             let options = StoreOptions { replicas: said, ..StoreOptions::new(bench.url.clone(), format!("{number}")) };
             stores.push(Store::open(options, bench.clock.clone()).await?);
         }
-        for store in &stores {
-            let mut shards = store.shards();
-            let share = Shard::COUNT / replicas;
-            let even = shards.wait_for(|owned| owned.held.len() == share && owned.leaving.is_empty());
-            _ = *tokio::time::timeout(Duration::from_secs(30), even).await??;
-        }
+        tokio::time::timeout(Duration::from_secs(30), even(&stores)).await??;
     }
     let calls = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
