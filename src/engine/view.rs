@@ -160,9 +160,8 @@ pub fn of_state(state: &State) -> ExecutionView {
 fn instances(state: &State, stage: u32) -> Option<InstancesView> {
     let planned = &state.plan.stages()[stage as usize];
     let spread = state.definition(stage).spread.as_ref().filter(|_| planned.group.is_some())?;
-    if state.stages[stage as usize].started_at.is_none() {
-        return None;
-    }
+    // Before it starts it has none.
+    state.stages[stage as usize].started_at?;
     let statuses = || state.plan.members(stage).iter().map(|member| state.stages[*member as usize].status());
     let count = |counts: fn(Status) -> bool| statuses().filter(|status| counts(*status)).count();
     Some(InstancesView {

@@ -88,7 +88,7 @@ pub(super) enum Command {
     /// Journal rows.
     Append(AppendJob),
     /// A new execution that starts in any case.
-    Birth(BirthJob),
+    Birth(Box<BirthJob>),
     /// Write what is queued, then end.
     Close,
 }
@@ -233,7 +233,7 @@ impl Writer {
             for command in taken.drain(..) {
                 match command {
                     Command::Append(job) => batch.appends.push(job),
-                    Command::Birth(job) => batch.births.push(job),
+                    Command::Birth(job) => batch.births.push(*job),
                     Command::Job(job) => batch.jobs.push((job, Ok(()))),
                     Command::Close => commands.close(),
                 }
@@ -511,7 +511,7 @@ impl Store {
             return self.write(move |tx| Box::pin(async move { birth::create(tx, &birth, None).await })).await;
         }
         let (reply, answer) = oneshot::channel();
-        self.queue(Command::Birth(BirthJob { birth, outcome: Err(StoreError::Closed), reply })).await?;
+        self.queue(Command::Birth(Box::new(BirthJob { birth, outcome: Err(StoreError::Closed), reply }))).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 

@@ -88,7 +88,7 @@ impl Work<'_> {
                 &format!("write up to {MAX_PREFIX} letters, digits, `-`, `_`, `.`, and `/` between them"),
             );
         }
-        let path_style = section.path_style.unwrap_or(section.endpoint.is_some());
+        let path_style = section.path_style.unwrap_or_else(|| section.endpoint.is_some());
         let endpoint = match section.endpoint {
             Some(url) => self.address(&url, "/logs/s3/endpoint", &["https", "http"]),
             None => Some(format!("https://s3.{region}.amazonaws.com")),

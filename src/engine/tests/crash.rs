@@ -44,13 +44,13 @@ async fn live_on(house: &House, id: ExecutionId) -> Option<ExecutionView> {
             tokio::task::yield_now().await;
         }
     };
-    patiently("the end of the execution or of the process", async {
+    let ended = async {
         tokio::select! {
             view = life => Some(view),
             () = house.ledger.died.notified() => None,
         }
-    })
-    .await
+    };
+    patiently("the end of the execution or of the process", Box::pin(ended)).await
 }
 
 /// What must hold whatever happened.
@@ -86,7 +86,7 @@ async fn check(house: &House, id: ExecutionId, view: &ExecutionView) {
 async fn dies_once(fault: Fault) -> bool {
     let house = House::with(fault, EngineOptions::default()).await;
     let id = house.submit(motley()).await;
-    if let Some(view) = live_on(&house, id).await {
+    if let Some(view) = Box::pin(live_on(&house, id)).await {
         check(&house, id, &view).await;
         return false;
     }
@@ -100,7 +100,7 @@ async fn dies_once(fault: Fault) -> bool {
         .map(|stage| format!("{}.", stage.path))
         .collect();
     let before = house.outside.asked().len();
-    let view = live_on(&house, id).await.expect("nothing dies any more");
+    let view = Box::pin(live_on(&house, id)).await.expect("nothing dies any more");
     for asked in &house.outside.asked()[before..] {
         assert!(!succeeded.iter().any(|stage| asked.starts_with(stage)), "{asked} although it had succeeded");
     }
@@ -111,7 +111,7 @@ async fn dies_once(fault: Fault) -> bool {
 #[tokio::test]
 async fn dying_before_any_commit_loses_nothing_and_repeats_nothing() {
     let mut deaths = 0;
-    while dies_once(Fault::DiesBefore(deaths)).await {
+    while Box::pin(dies_once(Fault::DiesBefore(deaths))).await {
         deaths += 1;
     }
     assert!(deaths >= 10, "{deaths}");
@@ -120,7 +120,7 @@ async fn dying_before_any_commit_loses_nothing_and_repeats_nothing() {
 #[tokio::test]
 async fn dying_after_any_commit_loses_nothing_and_repeats_nothing() {
     let mut deaths = 0;
-    while dies_once(Fault::DiesAfter(deaths)).await {
+    while Box::pin(dies_once(Fault::DiesAfter(deaths))).await {
         deaths += 1;
     }
     assert!(deaths >= 10, "{deaths}");
@@ -132,7 +132,7 @@ async fn dying_again_and_again_still_comes_to_an_end() {
     let id = house.submit(motley()).await;
     let mut deaths = 0;
     let view = loop {
-        if let Some(view) = live_on(&house, id).await {
+        if let Some(view) = Box::pin(live_on(&house, id)).await {
             break view;
         }
         deaths += 1;

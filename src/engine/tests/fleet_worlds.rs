@@ -182,7 +182,7 @@ impl World {
             self.fleet.clock.advance(Duration::from_secs(1));
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        for id in open {
+        if let Some(id) = open.first().copied() {
             let stored = self.fleet.store.execution(id).await.expect("reads").expect("there");
             let rows = self.fleet.store.journal(stored.execution.key).await.expect("reads");
             let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();

@@ -179,7 +179,7 @@ fn of_those_that_wait_for_one_another_the_newest_gives_way_whoever_looks() {
     };
     let mut members =
         vec![member(1, &one, Status::Running), member(2, &two, Status::Running), member(3, &first, Status::NotStarted)];
-    assert_eq!(victims(&members), [key(0); 0], "the other one can end");
+    assert!(victims(&members).is_empty(), "the other one can end");
     members.push(member(4, &second, Status::NotStarted));
     // Who waits behind them is newer, and breaks nothing.
     members.push(member(5, &behind, Status::NotStarted));

@@ -68,7 +68,8 @@ fn world(seed: u64, show: bool) -> u64 {
     let frozen = (draw.below(5) == 0).then_some("release week");
     let steps = steps(&mut draw);
     // In every other world, stages without an effect share the row of what they follow from.
-    let mut watched = if seed % 2 == 0 { Watched::of(pipeline) } else { Watched::of(pipeline).fusing(spread(1)) };
+    let mut watched =
+        if seed.is_multiple_of(2) { Watched::of(pipeline) } else { Watched::of(pipeline).fusing(spread(1)) };
     watched.run.frozen = frozen.map(hold);
     watched.begin();
     watched.check();

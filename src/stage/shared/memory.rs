@@ -10,10 +10,13 @@ use async_trait::async_trait;
 use super::{Leaving, SharedStore, Shelf, Sizes};
 use crate::model::ExecutionId;
 
+/// What is kept, by kind, execution, shelf and name.
+type Pieces = BTreeMap<(&'static str, ExecutionId, String, String), Vec<u8>>;
+
 /// Pieces of 8 bytes of logs and 64 of files; 1000 bytes may be saved.
 #[derive(Default)]
 pub(in crate::stage) struct InMemory {
-    pieces: Mutex<BTreeMap<(&'static str, ExecutionId, String, String), Vec<u8>>>,
+    pieces: Mutex<Pieces>,
     pub(in crate::stage) broken: AtomicBool,
     pub(in crate::stage) puts: AtomicUsize,
     /// How often it was asked for something and did not answer.
@@ -21,7 +24,7 @@ pub(in crate::stage) struct InMemory {
 }
 
 impl InMemory {
-    fn pieces(&self) -> io::Result<MutexGuard<'_, BTreeMap<(&'static str, ExecutionId, String, String), Vec<u8>>>> {
+    fn pieces(&self) -> io::Result<MutexGuard<'_, Pieces>> {
         if self.broken.load(Ordering::SeqCst) {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(io::Error::other("no route"));

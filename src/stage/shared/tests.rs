@@ -233,6 +233,9 @@ async fn saved_files_are_found_on_another_node_as_a_whole() {
     assert_eq!(left, 1, "no draft is left");
 }
 
+/// What somebody does to bytes that are kept.
+type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 #[tokio::test]
 async fn damaged_files_are_refused_and_leave_nothing() {
     let hostile = hex::encode("../../escaped");
@@ -244,7 +247,7 @@ async fn damaged_files_are_refused_and_leave_nothing() {
         bytes[last] ^= 1;
     };
     let longer = |bytes: &mut Vec<u8>| bytes.extend_from_slice(b"{\"path\":\"61\",\"bytes\":0,\"executable\":false}\n");
-    let changes: [(&dyn Fn(&mut Vec<u8>), &str); 4] = [
+    let changes: [(Change<'_>, &str); 4] = [
         (&as_hostile, "leads out"),
         (&one_letter, "not what was sent"),
         (&longer, "more than was saved"),

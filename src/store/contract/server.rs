@@ -27,7 +27,7 @@ pub(crate) async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(Stri
     administer(&server, create).await;
     let mut url: Url = server.parse().expect("a URL");
     url.set_path(&name);
-    let outcome = AssertUnwindSafe(test(url.into())).catch_unwind().await;
+    let outcome = AssertUnwindSafe(Box::pin(test(url.into()))).catch_unwind().await;
     administer(&server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);

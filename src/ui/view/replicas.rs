@@ -70,7 +70,7 @@ mod tests {
     fn a_row_says_what_a_replica_does() {
         let (one, other) = (replica("blue", "abcdefghij"), replica("green", "abcdefghij"));
         let now = Timestamp::from_millis(7_200_000);
-        let row = ReplicaRow::new(&one, &[one.clone(), other.clone()], now);
+        let row = ReplicaRow::new(&one, &[one.clone(), other], now);
         assert_eq!((row.state.as_str(), row.duties.as_str(), row.own), ("alive for 2h", "triggers, reports", true));
         assert_eq!((row.shards, row.configuration), (64, None));
         let other =

@@ -75,7 +75,10 @@ fn what_captures_text_and_what_cant_be_left_out_end_well() {
     assert_eq!(found(macros), ["a.yaml:1:28 a value that doesn't exist is used", "a.yaml:3:7 `other` is undefined"]);
     // Both names of the first are unknown then, and there is no telling what follows.
     let pairs = "a: {{ first }}\n{% set x, y = nope %}\nb: {{ x }}\n";
-    assert_eq!(found(pairs), ["a.yaml:1:7 `first` is undefined", "a.yaml:2:8 value is not iterable (`nope` is undefined)"]);
+    assert_eq!(
+        found(pairs),
+        ["a.yaml:1:7 `first` is undefined", "a.yaml:2:8 value is not iterable (`nope` is undefined)"]
+    );
     let recursion = "{% for x in [1] recursive %}{{ loop(nope) }}{% endfor %}\na: {{ other }}\n";
     assert_eq!(found(recursion).len(), 1);
 }
