@@ -1,7 +1,7 @@
 //! Whose executions are whose: what this engine takes over, loses, and gives to other replicas.
 //!
 //! A shard that is gained is read as at a start: executions, lanes, freezes. Of a shard that is lost everything is
-//! forgotten at once, and what runs of it on this machine is ended ([`StageHandler::abandon`](crate::engine::StageHandler::abandon)):
+//! forgotten at once, and what runs of it on this machine is ended ([`StageHandler::abandon`]):
 //! whoever has it now goes on from the journal.
 //!
 //! A shard that is to leave goes on until there is a moment at which nothing of it runs here; then it is given back. So that
