@@ -449,9 +449,9 @@ impl Drain {
         self.held_until = Some(self.clock.now().plus(self.options.longest_wait.min(Duration::from_secs(5))));
     }
 
-    /// The rows that are on their way to their forges.
+    /// The rows that are on their way to their forges, and those that may have arrived without that being recorded.
     pub(super) fn under_way(&self) -> Vec<OutboxId> {
-        self.flights.values().map(|flight| flight.id).collect()
+        self.flights.values().map(|flight| flight.id).chain(self.lost.iter().copied()).collect()
     }
 
     fn publish(&self) {
