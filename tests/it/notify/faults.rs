@@ -157,7 +157,7 @@ async fn what_is_refused_is_given_up_and_the_next_goes_on() {
     world.say(vec![status_of(SHOP, &unknown, DEPLOY, Success, "Succeeded in 1s")]).await;
     world.drain(&reporter).await;
     assert_eq!(world.fake.seen().len(), 6);
-    assert_eq!(forge_stats(&reporter, "github").await.failed, 2);
+    until("it is counted", async || forge_stats(&reporter, "github").await.failed == 2).await;
 
     world.say(vec![status_of(SHOP, &sha(2), DEPLOY, Success, "Succeeded in 1s")]).await;
     world.fake.newest_is(&sha(2), DEPLOY, "success Succeeded in 1s").await;
@@ -171,7 +171,8 @@ async fn what_was_given_up_is_tried_again_after_a_rest_and_counted_for_its_forge
     let unknown = format!("e{}", &sha(1)[1..]);
     world.say(vec![status_of(SHOP, &unknown, DEPLOY, Success, "Succeeded in 1s")]).await;
     world.drain(&reporter).await;
-    assert_eq!(forge_stats(&reporter, "github").await.failed, 1);
+    // What is counted is published after what is written.
+    until("it is counted", async || forge_stats(&reporter, "github").await.failed == 1).await;
     world.fake.know_commits(SHOP, |_| true);
     let began = world.clock.now();
     let arrived = async || forge_stats(&reporter, "github").await.sent == 1;
