@@ -57,7 +57,7 @@ pub(super) struct Drain {
     /// Until when nothing is started, because the store can't be written.
     held_until: Option<Timestamp>,
     /// Until when inherited rows wait: the process that reported before may have requests on their way.
-    settling_until: Option<Timestamp>,
+    settling_until: Timestamp,
 }
 
 /// What a task of this loop did.
@@ -77,7 +77,7 @@ struct Flight {
 }
 
 impl Drain {
-    /// `takes_over`: another process may have reported until a moment ago.
+    /// `settle`: for how long what an earlier process sent may still be on its way.
     pub(super) async fn new(
         store: Store,
         clock: Clock,
@@ -85,9 +85,9 @@ impl Drain {
         composer: Option<Arc<dyn Composer>>,
         options: ReporterOptions,
         shared: Arc<Shared>,
-        takes_over: bool,
+        settle: Duration,
     ) -> Result<Self, StoreError> {
-        let settling_until = takes_over.then(|| clock.now().plus(options.late_by));
+        let settling_until = clock.now().plus(settle);
         let changed = store.outbox_changed();
         let inherited = OutboxId(store.last_outbox_id().await?);
         let lane = |(index, forge)| Lane::new(Arc::clone(forge), forges.repositories_of(index).len());
@@ -190,8 +190,8 @@ impl Drain {
                 continue;
             }
             // Not even passed over before that: what comes after it must not arrive before it.
-            if let Some(until) = self.settling_until.filter(|until| entry.id <= self.inherited && *until > now) {
-                put_off.entry(until).or_default().push(entry.id);
+            if entry.id <= self.inherited && self.settling_until > now {
+                put_off.entry(self.settling_until).or_default().push(entry.id);
                 continue;
             }
             if entry.newer {

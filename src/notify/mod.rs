@@ -57,6 +57,9 @@ pub struct ReporterOptions {
     /// How long a forge that didn't answer may still be at work: not before is it looked whether a message arrived. For
     /// a comment, also if there was an answer that says nothing about it (a gateway's 502).
     pub late_by: Duration,
+    /// How long messages wait at a start that an earlier process of this machine may have sent: it may have been killed
+    /// a moment ago, and what it wrote to its connections still arrives.
+    pub settle: Duration,
     /// How often it is looked for messages that were given up and have rested.
     pub revive: Duration,
     /// How long [`Reporter::shutdown`] waits for requests that are under way.
@@ -73,6 +76,7 @@ impl Default for ReporterOptions {
             tries: 5,
             comment_pace: Duration::from_secs(5),
             late_by: Duration::from_secs(10),
+            settle: Duration::from_secs(2),
             revive: Duration::from_secs(300),
             grace: Duration::from_secs(5),
         }

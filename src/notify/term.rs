@@ -1,6 +1,7 @@
 //! Reporting for one term: from the moment at which this process is to report until another one does.
 //!
-//! Who takes over looks at what the one before may have been sending, after the time that a forge may need to answer it.
+//! Who begins looks at what the one before may have been sending, after the time that this may need to arrive: where
+//! replicas share the work, the time that a forge may need to answer; after a restart of the one process, a moment.
 //! Who loses the duty with requests on their way (it was stopped, and goes on) can't call them back; it says which they
 //! were, and the other one looks again whether its own word is the last.
 
@@ -36,8 +37,10 @@ impl Reporting {
     pub(super) async fn begin(&self, term: Term) -> Result<Watched, StoreError> {
         let Self { store, clock, forges, composer, options, shared } = self.clone();
         let late_by = options.late_by;
+        // Another process may live and have a connection that hangs; one of this machine is dead.
+        let settle = if term.is_shared() { late_by } else { options.settle };
         let bound = store.for_duty(term);
-        let drain = Drain::new(bound, clock.clone(), forges, composer, options, shared, term.is_shared()).await?;
+        let drain = Drain::new(bound, clock.clone(), forges, composer, options, shared, settle).await?;
         Ok(Watched { drain, store, clock, late_by, shared_out: term.is_shared() })
     }
 

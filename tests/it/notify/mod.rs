@@ -56,7 +56,7 @@ impl World {
 
     /// A reporter that knows the shop on the fake.
     async fn reporter(&self) -> Reporter {
-        self.reporter_with(ReporterOptions::default()).await
+        self.reporter_with(at_once()).await
     }
 
     async fn reporter_with(&self, options: ReporterOptions) -> Reporter {
@@ -135,6 +135,11 @@ impl World {
     async fn drain(&self, reporter: &Reporter) {
         self.pass_time_until(SECOND, "the outbox is empty", async || waiting(reporter).await == 0).await;
     }
+}
+
+/// Options of a reporter before which there was none: what is in the outbox was said, and sent by nobody.
+fn at_once() -> ReporterOptions {
+    ReporterOptions { settle: Duration::ZERO, ..ReporterOptions::default() }
 }
 
 /// Waits, without moving the clock, until `done`.

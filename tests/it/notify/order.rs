@@ -8,7 +8,7 @@ use longboat::model::Message;
 use longboat::model::StatusState::{Failure, Pending, Success};
 use longboat::notify::ReporterOptions;
 
-use super::{DEPLOY, SHOP, World, deploy, forge_stats, name, sha, status_of, until, waiting};
+use super::{DEPLOY, SHOP, World, at_once, deploy, forge_stats, name, sha, status_of, until, waiting};
 use crate::support::fake_github::Fault;
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn repositories_without_a_forge_count_as_told() {
     let world = World::new().await;
     let mut forges = Forges::new();
     forges.add(Arc::new(PlainForge::new("local")), [name("local/shop")]);
-    let reporter = world.start(forges, ReporterOptions::default()).await;
+    let reporter = world.start(forges, at_once()).await;
     let mut told = reporter.subscribe();
     let status = status_of("local/shop", &sha(1), DEPLOY, Success, "Succeeded in 1s");
     world.say(vec![status.clone()]).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longboat::model::StatusState::{Failure, Pending, Success};
 use longboat::notify::ReporterOptions;
 
-use super::{DEPLOY, SHOP, World, deploy, forge_stats, sha, status_of, until, waiting};
+use super::{DEPLOY, SECOND, SHOP, World, deploy, forge_stats, sha, status_of};
 use crate::support::fake_github::Fault;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn what_an_earlier_process_sent_is_not_sent_again() {
     world.github().post_status(SHOP, &queued, None).await.expect("taken");
 
     let reporter = world.reporter().await;
-    until("the outbox is empty", async || waiting(&reporter).await == 0).await;
+    world.drain(&reporter).await;
     assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
     assert_eq!(world.fake.texts(&sha(2), DEPLOY), ["pending Queued", "failure Failed: bake, exit code 1"]);
 
@@ -36,6 +36,21 @@ async fn what_an_earlier_process_sent_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_wrote_to_its_connection_is_awaited() {
+    let world = World::new().await;
+    world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
+    let reporter = world.reporter_with(ReporterOptions::default()).await;
+    // What is new goes out meanwhile.
+    world.say(vec![status_of(SHOP, &sha(2), DEPLOY, Success, "Succeeded in 1s")]).await;
+    world.fake.newest_is(&sha(2), DEPLOY, "success Succeeded in 1s").await;
+    // Only now the forge reads what the process before wrote, which lives no more.
+    world.github().post_status(SHOP, &deploy(Success, "Succeeded in 1s"), None).await.expect("taken");
+    world.drain(&reporter).await;
+    assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
+    reporter.shutdown().await;
+}
+
+#[tokio::test]
 async fn as_long_as_the_forge_cannot_be_read_nothing_is_sent_twice() {
     let world = World::new().await;
     let sent = deploy(Success, "Succeeded in 1s");
@@ -43,7 +58,8 @@ async fn as_long_as_the_forge_cannot_be_read_nothing_is_sent_twice() {
     world.github().post_status(SHOP, &sent, None).await.expect("taken");
     world.fake.fail_always(Some(Fault::Answer(502)));
     let reporter = world.reporter().await;
-    until("it was tried", async || forge_stats(&reporter, "github").await.last_error.is_some()).await;
+    let tried = async || forge_stats(&reporter, "github").await.last_error.is_some();
+    world.pass_time_until(SECOND, "it was tried", tried).await;
     world.fake.fail_always(None);
     world.drain(&reporter).await;
     assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
@@ -77,7 +93,7 @@ async fn stopping_does_not_wait_for_ever_and_the_next_process_looks() {
 
     options.grace = Duration::from_secs(5);
     let next = world.reporter_with(options).await;
-    until("the outbox is empty", async || waiting(&next).await == 0).await;
+    world.drain(&next).await;
     assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
     next.shutdown().await;
 }
