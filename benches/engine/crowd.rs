@@ -11,8 +11,8 @@ use longboat::clock::Clock;
 use longboat::engine::{Engine, EngineOptions, Judgment, Verdict};
 use longboat::model::{ExecutionId, StagePath, Status};
 use longboat::store::{Created, ExecutionFilter, Store, StoreOptions};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::ground::{ASK, Bench, Database, Failure, NOTHING, against, execution, figure, median, registry};
 use crate::rates::BULKS;
@@ -22,13 +22,12 @@ pub const WAKE: &str = "LONGBOAT_BENCH_WAKE";
 
 /// Rows that are copied in one transaction.
 const AT_ONCE: u64 = 50_000;
-/// The public id of a copy: digits of its number, in the form of all ids.
-const PUBLIC_ID: &str = "printf('00000000-0000-7000-8000-%012x', n)";
 
 /// The changes of a copy's columns, as SQL over its number `n`; all others stay as they are.
+#[derive(Default)]
 struct Copies {
-    execution: &'static [(&'static str, &'static str)],
-    info: &'static [(&'static str, &'static str)],
+    execution: Vec<(&'static str, String)>,
+    info: Vec<(&'static str, String)>,
 }
 
 /// Starts on a database with 100,000 executions that wait for a judgment: prints how long that takes, and the memory
@@ -37,8 +36,7 @@ pub async fn print_waiting(prefix: &str) -> Result<(), Failure> {
     const COUNT: u64 = 100_000;
     let name = format!("{prefix}.waiting_100000");
     let bench = Bench::open(Database::Sqlite, "waiting").await?;
-    let copies = Copies { execution: &[], info: &[] };
-    fill(&bench, ASK, Status::Running, COUNT, &copies).await?;
+    fill(&bench, ASK, Status::Running, COUNT, Copies::default()).await?;
     let program = Command::new(std::env::current_exe()?).env(WAKE, &bench.url).output()?;
     bench.close().await?;
     let said = String::from_utf8_lossy(&program.stdout).into_owned();
@@ -86,25 +84,31 @@ fn resident() -> Result<f64, Failure> {
     Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
 }
 
-/// With 1,000,000 executions that have ended: prints the rate of `bulk_1000` beside that in an empty database, and how
-/// long the lists take that pages and API show.
-pub async fn print_history(prefix: &str) -> Result<(), Failure> {
+/// With 1,000,000 executions that have ended: prints how long the lists take that pages and API show, and on SQLite the
+/// rate of `bulk_1000` beside that in an empty database.
+pub async fn print_history(prefix: &str, database: Database<'_>) -> Result<(), Failure> {
     const COUNT: u64 = 1_000_000;
     let name = format!("{prefix}.history_1000000");
+    let mut old = Bench::open(database, "history").await?;
+    // Half of all are of one application, and none of those was cancelled; the others are of 199.
+    let of = |big: &str, small: &str| format!("CASE n % 2 WHEN 0 THEN '{big}' ELSE '{small}-' || (n % 199) END");
+    let status = "CASE n % 100 WHEN 0 THEN 'TERMINAL' WHEN 1 THEN 'CANCELED' ELSE 'SUCCEEDED' END";
+    let series = "1000 + n % 5 + CASE n % 2 WHEN 0 THEN 0 ELSE 5 * (n % 199 + 1) END";
     let copies = Copies {
-        execution: &[("status", "CASE n % 100 WHEN 0 THEN 'TERMINAL' WHEN 1 THEN 'CANCELED' ELSE 'SUCCEEDED' END")],
-        info: &[
-            // Half of all are of one application, and none of those was cancelled.
-            ("application", "CASE n % 2 WHEN 0 THEN 'big' ELSE 'small-' || (n % 199) END"),
-            ("pipeline", "'deploy-' || (n % 5)"),
-            ("repository", "CASE n % 2 WHEN 0 THEN 'acme/big' ELSE 'acme/small-' || (n % 199) END"),
-            ("commit_sha", "printf('%040x', n / 2)"),
+        execution: vec![("status", status.to_owned()), ("series", series.to_owned())],
+        info: vec![
+            ("application", of("big", "small")),
+            ("pipeline", "'deploy-' || (n % 5)".to_owned()),
+            ("repository", of("acme/big", "acme/small")),
+            ("commit_sha", hex(&old, "n / 2", 40)),
         ],
     };
-    let mut old = Bench::open(Database::Sqlite, "history").await?;
-    fill(&old, NOTHING, Status::Succeeded, COUNT, &copies).await?;
+    fill(&old, NOTHING, Status::Succeeded, COUNT, copies).await?;
     old.open_again().await?;
     print_lists(&name, &old.store).await?;
+    if matches!(database, Database::Postgres(_)) {
+        return old.close().await;
+    }
     let (mut fresh_rates, mut old_rates) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let bulk = crate::rates::Bulk { total: 4_000, ..BULKS[0] };
@@ -124,22 +128,46 @@ pub async fn print_history(prefix: &str) -> Result<(), Failure> {
 
 async fn print_lists(name: &str, store: &Store) -> Result<(), Failure> {
     let all = ExecutionFilter { limit: 50, ..ExecutionFilter::default() };
-    let (big, small) = (Some("big".parse()?), Some("small-7".parse()?));
-    let lists: [(&str, ExecutionFilter); 11] = [
+    let application =
+        |name: &str| Ok::<_, Failure>(ExecutionFilter { application: Some(name.parse()?), ..all.clone() });
+    let (big, small) = (application("big")?, application("small-7")?);
+    let pipeline = |of: &ExecutionFilter, name: &str| {
+        Ok::<_, Failure>(ExecutionFilter { pipeline: Some(name.parse()?), ..of.clone() })
+    };
+    let status = |of: &ExecutionFilter, status| ExecutionFilter { status: Some(status), ..of.clone() };
+    let repository = |name: &str| Ok::<_, Failure>(ExecutionFilter { repository: Some(name.parse()?), ..all.clone() });
+    let commit = ExecutionFilter { commit: Some(format!("{:040x}", 250_000).parse()?), ..all.clone() };
+    let parent = ExecutionFilter { parent: Some(ExecutionId::generate()), ..all.clone() };
+    let (of_big, deploy) = (repository("acme/big")?, pipeline(&all, "deploy-4")?);
+    // Of application `big`, pipelines 0 to 4 end badly in turn: those of `deploy-4` never do.
+    let lists: [(&str, ExecutionFilter); 27] = [
         ("newest", all.clone()),
         ("further_back", ExecutionFilter { cursor: Some("500000".to_owned()), ..all.clone() }),
-        ("application", ExecutionFilter { application: small.clone(), ..all.clone() }),
-        ("pipeline", ExecutionFilter { application: big.clone(), pipeline: Some("deploy-4".parse()?), ..all.clone() }),
-        ("commit", ExecutionFilter { commit: Some(format!("{:040x}", 250_000).parse()?), ..all.clone() }),
-        ("repository", ExecutionFilter { repository: Some("acme/big".parse()?), ..all.clone() }),
-        ("running", ExecutionFilter { status: Some(Status::Running), ..all.clone() }),
-        ("failed", ExecutionFilter { status: Some(Status::Terminal), ..all.clone() }),
-        (
-            "failed_of_application",
-            ExecutionFilter { status: Some(Status::Terminal), application: small, ..all.clone() },
-        ),
-        ("none_of_application", ExecutionFilter { status: Some(Status::Canceled), application: big, ..all.clone() }),
-        ("pipeline_alone", ExecutionFilter { pipeline: Some("deploy-9".parse()?), ..all }),
+        ("application", small.clone()),
+        ("application_unknown", application("nobody")?),
+        ("pipeline", pipeline(&big, "deploy-4")?),
+        ("pipeline_alone", deploy.clone()),
+        ("pipeline_unknown", pipeline(&all, "deploy-9")?),
+        ("commit", commit.clone()),
+        ("parent", parent.clone()),
+        ("repository", of_big.clone()),
+        ("repository_small", repository("acme/small-7")?),
+        ("repository_unknown", repository("acme/none")?),
+        ("running", status(&all, Status::Running)),
+        ("failed", status(&all, Status::Terminal)),
+        ("stopped", status(&all, Status::Stopped)),
+        ("succeeded_of_application", status(&big, Status::Succeeded)),
+        ("failed_of_application", status(&small, Status::Terminal)),
+        ("none_of_application", status(&big, Status::Canceled)),
+        ("failed_of_pipeline", status(&pipeline(&big, "deploy-0")?, Status::Terminal)),
+        ("none_of_pipeline", status(&pipeline(&big, "deploy-4")?, Status::Terminal)),
+        ("succeeded_of_pipeline_alone", status(&deploy, Status::Succeeded)),
+        ("none_of_pipeline_alone", status(&deploy, Status::Terminal)),
+        ("succeeded_of_repository", status(&of_big, Status::Succeeded)),
+        ("none_of_repository", status(&of_big, Status::Canceled)),
+        ("none_of_commit", status(&commit, Status::Stopped)),
+        ("none_of_parent", status(&parent, Status::Succeeded)),
+        ("application_of_another_repository", ExecutionFilter { repository: of_big.repository.clone(), ..small }),
     ];
     let mut slowest: f64 = 0.0;
     for (list, filter) in lists {
@@ -157,8 +185,17 @@ async fn print_lists(name: &str, store: &Store) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A number in so many hexadecimal digits, as SQL.
+fn hex(bench: &Bench, number: &str, digits: usize) -> String {
+    if bench.is_sqlite() {
+        format!("printf('%0{digits}x', {number})")
+    } else {
+        format!("lpad(to_hex({number}), {digits}, '0')")
+    }
+}
+
 /// Has one execution of a stage run until it stands so, closes the store, and puts copies of it into the database.
-async fn fill(bench: &Bench, kind: &str, status: Status, count: u64, copies: &Copies) -> Result<(), Failure> {
+async fn fill(bench: &Bench, kind: &str, status: Status, count: u64, copies: Copies) -> Result<(), Failure> {
     let calls = Arc::default();
     let options = EngineOptions::default();
     let engine = Engine::start(bench.store.clone(), bench.clock.clone(), registry(&calls), options).await?;
@@ -170,49 +207,79 @@ async fn fill(bench: &Bench, kind: &str, status: Status, count: u64, copies: &Co
     while tokio::time::timeout(Duration::from_secs(10), changes.recv()).await??.status != status {}
     engine.shutdown().await;
     bench.store.close().await;
-    let mut database = bench.url.parse::<SqliteConnectOptions>()?.disable_statement_logging().connect().await?;
-    for pragma in ["PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000"] {
-        sqlx::query(pragma).execute(&mut database).await?;
+    sqlx::any::install_default_drivers();
+    let mut database = bench.url.parse::<AnyConnectOptions>()?.disable_statement_logging().connect().await?;
+    if bench.is_sqlite() {
+        for pragma in ["PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000"] {
+            sqlx::query(pragma).execute(&mut database).await?;
+        }
     }
+    let own = |column, value: String| (column, value);
+    // A public id has the digits of its number, in the form of all ids.
+    let public_id = format!("'00000000-0000-7000-8000-' || {}", hex(bench, "n", 12));
+    let changes = |mut own: Vec<(&'static str, String)>, more: Vec<_>| {
+        own.extend(more);
+        own
+    };
+    let number = || "n".to_owned();
+    let tables = [
+        ("execution", "id", changes(vec![own("id", number()), own("shard", "n % 64".to_owned())], copies.execution)),
+        ("execution_info", "id", changes(vec![own("id", number()), own("public_id", public_id)], copies.info)),
+        ("journal", "execution", vec![own("execution", number())]),
+    ];
     let mut from = key.0.unsigned_abs() + 1;
     let last = from + count;
     while from < last {
         let to = (from + AT_ONCE).min(last);
         let mut work = database.begin().await?;
-        let execution = [("id", "n"), ("shard", "n % 64")];
-        copy(&mut work, "execution", key.0, "id", &[&execution, copies.execution], (from, to)).await?;
-        let info = [("id", "n"), ("public_id", PUBLIC_ID)];
-        copy(&mut work, "execution_info", key.0, "id", &[&info, copies.info], (from, to)).await?;
-        copy(&mut work, "journal", key.0, "execution", &[&[("execution", "n")]], (from, to)).await?;
+        for (table, column, changes) in &tables {
+            copy(&mut work, bench, (table, column, key.0), changes, (from, to)).await?;
+        }
         work.commit().await?;
         from = to;
     }
-    let counter = format!("UPDATE counter SET value = {last} WHERE name = 'execution'");
-    sqlx::query(AssertSqlSafe(counter)).execute(&mut database).await?;
+    for statement in [
+        format!("UPDATE counter SET value = {last} WHERE name = 'execution'").as_str(),
+        "INSERT INTO series (id, application, pipeline, repository) \
+         SELECT DISTINCT e.series, i.application, i.pipeline, i.repository FROM execution e \
+         JOIN execution_info i ON i.id = e.id WHERE e.series NOT IN (SELECT id FROM series)",
+        "UPDATE counter SET value = (SELECT MAX(id) FROM series) WHERE name = 'series'",
+        // As a server does by itself after a while; on SQLite, nobody ever does.
+        if bench.is_sqlite() { "SELECT 1" } else { "ANALYZE" },
+    ] {
+        sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut database).await?;
+    }
     database.close().await?;
     Ok(())
 }
 
 /// Copies the rows of a table that belong to the execution `key`: one for each number of the range.
 async fn copy(
-    work: &mut SqliteConnection,
-    table: &str,
-    key: i64,
-    column: &str,
-    changes: &[&[(&str, &str)]],
+    work: &mut AnyConnection,
+    bench: &Bench,
+    (table, column, key): (&str, &str, i64),
+    changes: &[(&str, String)],
     (from, to): (u64, u64),
 ) -> Result<(), Failure> {
-    let names = sqlx::query(AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')")));
-    let names: Vec<String> =
-        names.fetch_all(&mut *work).await?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let quoted: Vec<String> = names.iter().map(|name| format!("quote({name})")).collect();
+    let (names, quote) = if bench.is_sqlite() {
+        (format!("SELECT name FROM pragma_table_info('{table}')"), "quote")
+    } else {
+        let names = "SELECT CAST(column_name AS TEXT) FROM information_schema.columns";
+        (format!("{names} WHERE table_name = '{table}' ORDER BY ordinal_position"), "quote_nullable")
+    };
+    let names: Vec<String> = sqlx::query(AssertSqlSafe(names))
+        .fetch_all(&mut *work)
+        .await?
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    let quoted: Vec<String> = names.iter().map(|name| format!("{quote}({name})")).collect();
     let rows = format!("SELECT {} FROM {table} WHERE {column} = {key}", quoted.join(", "));
     for row in sqlx::query(AssertSqlSafe(rows)).fetch_all(&mut *work).await? {
         let mut values = Vec::new();
         for (place, name) in names.iter().enumerate() {
-            let changed = changes.iter().flat_map(|changes| changes.iter()).find(|(of, _)| of == name);
-            values.push(match changed {
-                Some((_, expression)) => (*expression).to_owned(),
+            values.push(match changes.iter().find(|(of, _)| of == name) {
+                Some((_, expression)) => expression.clone(),
                 None => row.try_get(place)?,
             });
         }

@@ -231,6 +231,11 @@ impl Bench {
         Ok(median(&mut times))
     }
 
+    /// Whether it is a file.
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.remains, Remains::Folder(_))
+    }
+
     /// After the store was closed: opens it once more.
     pub async fn open_again(&mut self) -> Result<(), Failure> {
         self.store = Store::open(StoreOptions::new(self.url.clone(), "bench"), self.clock.clone()).await?;

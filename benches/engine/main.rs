@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
             crowd::print_waiting("engine").await?;
         }
         if chosen(&words, "engine.history_1000000") {
-            crowd::print_history("engine").await?;
+            crowd::print_history("engine", Database::Sqlite).await?;
         }
         let Some(server) = &server else {
             println!("engine.postgres: left out, LONGBOAT_TEST_POSTGRES is not set");
@@ -43,6 +43,9 @@ fn main() -> Result<(), Failure> {
         connection.close().await?;
         println!("engine.postgres.fsync = {fsync}");
         figures("engine.postgres", Database::Postgres(server), &words).await?;
+        if chosen(&words, "engine.postgres.history_1000000") {
+            crowd::print_history("engine.postgres", Database::Postgres(server)).await?;
+        }
         if chosen(&words, "engine.postgres.replicas") {
             pair::print("engine.postgres", server).await?;
         }

@@ -7,7 +7,7 @@ use super::execution::Created;
 use super::rows::{Row, document};
 use super::shard::Shard;
 use super::writer::Tx;
-use super::{StoreError, lane, mark, outbox};
+use super::{StoreError, lane, mark, outbox, series};
 use crate::model::{
     CommitSha, CommitStatus, ExecutionId, ExecutionKey, Message, NewExecution, RepositoryName, RevisionId, Status,
     StatusState,
@@ -55,7 +55,8 @@ pub(super) async fn create(tx: &mut Tx, birth: &Birth, published: Option<Revisio
 pub(super) async fn insert(tx: &mut Tx, births: &[&Birth], published: Option<RevisionId>) -> Result<i64, StoreError> {
     let first = tx.keys("execution", births.len()).await?;
     let born: Vec<(ExecutionKey, &Birth)> = (first..).map(ExecutionKey).zip(births.iter().copied()).collect();
-    insert_summaries(tx, &born).await?;
+    let series = series::of(tx, births).await?;
+    insert_summaries(tx, &born.iter().zip(series).collect::<Vec<_>>()).await?;
     insert_infos(tx, &born, published).await?;
     let (mut said, mut reported) = (Vec::new(), Vec::new());
     for (key, birth) in &born {
@@ -90,16 +91,16 @@ pub(super) async fn by_correlation(
 }
 
 /// The narrow rows, which every transition rewrites.
-async fn insert_summaries(tx: &mut Tx, born: &[(ExecutionKey, &Birth)]) -> Result<(), StoreError> {
+async fn insert_summaries(tx: &mut Tx, born: &[(&(ExecutionKey, &Birth), i64)]) -> Result<(), StoreError> {
     static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
-        Texts::new("INSERT INTO execution (id, shard, live, status, seq) VALUES ", "(?, ?, 1, ?, 0)", "")
+        Texts::new("INSERT INTO execution (id, shard, live, status, seq, series) VALUES ", "(?, ?, 1, ?, 0, ?)", "")
     });
     for piece in chunk::pieces(born) {
         let mut query = sqlx::query(TEXTS.text(tx.backend(), piece.len()));
-        for (key, birth) in piece {
+        for ((key, birth), series) in piece {
             let lane = birth.new.pipeline.lane();
             let shard = lane.map_or_else(|| Shard::of_key(*key), |(lane, _)| Shard::of_lane(&lane));
-            query = query.bind(key.0).bind(shard.number()).bind(Status::NotStarted.as_str());
+            query = query.bind(key.0).bind(shard.number()).bind(Status::NotStarted.as_str()).bind(*series);
         }
         query.execute(&mut tx.connection).await?;
     }

@@ -1,6 +1,5 @@
 //! Executions: their unchanging document, the summary that lists show, and their journal.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use futures::TryStreamExt;
@@ -11,6 +10,7 @@ pub(super) use super::birth::{Birth, create};
 use super::chunk::{self, Texts};
 use super::connection::Backend;
 use super::rows::Row;
+use super::search::Search;
 use super::shard::{Shard, Shards};
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
@@ -207,9 +207,9 @@ impl Store {
     /// [`StoreError::BadCursor`] for a cursor that no page gave out; others if the database can't be read.
     pub async fn executions(&self, filter: ExecutionFilter) -> Result<Page<ExecutionSummary>, StoreError> {
         let limit = if filter.limit == 0 { DEFAULT_PAGE } else { filter.limit.min(LARGEST_PAGE) };
-        let (sql, texts, before) = list_query(&filter)?;
-        // The text is put together from constants alone; see `list_query`.
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(before).bind(i64::from(limit) + 1);
+        let Search { sql, before, texts } = Search::new(&filter, limit + 1, self.inner.backend)?;
+        // The text is put together from constants alone.
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(before);
         for text in texts {
             query = query.bind(text);
         }
@@ -335,54 +335,6 @@ impl Store {
     }
 }
 
-/// The statement of a list, the texts to bind from `$3` on, and the key before which the page lies (`$1`).
-fn list_query(filter: &ExecutionFilter) -> Result<(String, Vec<String>, i64), StoreError> {
-    let before = match &filter.cursor {
-        None => i64::MAX,
-        Some(cursor) => cursor.parse().map_err(|_| StoreError::BadCursor { cursor: cursor.clone() })?,
-    };
-    let mut sql = String::new();
-    let mut order = "i.id";
-    // Each form leads the planner to an index: without it, a list by status reads the whole history.
-    let source = match filter.status {
-        None => "execution",
-        Some(status) if status.is_complete() => {
-            if filter.application.is_none() && filter.commit.is_none() && filter.repository.is_none() {
-                order = "e.id";
-            }
-            "(SELECT * FROM execution WHERE live = 0)"
-        }
-        Some(_) => {
-            sql.push_str("WITH alive AS MATERIALIZED (SELECT * FROM execution WHERE live = 1) ");
-            "alive"
-        }
-    };
-    // Writing to a String can't fail.
-    _ = write!(
-        sql,
-        "SELECT e.id, e.status, e.started_at, e.ended_at, i.public_id, i.application, i.pipeline, i.repository, \
-         i.commit_sha, i.branch, i.created_at, i.cause \
-         FROM {source} e JOIN execution_info i ON i.id = e.id WHERE {order} < $1"
-    );
-    let conditions: [(&'static str, Option<String>); 6] = [
-        ("i.application", filter.application.as_ref().map(ToString::to_string)),
-        ("i.pipeline", filter.pipeline.as_ref().map(ToString::to_string)),
-        ("i.commit_sha", filter.commit.as_ref().map(ToString::to_string)),
-        ("i.repository", filter.repository.as_ref().map(ToString::to_string)),
-        ("i.parent", filter.parent.as_ref().map(ToString::to_string)),
-        ("e.status", filter.status.map(|status| status.as_str().to_owned())),
-    ];
-    let mut texts = Vec::new();
-    for (column, text) in conditions {
-        if let Some(text) = text {
-            texts.push(text);
-            _ = write!(sql, " AND {column} = ${}", texts.len() + 2);
-        }
-    }
-    _ = write!(sql, " ORDER BY {order} DESC LIMIT $2");
-    Ok((sql, texts, before))
-}
-
 fn summary(row: &Row<'_>) -> Result<ExecutionSummary, StoreError> {
     Ok(ExecutionSummary {
         key: ExecutionKey(row.int("id")?),
@@ -424,47 +376,4 @@ fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
         ended_at: row.time_or_null("ended_at")?,
         summary: row.json_or_null("summary")?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-
-    /// The steps by which SQLite would make a list.
-    async fn plan(store: &Store, filter: ExecutionFilter) -> Vec<String> {
-        let (sql, texts, before) = list_query(&filter).expect("a good filter");
-        let mut query = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).bind(before).bind(50);
-        for text in texts {
-            query = query.bind(text);
-        }
-        let rows = query.fetch_all(store.reads()).await.expect("explains");
-        rows.iter().map(|row| Row::of("plan", row).text("detail").expect("a step")).collect()
-    }
-
-    #[tokio::test]
-    async fn lists_end_as_soon_as_the_page_is_full() {
-        let store = Store::temporary(Clock::system()).await.expect("opens");
-        let all = ExecutionFilter::default;
-        let application = || Some(ApplicationName::parse("shop").expect("legal"));
-        let pipeline = || Some(PipelineName::parse("deploy").expect("legal"));
-        let commit = || Some(CommitSha::parse(&"a".repeat(40)).expect("legal"));
-        let repository = || Some(RepositoryName::parse("acme/shop").expect("legal"));
-        for filter in [
-            all(),
-            ExecutionFilter { application: application(), ..all() },
-            ExecutionFilter { application: application(), pipeline: pipeline(), ..all() },
-            ExecutionFilter { commit: commit(), ..all() },
-            ExecutionFilter { repository: repository(), ..all() },
-            ExecutionFilter { status: Some(Status::Terminal), ..all() },
-            ExecutionFilter { parent: Some(ExecutionId::generate()), ..all() },
-        ] {
-            let steps = plan(&store, filter.clone()).await.join("\n");
-            assert!(!steps.contains("SCAN") && !steps.contains("TEMP B-TREE"), "{filter:?}\n{steps}");
-        }
-        // The live ones are few: they may be sorted, but nothing else may be read.
-        let steps = plan(&store, ExecutionFilter { status: Some(Status::Running), ..all() }).await.join("\n");
-        assert!(steps.contains("INDEX execution_live"), "{steps}");
-        assert!(steps.contains("SEARCH i USING"), "{steps}");
-    }
 }

@@ -71,6 +71,8 @@ mod replica;
 mod repository;
 mod retention;
 mod rows;
+mod search;
+mod series;
 mod settle;
 mod shard;
 mod transfer;
@@ -119,6 +121,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::{Clock, Timestamp};
 use bell::{Bell, Bells};
+use connection::Backend;
 use lease::Lease;
 use open::Opened;
 use writer::{Command, Writer};
@@ -170,6 +173,7 @@ pub struct Store {
 
 struct Inner {
     database: String,
+    backend: Backend,
     clock: Clock,
     reads: AnyPool,
     queue: mpsc::Sender<Command>,
@@ -206,9 +210,11 @@ impl Store {
     async fn open_in(options: StoreOptions, clock: Clock, temporary: Option<TempDir>) -> Result<Self, StoreError> {
         let bells = Bells::default();
         let Opened { database, connection, reads, hold, lease, tasks } = Opened::open(&options, &bells).await?;
+        let backend = connection.backend();
         let writer = Writer::new(connection, lease.clone(), clock.clone(), bells.clone(), hold).start();
         let inner = Inner {
             database,
+            backend,
             clock,
             reads,
             queue: writer.queue,

@@ -15,7 +15,7 @@ use super::ownership::Lock;
 use super::ownership::Ownership;
 use super::postgres::{self, Identity, Keeper, Link, Server, Session, session};
 use super::writer::Hold;
-use super::{StoreError, StoreOptions, connect, lane};
+use super::{StoreError, StoreOptions, connect, lane, series};
 
 /// The tables, one text for both databases.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
@@ -133,6 +133,7 @@ impl Opened {
         let mut held = Held::open(options).await?;
         held.bring_up_to_date().await?;
         lane::gather(&mut held.connection).await?;
+        series::gather(&mut held.connection).await?;
         let Held { database, mut connection, place } = held;
         let lease = if options.replicas.is_some() {
             Lease::shared()

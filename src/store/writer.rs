@@ -21,6 +21,7 @@ use super::execution::Created;
 use super::lease::Lease;
 use super::ownership::Lock;
 use super::postgres::{Keeper, Link};
+use super::series::Known;
 use super::{Store, StoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::model::ExecutionKey;
@@ -43,6 +44,8 @@ pub(super) struct Tx {
     pub(super) merges: Option<bool>,
     /// Whether any pipeline in force listens to the end of another, as far as that is known: see `ending`.
     pub(super) listeners: Option<bool>,
+    /// The numbers of series that are known.
+    pub(super) series: Known,
     stage: Stage,
     /// PostgreSQL's name for the transaction.
     transaction: Option<String>,
@@ -203,6 +206,7 @@ impl Writer {
             rung: Rung::default(),
             merges: None,
             listeners: None,
+            series: Known::default(),
             stage: Stage::Beginning,
             transaction: None,
         };
@@ -264,6 +268,7 @@ impl Writer {
             Err(error) => {
                 // What a publication that was taken back said of it doesn't hold.
                 self.tx.listeners = None;
+                self.tx.series.forget();
                 tracing::warn!(%error, "a transaction was taken back");
             }
         }
@@ -411,6 +416,7 @@ impl Writer {
 
     async fn end_savepoint(&mut self, good: bool) -> Result<(), StoreError> {
         if !good {
+            self.tx.series.forget();
             self.tx.control("ROLLBACK TO SAVEPOINT job").await?;
         }
         self.tx.control("RELEASE SAVEPOINT job").await

@@ -1,8 +1,9 @@
 //! Executions: created once, read back, listed.
 
 use super::Fixture;
-use super::sample::{application, created, finish, pipeline, pipeline_name, quiet_run, repository, run, sha};
+use super::sample::{append, application, created, finish, pipeline, pipeline_name, quiet_run, repository, run, sha};
 use crate::model::{CauseKind, Concurrency, ExecutionId, ExecutionKey, NewExecution, OnNew, Parent, StagePath, Status};
+use crate::store::birth::{self, Birth};
 use crate::store::{Created, ExecutionFilter, Store, StoreError};
 
 pub(super) async fn what_was_created_can_be_read(fixture: Fixture) {
@@ -104,6 +105,134 @@ pub(super) async fn lists_are_filtered_and_come_in_pages(fixture: Fixture) {
         }
     }
     assert_eq!(seen, [vec![6, 5, 4], vec![3, 2, 1]]);
+}
+
+/// The pages of a list, each of two, as they follow one another.
+async fn in_pages(store: &Store, filter: &ExecutionFilter) -> Vec<i64> {
+    let (mut cursor, mut seen) = (None, Vec::new());
+    loop {
+        let page = store.executions(ExecutionFilter { limit: 2, cursor, ..filter.clone() }).await.expect("reads");
+        seen.extend(page.items.iter().map(|execution| execution.key.0));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return seen;
+        }
+    }
+}
+
+pub(super) async fn any_combination_lists_what_fits(fixture: Fixture) {
+    let store = fixture.open().await;
+    let parents = [ExecutionId::generate(), ExecutionId::generate(), ExecutionId::generate()];
+    let parent = |execution| Parent {
+        execution,
+        stage: StagePath::parse("child").expect("a path"),
+        application: application("shop"),
+        pipeline: pipeline_name("deploy"),
+        root: CauseKind::Git,
+        files: Vec::new(),
+        awaited_by: Vec::new(),
+    };
+    let statuses = [Status::Succeeded, Status::Terminal, Status::NotStarted, Status::Succeeded, Status::Running];
+    let mut news = Vec::new();
+    for number in 0..40_usize {
+        let of = ["shop", "other", "third"][number / 7 % 3];
+        let mut new = NewExecution {
+            pipeline: pipeline(of, ["build", "deploy"][number / 2 % 2]),
+            repository: [Some("acme/shop"), Some("acme/moved"), None][number / 13 % 3].map(repository),
+            commit: (number % 4 > 0).then(|| sha(number as u64 % 4)),
+            ..quiet_run()
+        };
+        new.trigger.parent = (number % 3 < 2).then(|| parent(parents[number % 3]));
+        let status = statuses[number / 3 % 5];
+        let key = created(&store, new.clone()).await;
+        if status != Status::NotStarted {
+            store.append(vec![append(key, 1, status)]).await.expect("appends");
+        }
+        news.push((key, new, status));
+    }
+    // One that had ended goes on: it is not among those that have ended.
+    let (key, _, status) = news.iter_mut().find(|(_, _, status)| *status == Status::Terminal).expect("one failed");
+    let mut again = append(*key, 2, Status::Running);
+    again.revives = true;
+    store.append(vec![again]).await.expect("appends");
+    *status = Status::Running;
+
+    let statuses =
+        [None, Some(Status::Succeeded), Some(Status::Terminal), Some(Status::Canceled), Some(Status::Running)];
+    for parts in 0..32_u32 {
+        // What is there, and in the other rounds something that isn't, or not together with the rest.
+        for (round, status) in (0..3).flat_map(|round| statuses.map(|status| (round, status))) {
+            let has = |part: u32| parts & (1 << part) != 0;
+            let filter = ExecutionFilter {
+                application: has(0).then(|| application(["shop", "third", "nobody"][round])),
+                pipeline: has(1).then(|| pipeline_name(["deploy", "build", "none"][round])),
+                repository: has(2).then(|| repository(["acme/shop", "acme/moved", "acme/none"][round])),
+                commit: has(3).then(|| sha([2, 3, 99][round])),
+                parent: has(4).then(|| parents[round]),
+                status,
+                ..ExecutionFilter::default()
+            };
+            let fits = |new: &NewExecution, stands: Status| {
+                filter.application.as_ref().is_none_or(|it| *it == new.pipeline.application)
+                    && filter.pipeline.as_ref().is_none_or(|it| *it == new.pipeline.name)
+                    && (filter.repository.is_none() || filter.repository == new.repository)
+                    && (filter.commit.is_none() || filter.commit == new.commit)
+                    && filter
+                        .parent
+                        .is_none_or(|it| new.trigger.parent.as_ref().is_some_and(|parent| parent.execution == it))
+                    && filter.status.is_none_or(|it| it == stands)
+            };
+            let expected: Vec<i64> =
+                news.iter().rev().filter(|(_, new, stands)| fits(new, *stands)).map(|(key, ..)| key.0).collect();
+            assert_eq!(in_pages(&store, &filter).await, expected, "{filter:?}");
+        }
+    }
+}
+
+pub(super) async fn what_an_earlier_version_created_is_found_after_a_start(fixture: Fixture) {
+    let store = fixture.open().await;
+    let of = |name: &str| NewExecution { pipeline: pipeline(name, "deploy"), ..quiet_run() };
+    created(&store, of("shop")).await;
+    let second = created(&store, of("shop")).await;
+    created(&store, of("new")).await;
+    finish(&store, second, 1).await;
+    store
+        .write(|tx| {
+            Box::pin(async move {
+                // As a replica leaves it that knows of no series.
+                sqlx::query("UPDATE execution SET series = NULL WHERE id > 1").execute(&mut tx.connection).await?;
+                sqlx::query("DELETE FROM series WHERE application = 'new'").execute(&mut tx.connection).await?;
+                Ok(())
+            })
+        })
+        .await
+        .expect("writes");
+    store.close().await;
+    let store = fixture.open().await;
+    let shop = || ExecutionFilter { application: Some(application("shop")), ..ExecutionFilter::default() };
+    assert_eq!(keys(&store, shop()).await, [2, 1]);
+    assert_eq!(keys(&store, ExecutionFilter { status: Some(Status::Succeeded), ..shop() }).await, [2]);
+    assert_eq!(keys(&store, ExecutionFilter { application: Some(application("new")), ..shop() }).await, [3]);
+    created(&store, of("new")).await;
+    assert_eq!(keys(&store, ExecutionFilter { application: Some(application("new")), ..shop() }).await, [4, 3]);
+}
+
+/// What is taken back with a transaction is not remembered.
+pub(super) async fn a_series_that_was_taken_back_is_made_anew(fixture: Fixture) {
+    let store = fixture.open().await;
+    let failed = store
+        .write(|tx| {
+            Box::pin(async move {
+                let birth = Birth::new(quiet_run())?;
+                birth::create(tx, &birth, None).await?;
+                Err::<(), _>(StoreError::Closed)
+            })
+        })
+        .await;
+    assert!(failed.is_err());
+    let key = created(&store, quiet_run()).await;
+    let filter = ExecutionFilter { application: Some(application("shop")), ..ExecutionFilter::default() };
+    assert_eq!(keys(&store, filter).await, [key.0]);
 }
 
 pub(super) async fn a_strange_cursor_is_refused(fixture: Fixture) {

@@ -116,7 +116,7 @@ impl Link {
     /// journal rows, which belong to one replica each, need no turn.
     pub(in crate::store) fn begin(&self, turn: bool) -> &'static str {
         static IN_TURN: LazyLock<String> = LazyLock::new(|| {
-            format!("BEGIN; SELECT pg_current_xact_id()::text; SELECT pg_advisory_xact_lock({})", session::LOCK + 2)
+            format!("BEGIN; SELECT pg_current_xact_id()::text; SELECT pg_advisory_xact_lock({})", session::TURN)
         });
         if turn && self.server.is_shared() { &IN_TURN } else { "BEGIN; SELECT pg_current_xact_id()::text" }
     }

@@ -24,7 +24,7 @@ pub(super) use keeper::Keeper;
 pub(super) use link::Link;
 pub(super) use listen::listen;
 pub(super) use round::Process;
-pub(super) use session::{Identity, Session};
+pub(super) use session::{Identity, Session, TURN};
 pub(super) use tell::tell;
 
 use std::time::Duration;

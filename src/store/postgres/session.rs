@@ -12,6 +12,9 @@ use crate::store::StoreError;
 /// The key of the lock: "longboat" in ASCII. Locks of this kind belong to one database.
 pub(super) const LOCK: i64 = 0x6C6F_6E67_626F_6174;
 
+/// The key of the lock by which replicas write one after the other.
+pub(in crate::store) const TURN: i64 = LOCK + 2;
+
 /// How long somebody who starts waits for the session of one that just died.
 const PATIENCE: &str = "SET lock_timeout = '1s'";
 
