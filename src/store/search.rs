@@ -58,8 +58,8 @@ impl Search {
         .flatten()
         .collect();
         let few: Vec<Condition> = [
-            is("commit_sha", filter.commit.as_ref().map(ToString::to_string)),
             is("parent", filter.parent.as_ref().map(ToString::to_string)),
+            is("commit_sha", filter.commit.as_ref().map(ToString::to_string)),
         ]
         .into_iter()
         .flatten()
@@ -73,7 +73,7 @@ impl Search {
             ([], [name], None) if name.column == "repository" => page.by_index("execution_info", "", *name),
             ([], names, status) => page.by_series(names, status),
             ([only], [], None) if only.column == "commit_sha" => page.by_index("execution_info", "", *only),
-            (few, names, status) => page.of_few(few.iter().chain(names), status),
+            ([first, few @ ..], names, status) => page.of_few(*first, few.iter().chain(names), status),
         };
         Ok(Self { sql, before, texts })
     }
@@ -143,12 +143,20 @@ impl Page {
     }
 
     /// Those of a commit or a parent that fit.
-    fn of_few<'a>(self, conditions: impl Iterator<Item = &'a Condition>, status: Option<Condition>) -> String {
-        let conditions: String = conditions.map(|condition| condition.of("i")).collect();
+    fn of_few<'a>(
+        self,
+        first: Condition,
+        others: impl Iterator<Item = &'a Condition>,
+        status: Option<Condition>,
+    ) -> String {
+        // Of a value that is worked out no index knows, so that the first condition is the one that leads.
+        let others: String =
+            others.map(|Condition { column, place }| format!(" AND COALESCE(i.{column}, '') = ${place}")).collect();
         let status = status.map_or_else(String::new, |status| status.of("e"));
         format!(
             "SELECT {SHOWN} FROM execution_info i CROSS JOIN execution e \
-             WHERE e.id = i.id AND i.id < $1{conditions}{status} ORDER BY i.id DESC LIMIT {}",
+             WHERE e.id = i.id AND i.id < $1{}{others}{status} ORDER BY i.id DESC LIMIT {}",
+            first.of("i"),
             self.rows
         )
     }
@@ -253,8 +261,7 @@ mod tests {
                     (Some(true), 0) => &["execution_ended "],
                     (None, 0b100) => &["execution_info_repository "],
                     (_, 0b1000..0b1_0000) => &["execution_info_commit "],
-                    (_, 0b1_0000..0b1_1000) => &["execution_info_parent "],
-                    (_, 0b1_1000..) => &["execution_info_commit ", "execution_info_parent "],
+                    (_, 0b1_0000..) => &["execution_info_parent "],
                     (None, _) => &["execution_series "],
                     (Some(true), _) => &["execution_series_ended "],
                 };
