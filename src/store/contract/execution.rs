@@ -120,7 +120,7 @@ async fn in_pages(store: &Store, filter: &ExecutionFilter) -> Vec<i64> {
     }
 }
 
-pub(super) async fn any_combination_lists_what_fits(fixture: Fixture) {
+async fn any_combination_lists_what_fits(fixture: Fixture) {
     let store = fixture.open().await;
     let parents = [ExecutionId::generate(), ExecutionId::generate(), ExecutionId::generate()];
     let parent = |execution| Parent {
@@ -189,7 +189,7 @@ pub(super) async fn any_combination_lists_what_fits(fixture: Fixture) {
     }
 }
 
-pub(super) async fn what_an_earlier_version_created_is_found_after_a_start(fixture: Fixture) {
+async fn what_an_earlier_version_created_is_found_after_a_start(fixture: Fixture) {
     let store = fixture.open().await;
     let of = |name: &str| NewExecution { pipeline: pipeline(name, "deploy"), ..quiet_run() };
     created(&store, of("shop")).await;
@@ -218,7 +218,7 @@ pub(super) async fn what_an_earlier_version_created_is_found_after_a_start(fixtu
 }
 
 /// What is taken back with a transaction is not remembered.
-pub(super) async fn a_series_that_was_taken_back_is_made_anew(fixture: Fixture) {
+async fn a_series_that_was_taken_back_is_made_anew(fixture: Fixture) {
     let store = fixture.open().await;
     let failed = store
         .write(|tx| {
@@ -291,4 +291,44 @@ pub(super) async fn children_are_found_by_their_parent(fixture: Fixture) {
     assert_eq!(found.iter().map(|child| child.id).collect::<Vec<_>>(), [children[0].id, children[1].id]);
     assert_eq!(found[1].cause.parent, children[1].trigger.parent);
     assert_eq!(store.children(children[0].id).await.expect("reads"), []);
+}
+
+/// What lists find, on a file.
+mod sqlite {
+    use super::Fixture;
+
+    #[tokio::test]
+    async fn any_combination_lists_what_fits() {
+        Fixture::sqlite(super::any_combination_lists_what_fits).await;
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_version_created_is_found_after_a_start() {
+        Fixture::sqlite(super::what_an_earlier_version_created_is_found_after_a_start).await;
+    }
+
+    #[tokio::test]
+    async fn a_series_that_was_taken_back_is_made_anew() {
+        Fixture::sqlite(super::a_series_that_was_taken_back_is_made_anew).await;
+    }
+}
+
+/// What lists find, on a server.
+mod postgres {
+    use super::Fixture;
+
+    #[tokio::test]
+    async fn any_combination_lists_what_fits() {
+        Fixture::postgres(super::any_combination_lists_what_fits).await;
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_version_created_is_found_after_a_start() {
+        Fixture::postgres(super::what_an_earlier_version_created_is_found_after_a_start).await;
+    }
+
+    #[tokio::test]
+    async fn a_series_that_was_taken_back_is_made_anew() {
+        Fixture::postgres(super::a_series_that_was_taken_back_is_made_anew).await;
+    }
 }

@@ -210,9 +210,6 @@ on_every_backend! {
         children_are_found_by_their_parent,
         those_that_stand_in_a_lane_are_known_until_they_end,
         lists_are_filtered_and_come_in_pages,
-        any_combination_lists_what_fits,
-        what_an_earlier_version_created_is_found_after_a_start,
-        a_series_that_was_taken_back_is_made_anew,
         a_strange_cursor_is_refused,
         a_document_that_is_too_large_is_refused,
     }
