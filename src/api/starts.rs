@@ -64,7 +64,7 @@ pub(super) async fn start(
     };
     if request.dry_run {
         let new = shared.api.triggers.prepare_start(start).await?;
-        let told = shared.api.engine.dry_run(new, &outcomes, shared.api.clock.now())?;
+        let told = shared.api.engine.dry_run(new, &outcomes, shared.api.clock.now()).await?;
         return Ok(Json(told).into_response());
     }
     let started = shared.api.triggers.start_pipeline(start).await?;

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::engine::Handle;
 use crate::model::ExecutionId;
 use crate::stage::{self, FolderLocks};
-use crate::store::Store;
+use crate::store::{Shards, Store};
 
 /// The pause between two looks at what has been saved.
 const LOOK: Duration = Duration::from_secs(600);
@@ -47,7 +47,8 @@ pub(super) async fn let_go_of_others(store: Store, state_dir: PathBuf, locks: Fo
     let work = async {
         loop {
             tokio::time::sleep(LOOK_FOR_OTHERS).await;
-            if let Err(error) = others.look(&store, &state_dir, &locks).await {
+            let held = store.shards().borrow().held;
+            if let Err(error) = others.look(held, tokio::time::Instant::now(), &store, &state_dir, &locks).await {
                 tracing::warn!(%error, "scripts of executions that went over to other replicas could not be looked at");
             }
         }
@@ -70,19 +71,26 @@ struct Other {
 }
 
 impl Others {
-    async fn look(&mut self, store: &Store, state_dir: &Path, locks: &FolderLocks) -> anyhow::Result<()> {
+    /// Looks at what lies here while these shards are this replica's.
+    async fn look(
+        &mut self,
+        held: Shards,
+        now: tokio::time::Instant,
+        store: &Store,
+        state_dir: &Path,
+        locks: &FolderLocks,
+    ) -> anyhow::Result<()> {
         let here = stage::working_executions(state_dir).await?;
         self.0.retain(|id, _| here.contains(id));
         for id in here {
             match store.execution(id).await? {
                 Some(there) if !there.status.is_complete() => {
-                    if store.shards().borrow().held.contains(there.shard) {
+                    if held.contains(there.shard) {
                         self.0.remove(&id);
                         continue;
                     }
-                    let other =
-                        self.0.entry(id).or_insert_with(|| Other { since: tokio::time::Instant::now(), done: false });
-                    if !other.done && other.since.elapsed() >= SURELY_ANOTHERS {
+                    let other = self.0.entry(id).or_insert(Other { since: now, done: false });
+                    if !other.done && now.duration_since(other.since) >= SURELY_ANOTHERS {
                         stage::let_go(state_dir, id, locks).await?;
                         other.done = true;
                     }
@@ -208,6 +216,47 @@ mod tests {
             revives: false,
         };
         store.append(vec![row]).await.expect("written");
+    }
+
+    /// What is with another replica for 15 seconds is surely another's; before, it may be on its way back.
+    #[tokio::test]
+    async fn what_went_over_to_another_replica_is_let_go_of_after_a_while() {
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let store = Store::temporary(clock.clone()).await.expect("opens");
+        let state = tempfile::tempdir().expect("a folder");
+        let (own, own_key) = created(&store, None).await;
+        let (gone, _) = created(&store, None).await;
+        let (back, back_key) = created(&store, None).await;
+        let (over, over_key) = created(&store, None).await;
+        ended(&store, over_key, clock.now()).await;
+        let stranger = ExecutionId::generate();
+        let work = |id: ExecutionId| state.path().join("work").join(id.to_string());
+        for id in [own, gone, back, over, stranger] {
+            std::fs::create_dir_all(work(id).join("shared")).expect("made");
+        }
+        let shards =
+            |keys: &[crate::model::ExecutionKey]| keys.iter().map(|key| Shard::of_key(*key)).collect::<Shards>();
+        let (mine, with_back) = (shards(&[own_key]), shards(&[own_key, back_key]));
+        let locks = FolderLocks::default();
+        let begin = tokio::time::Instant::now();
+        let mut others = Others::default();
+        let checkouts = || [own, gone, back].map(|id| work(id).join("shared").exists());
+        for (second, held, left) in [
+            (0, mine, [true, true, true]),
+            (10, with_back, [true, true, true]),
+            (14, mine, [true, true, true]),
+            (15, mine, [true, false, true]),
+            (28, mine, [true, false, true]),
+            // It was this one's at the tenth second, and isn't since the fourteenth.
+            (29, mine, [true, false, false]),
+        ] {
+            let now = begin + Duration::from_secs(second);
+            others.look(held, now, &store, state.path(), &locks).await.expect("looked");
+            assert_eq!(checkouts(), left, "after {second} s");
+            assert!(!work(over).exists() && !work(stranger).exists(), "what is over goes at once");
+        }
+        assert!(work(gone).exists(), "what says that its attempts are spent stays");
+        assert!(others.0.contains_key(&gone) && !others.0.contains_key(&own) && !others.0.contains_key(&over));
     }
 
     #[tokio::test]

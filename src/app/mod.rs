@@ -229,7 +229,8 @@ impl App {
         Ok(())
     }
 
-    /// Stops in good order. Running scripts go on and are adopted at the next start.
+    /// Stops in good order. Running scripts go on and are adopted at the next start; those of a replica have their time
+    /// (`server.drain`) and are ended then, since others go on with their executions.
     pub async fn shutdown(self) {
         self.stopping.cancel();
         self.triggers.shutdown().await;

@@ -36,6 +36,58 @@ async fn answering(answers: &[(u16, &str)]) -> (Bucket, Arc<Mutex<Vec<String>>>)
     (Bucket::new(&place(endpoint)).expect("a bucket"), asked)
 }
 
+#[tokio::test]
+async fn a_key_that_is_over_is_read_anew_from_its_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        Some(path)
+    };
+    let expired = (400, "<Error><Code>ExpiredToken</Code></Error>");
+    let (bucket, asked) = answering(&[expired, (200, "found"), expired, (403, ""), expired]).await;
+    let files = config::KeyFiles {
+        access_key: file("id", "AKIAEXAMPLE\n"),
+        secret_key: file("key", "wJalrXUtnFEMI"),
+        session_token: file("token", "first"),
+    };
+    let place = config::Bucket {
+        session_token: Some(SecretString::from("first")),
+        files,
+        ..config::Bucket::clone(&bucket.place)
+    };
+    let bucket = Bucket::new(&place).expect("a bucket");
+    // Whoever gives it has put another one there, and the store doesn't take the first one any more.
+    file("id", "AKIASECOND");
+    file("token", "second\n");
+    assert_eq!(bucket.get("a").await, Ok(Some(b"found".to_vec())));
+    let lines = asked.lock().expect("free").clone();
+    let keys: Vec<bool> = lines.iter().map(|line| line.contains("AKIASECOND") && line.contains("=second")).collect();
+    assert_eq!(keys, [false, true], "{lines:?}");
+    // The files say nothing new: once is enough.
+    let error = bucket.clone().get("a").await.expect_err("refused").to_string();
+    assert!(error.contains("ExpiredToken") && !error.contains("second"), "{error}");
+    assert_eq!(asked.lock().expect("free").len(), 3);
+    std::fs::remove_file(folder.path().join("key")).expect("gone");
+    let error = bucket.get("a").await.expect_err("refused").to_string();
+    assert!(error.contains("the key may not do that"), "{error}");
+    // A key from the environment is what it is.
+    let (bucket, asked) = answering(&[expired]).await;
+    bucket.get("a").await.expect_err("refused");
+    assert_eq!(asked.lock().expect("free").len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_written_goes_with_its_digest() {
+    let (bucket, asked) = answering(&[(200, "")]).await;
+    bucket.put("a", b"hello".to_vec()).await.expect("written");
+    let line = asked.lock().expect("free")[0].clone();
+    assert!(
+        line.starts_with("PUT /logs/prod/a?") && line.contains("SignedHeaders=host%3Bx-amz-checksum-sha256"),
+        "{line}"
+    );
+}
+
 fn place(endpoint: String) -> config::Bucket {
     config::Bucket {
         endpoint,
@@ -46,6 +98,7 @@ fn place(endpoint: String) -> config::Bucket {
         access_key: "AKIAEXAMPLE".to_owned(),
         secret_key: SecretString::from("wJalrXUtnFEMI"),
         session_token: None,
+        files: config::KeyFiles::default(),
     }
 }
 

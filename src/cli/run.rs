@@ -96,7 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     };
     if args.dry_run {
         let outcomes = chosen(&args.outcomes)?;
-        let told = local.engine().dry_run(new, &outcomes, Clock::system().now())?;
+        let told = local.engine().dry_run(new, &outcomes, Clock::system().now()).await?;
         print(&rehearsed(&told))?;
         local.shutdown().await;
         return Ok(if told.status == Status::Succeeded { Answer::Yes } else { Answer::No });

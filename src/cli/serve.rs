@@ -1,6 +1,7 @@
 //! `longboat serve`: follows the repositories of a configuration file until it is told to stop.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,18 +40,34 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     }
     let mut stop = Stop::listen()?;
     telemetry::start(&config.logging).map_err(|error| anyhow::anyhow!("can't set up the log: {error}"))?;
+    let stops = stopping(config.database.replicas, config.server.drain);
     let app = App::start(config, AppOptions::default()).await?;
     super::print(&format!("{}\n", app.url()))?;
     let lost = tokio::select! {
         () = stop.wait() => None,
         lost = app.lost() => Some(lost),
     };
-    tracing::info!("stopping: running scripts go on and are adopted at the next start");
+    match &lost {
+        None => tracing::info!("stopping: {stops}"),
+        Some(_) => tracing::info!("stopping: another process has the database by now, and goes on with the executions"),
+    }
     app.shutdown().await;
     // The library waits with the thread that it is called on.
     tokio::task::spawn_blocking(telemetry::stop).await?;
     // Who took the database over goes on with the executions.
     lost.map_or(Ok(Answer::Yes), |lost| Err(lost.into()))
+}
+
+/// What becomes of what runs when this server stops, in words.
+fn stopping(replicas: bool, drain: Duration) -> String {
+    if !replicas {
+        return "running scripts go on and are adopted at the next start".to_owned();
+    }
+    let given = if drain.is_zero() { "no time".to_owned() } else { format!("{} s", drain.as_secs()) };
+    format!(
+        "nothing new begins here; what runs has {given} (`server.drain`) to come to its end, then scripts that still run are \
+         ended, and other replicas go on with the executions"
+    )
 }
 
 /// Reads a configuration; says what is wrong with it, and what is odd.
@@ -110,5 +127,18 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_stops_says_what_becomes_of_scripts() {
+        assert!(stopping(false, Duration::from_secs(20)).contains("are adopted"));
+        let told = stopping(true, Duration::from_secs(20));
+        assert!(told.contains("has 20 s") && told.contains("are ended") && !told.contains("adopted"), "{told}");
+        assert!(stopping(true, Duration::ZERO).contains("has no time"));
     }
 }

@@ -355,7 +355,8 @@ pub(super) struct BucketSection {
     /// The key itself; by default the environment variable `AWS_SECRET_ACCESS_KEY`.
     pub(super) secret_key: Option<SecretSource>,
     /// What goes with a key that was given for a while; by default the environment variable `AWS_SESSION_TOKEN`, if it is
-    /// set and the key is from the environment too.
+    /// set and the key is from the environment too. Give such a key in files (`{file: PATH}`): they are read anew when the
+    /// store refuses it. The environment of a process can't change.
     pub(super) session_token: Option<SecretSource>,
 }
 

@@ -25,7 +25,7 @@ use secrecy::SecretString;
 
 pub use access::{Access, Holder, SESSION_COOKIE, SESSION_LENGTH};
 pub use applications::{ApplicationRefusal, ApplicationRule, Applications};
-pub use logs::{Bucket, LogStore};
+pub use logs::{Bucket, Key, KeyFiles, LogStore};
 pub use modules::{
     Dependents, MODULE_FOLDER, MODULE_REPOSITORY_RULE, ModuleRepository, ModuleSource, is_module_repository_name,
     module_folder,

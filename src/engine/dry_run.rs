@@ -2,7 +2,10 @@
 //! as somebody chose, and well if nobody did; each wait is over at once. What comes of it is told in order.
 //!
 //! What stages yield isn't known beforehand. Whatever needs it and can't be evaluated without is taken as it stands, and that
-//! is told, too; a condition counts as true then. Freezes and concurrency are not looked at.
+//! is told, too; a condition counts as true then.
+//!
+//! What would keep it from beginning now, a freeze or the executions before it, is told beside that: by the rules that hold
+//! a real one, from what the store knows at this moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +14,18 @@ use serde_json::Map;
 
 use super::decide::{Ask, Event, advance};
 use super::entry::Entry;
+use super::freeze::Freezes;
+use super::handle::{SHOWN_HOLDERS, holder};
+use super::lanes::{Lanes, Turn};
 use super::registry::Kinds;
 use super::state::{Phase, State};
 use super::status_text::describe;
+use super::view::hold_view;
 use super::{Failure, Outcome};
 use crate::clock::Timestamp;
 use crate::diagnostic::nearest;
-use crate::model::{DryRun, DryStep, Execution, ExecutionKey, NewExecution, StagePath, Status, counted};
+use crate::model::{DryRun, DryStep, Execution, ExecutionKey, HoldView, NewExecution, StagePath, Status, counted};
+use crate::store::LaneMember;
 
 /// The most steps that are told: retries that go on for ever are cut.
 const MAX_STEPS: usize = 10_000;
@@ -61,7 +69,32 @@ pub fn dry_run(
         description: describe(&walk.state).1,
         never: never.map(|(index, _)| walk.state.plan.stages()[index as usize].path.clone()).collect(),
         steps: walk.steps,
+        held: None,
+        supersedes: Vec::new(),
     })
+}
+
+/// Adds what would keep an execution from beginning: a freeze, else those that stand in its lane (`members`).
+pub fn add_holds(told: &mut DryRun, new: &NewExecution, freezes: &Freezes, members: Vec<LaneMember>, now: Timestamp) {
+    let frozen = freezes.hold_of_start(new, now);
+    if frozen.is_some() {
+        // Who is frozen doesn't stand in line yet.
+        told.held = frozen.as_ref().map(hold_view);
+        return;
+    }
+    let mut lanes = Lanes::default();
+    for member in &members {
+        let began = member.status != Status::NotStarted;
+        let who = (member.id, member.application.clone(), member.pipeline.clone());
+        lanes.restore(member.key, member.lane.clone(), began, who);
+    }
+    // It would be the newest.
+    if let Turn::Wait(hold) = lanes.ask(ExecutionKey(i64::MAX), new) {
+        let holders = members.iter().filter(|member| member.status != Status::NotStarted).take(SHOWN_HOLDERS);
+        told.held = Some(HoldView { holders: holders.map(holder).collect(), ..hold_view(&hold) });
+    }
+    let leaving: Vec<ExecutionKey> = lanes.take_superseded().into_iter().map(|superseded| superseded.key).collect();
+    told.supersedes = members.iter().filter(|member| leaving.contains(&member.key)).map(holder).collect();
 }
 
 /// The stage that a path of an instance would be one of.

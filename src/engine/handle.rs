@@ -10,7 +10,8 @@ use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::dry_run::dry_run;
+use super::dry_run::{add_holds, dry_run};
+use super::freeze::Freezes;
 use super::registry::Kinds;
 use super::shell::Ledger;
 use super::{Judgment, SignalError, view};
@@ -22,7 +23,7 @@ use crate::model::{
 use crate::store::{ExecutionSummary, LaneMember, Store, StoreError, StoredExecution, Word};
 
 /// How many executions that another one waits for are shown.
-const SHOWN_HOLDERS: usize = 20;
+pub(super) const SHOWN_HOLDERS: usize = 20;
 
 /// How long it is waited for that all replicas heed a freeze. Tests don't wait for what they know won't come.
 const HEEDING: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
@@ -169,13 +170,20 @@ impl Handle {
     ///
     /// # Errors
     /// [`EngineError::Refused`] if an outcome is for no stage or is none that can be chosen.
-    pub fn dry_run(
+    pub async fn dry_run(
         &self,
         new: NewExecution,
         outcomes: &BTreeMap<StagePath, Status>,
         now: Timestamp,
     ) -> Result<DryRun, EngineError> {
-        dry_run(new, Arc::clone(&self.kinds), outcomes, now).map_err(EngineError::Refused)
+        let mut told = dry_run(new.clone(), Arc::clone(&self.kinds), outcomes, now).map_err(EngineError::Refused)?;
+        let freezes = Freezes::from(self.store.freezes().await?);
+        let members = match new.pipeline.lane() {
+            Some((lane, _)) => self.store.lane_members(Some(&lane)).await?,
+            None => Vec::new(),
+        };
+        add_holds(&mut told, &new, &freezes, members, now);
+        Ok(told)
     }
 
     /// Pauses an execution that runs: its running stages go on, no further stage starts. Children are executions of
@@ -349,7 +357,7 @@ impl Handle {
         {
             let members = self.store.lane_members(Some(&lane)).await?;
             let holders = members.into_iter().filter(|member| member.status != Status::NotStarted && member.id != id);
-            hold.holders = holders.take(SHOWN_HOLDERS).map(holder).collect();
+            hold.holders = holders.take(SHOWN_HOLDERS).map(|member| holder(&member)).collect();
         }
         Ok(Some(view))
     }
@@ -487,8 +495,8 @@ impl Reply {
     }
 }
 
-fn holder(member: LaneMember) -> Holder {
-    Holder { id: member.id, application: member.application, pipeline: member.pipeline }
+pub(super) fn holder(member: &LaneMember) -> Holder {
+    Holder { id: member.id, application: member.application.clone(), pipeline: member.pipeline.clone() }
 }
 
 fn child_view(child: ExecutionSummary) -> Option<ChildView> {

@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::entry::{Entry, decode};
 use super::freeze::Hold;
 use crate::model::{ApplicationName, ExecutionId, ExecutionKey, Lane, NewExecution, OnNew, PipelineName, Status};
 use crate::store::{LaneMember, Shard, Shards};
@@ -279,6 +280,16 @@ impl Lanes {
             holders.join(", ")
         )
     }
+}
+
+/// One that was restarted and stands in line once more holds no place, whatever its status says: the last row of its journal
+/// does.
+pub fn as_it_stands((mut member, last): (LaneMember, Option<String>)) -> LaneMember {
+    let entries = last.filter(|_| member.status != Status::NotStarted).and_then(|body| decode(&body).ok());
+    if let Some(Entry::Hold(Hold { lane: Some(_), .. })) = entries.as_deref().and_then(<[Entry]>::last) {
+        member.status = Status::NotStarted;
+    }
+    member
 }
 
 /// Tells up to `most` executions of the same pipeline to make way, the oldest first.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::{RowError, decode};
+use super::freeze::Hold;
 use super::registry::Kinds;
 use super::state::{Phase, State, Stop};
 use super::status_text::{describe, trouble_text};
@@ -139,20 +140,25 @@ pub fn of_state(state: &State) -> ExecutionView {
             Some(Stop::Canceled { by, reason: None, .. }) => Some(by.clone()),
             Some(Stop::Halted { .. } | Stop::TimedOut) | None => None,
         },
-        held: state.held.as_ref().map(|hold| HoldView {
-            kind: if hold.lane.is_some() { HoldKind::Concurrency } else { HoldKind::Freeze },
-            reason: hold.reason.clone(),
-            by: Some(hold.by.clone()).filter(|by| !by.is_empty()),
-            until: hold.until,
-            lane: hold.lane.clone(),
-            holders: Vec::new(),
-        }),
+        held: state.held.as_ref().map(hold_view),
         compacted_time: None,
         paused: state.paused.as_ref().map(|paused| PauseView { by: paused.by.clone(), time: paused.at }),
         stranded: state.stranded(),
         restarts: restarts.collect(),
         children: Vec::new(),
         stages: stages.collect(),
+    }
+}
+
+/// What holds an execution back; who stands before it isn't known here.
+pub fn hold_view(hold: &Hold) -> HoldView {
+    HoldView {
+        kind: if hold.lane.is_some() { HoldKind::Concurrency } else { HoldKind::Freeze },
+        reason: hold.reason.clone(),
+        by: Some(hold.by.clone()).filter(|by| !by.is_empty()),
+        until: hold.until,
+        lane: hold.lane.clone(),
+        holders: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{StagePath, Status};
+use super::{HoldView, Holder, StagePath, Status};
 
 /// What an execution would do, step by step, if its stages ended as they were chosen to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,13 @@ pub struct DryRun {
     pub steps: Vec<DryStep>,
     /// The stages that would never start.
     pub never: Vec<StagePath>,
+    /// What would keep it from beginning if it were started now: a freeze, or the executions before it. The steps are what
+    /// follows then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HoldView>,
+    /// The executions that would be cancelled because this one is newer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<Holder>,
 }
 
 /// One step of a [`DryRun`].

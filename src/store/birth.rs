@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
+use super::ahead::Ahead;
 use super::chunk::{self, Texts};
 use super::execution::Created;
-use super::rows::{Row, document};
+use super::rows::{self, Row};
 use super::shard::Shard;
 use super::writer::Tx;
 use super::{StoreError, lane, mark, outbox, series};
@@ -18,18 +19,27 @@ pub(super) struct Birth {
     pub(super) new: NewExecution,
     cause: String,
     document: String,
+    /// The version that a program has to know to go on with it.
+    needs: u32,
     queued: Option<Message>,
 }
 
 impl Birth {
-    pub(super) fn new(new: NewExecution) -> Result<Self, StoreError> {
+    /// Of what `ahead` knows, it keeps all that a later version said.
+    pub(super) fn new(new: NewExecution, ahead: &Ahead) -> Result<Self, StoreError> {
         let queued = new
             .report
             .clone()
             .map(|target| CommitStatus::new(target, StatusState::Pending, "Queued", new.id.page()).into());
+        let what = || format!("execution {}", new.id);
+        let (needs, document) = match ahead.document(&new)? {
+            Some((needs, whole)) => (needs, rows::document(what, &whole)?),
+            None => (new.pipeline.document_version(), rows::document(what, &new)?),
+        };
         Ok(Self {
-            cause: document(|| format!("the cause of execution {}", new.id), &new.trigger.in_short())?,
-            document: document(|| format!("execution {}", new.id), &new)?,
+            cause: rows::document(|| format!("the cause of execution {}", new.id), &new.trigger.in_short())?,
+            document,
+            needs,
             queued,
             new,
         })
@@ -138,7 +148,7 @@ async fn insert_infos(
                 .bind(birth.document.as_str())
                 .bind(new.trigger.parent.as_ref().map(|parent| parent.execution.to_string()))
                 // Most need the first, and say nothing.
-                .bind(Some(new.pipeline.document_version()).filter(|version| *version > 1).map(i64::from));
+                .bind(Some(birth.needs).filter(|version| *version > 1).map(i64::from));
         }
         query.execute(&mut tx.connection).await?;
     }

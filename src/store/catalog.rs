@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 
 use super::rows::Row;
-use super::{Store, StoreError};
+use super::{Store, StoreError, ahead};
 use crate::clock::Timestamp;
 use crate::diagnostic::Diagnostic;
 use crate::model::{ApplicationName, CommitSha, Pins, Pipeline, PipelineName, PullRequest, RepositoryName, RevisionId};
@@ -126,7 +126,7 @@ impl Store {
             Some(name) => sqlx::query(published!("WHERE pipeline.application = $1 ORDER BY pipeline.position"))
                 .bind(name.as_str()),
         };
-        read_all(&query.fetch_all(self.reads()).await?)
+        self.read_all(&query.fetch_all(self.reads()).await?)
     }
 
     /// The pipeline in force of that name.
@@ -143,7 +143,7 @@ impl Store {
             .bind(name.as_str())
             .fetch_optional(self.reads())
             .await?;
-        row.map(|row| published(&Row::of("pipeline", &row))).transpose()
+        row.map(|row| self.published(&Row::of("pipeline", &row))).transpose()
     }
 
     /// The pipelines in force that a repository published: by application, then in their author's order.
@@ -157,7 +157,7 @@ impl Store {
         .bind(repository.as_str())
         .fetch_all(self.reads())
         .await?;
-        read_all(&rows)
+        self.read_all(&rows)
     }
 
     /// What was found in a commit; `None`: it was never looked at.
@@ -175,6 +175,39 @@ impl Store {
             .fetch_optional(self.reads())
             .await?;
         row.map(|row| findings(&Row::of("findings", &row))).transpose()
+    }
+
+    /// Those that a later version wrote in a way that can't be read here at all are left out.
+    fn read_all(&self, rows: &[AnyRow]) -> Result<Vec<Published>, StoreError> {
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            let row = Row::of("pipeline", row);
+            match self.published(&row) {
+                Ok(published) => all.push(published),
+                Err(error) if ahead::beyond(&row.text("document")?).is_some() => {
+                    tracing::warn!(%error, "a pipeline of a later version can't be read here");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    fn published(&self, row: &Row<'_>) -> Result<Published, StoreError> {
+        let revision = RevisionId(row.int("revision")?);
+        let document = row.text("document")?;
+        if let Some(needs) = ahead::beyond(&document) {
+            self.inner.ahead.note(revision, needs, document);
+        }
+        Ok(Published {
+            revision,
+            repository: row.id("repository")?,
+            branch: row.text("branch")?,
+            commit: row.id("commit_sha")?,
+            published_at: row.time("published_at")?,
+            pins: pins(row)?,
+            pipeline: row.json("document")?,
+        })
     }
 }
 
@@ -195,22 +228,6 @@ fn pins(row: &Row<'_>) -> Result<Pins, StoreError> {
         Some(_) => row.json("pins"),
         None => Ok(Pins::default()),
     }
-}
-
-fn read_all(rows: &[AnyRow]) -> Result<Vec<Published>, StoreError> {
-    rows.iter().map(|row| published(&Row::of("pipeline", row))).collect()
-}
-
-fn published(row: &Row<'_>) -> Result<Published, StoreError> {
-    Ok(Published {
-        revision: RevisionId(row.int("revision")?),
-        repository: row.id("repository")?,
-        branch: row.text("branch")?,
-        commit: row.id("commit_sha")?,
-        published_at: row.time("published_at")?,
-        pins: pins(row)?,
-        pipeline: row.json("document")?,
-    })
 }
 
 fn findings(row: &Row<'_>) -> Result<CommitFindings, StoreError> {

@@ -82,13 +82,29 @@ pub enum StoreError {
         /// What is wrong there.
         reason: String,
     },
-    /// A later version of Longboat has worked with the database.
+    /// A later version of Longboat has changed the database in a way that this one can't work with.
     #[error(
-        "the database was brought to the tables of a later Longboat (step {step}); run that version, or use another database"
+        "a later Longboat has brought the tables to step {step}, and whoever works with them has to know step {oldest}; this \
+         version knows {known}: start the later one, or one in between, or restore the backup that was made before it"
     )]
     Newer {
-        /// The first step that this version doesn't know.
+        /// The step of the tables.
         step: i64,
+        /// The step that a program has to know.
+        oldest: i64,
+        /// The last one that this version knows.
+        known: i64,
+    },
+    /// The tables are to be changed in a way that replicas which run can't follow.
+    #[error(
+        "this version has to change the tables (step {step}) in a way that replicas of an earlier one can't follow; stop \
+         them all first, and start this version then: {replicas}"
+    )]
+    InUse {
+        /// The step that was not taken.
+        step: i64,
+        /// Their names and versions.
+        replicas: String,
     },
     /// The tables could not be brought to this version.
     #[error("the database can't be brought to this version's tables: {0}")]
@@ -103,6 +119,14 @@ pub enum StoreError {
         what: String,
         /// Why it can't be read.
         reason: String,
+    },
+    /// An execution whose document is of a later version, and can't even be read by this one.
+    #[error("a later Longboat created the execution {execution} (version {needs} of the document): start that one")]
+    Ahead {
+        /// Its public id.
+        execution: String,
+        /// The version that its document needs.
+        needs: u32,
     },
     /// A value that has no form as a document.
     #[error("{what} can't be stored: {reason}")]
@@ -172,9 +196,6 @@ impl From<sqlx::Error> for StoreError {
 
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
-        match error {
-            sqlx::migrate::MigrateError::VersionMissing(step) => Self::Newer { step },
-            other => Self::Migration(Arc::new(other)),
-        }
+        Self::Migration(Arc::new(error))
     }
 }

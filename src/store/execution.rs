@@ -15,8 +15,8 @@ use super::shard::{Shard, Shards};
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{
-    ApplicationName, Cause, CommitSha, Execution, ExecutionId, ExecutionKey, ExecutionView, NewExecution, PipelineName,
-    RepositoryName, RevisionId, Status,
+    ApplicationName, Cause, CommitSha, Execution, ExecutionId, ExecutionKey, ExecutionView, NewExecution, Pipeline,
+    PipelineName, RepositoryName, RevisionId, Status,
 };
 
 /// How many executions a list shows if nobody says.
@@ -147,7 +147,7 @@ impl Store {
     /// # Errors
     /// If it can't be written, or its document is above 16 MiB.
     pub async fn create(&self, new: NewExecution) -> Result<Created, StoreError> {
-        self.write_birth(Birth::new(new)?).await
+        self.write_birth(Birth::new(new, &self.inner.ahead)?).await
     }
 
     /// The execution with that public id.
@@ -363,13 +363,19 @@ fn live_execution(row: &Row<'_>) -> Result<LiveExecution, StoreError> {
 }
 
 fn stored(row: &Row<'_>) -> Result<StoredExecution, StoreError> {
-    let mut info: NewExecution = row.json("document")?;
+    let needs = row.int_or_null("needs")?.map_or(1, |needs| u32::try_from(needs).unwrap_or(u32::MAX));
+    let mut info: NewExecution = match row.json("document") {
+        Err(_) if needs > Pipeline::DOCUMENT_VERSION => {
+            return Err(StoreError::Ahead { execution: row.text("public_id")?, needs });
+        }
+        read => read?,
+    };
     // The document was written before its revision was known.
     info.revision = row.int_or_null("revision")?.map(RevisionId);
     Ok(StoredExecution {
         execution: Execution { key: ExecutionKey(row.int("id")?), info },
         shard: Shard::of_row(row.int("shard")?)?,
-        needs: row.int_or_null("needs")?.map_or(1, |needs| u32::try_from(needs).unwrap_or(u32::MAX)),
+        needs,
         status: row.status("status")?,
         seq: row.int("seq")?,
         started_at: row.time_or_null("started_at")?,

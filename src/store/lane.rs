@@ -61,13 +61,15 @@ impl Store {
         rows.iter().map(|row| member(&Row::of("lane", row))).collect()
     }
 
-    /// Those who stand in lanes in which somebody may wait for whose end others wait, oldest first; 5000 at most.
+    /// Those who stand in lanes in which somebody may wait for whose end others wait, oldest first; 5000 at most. With each
+    /// the last row of its journal, if that is short: of one that was restarted it says whether it waits once more.
     ///
     /// # Errors
     /// If the database can't be read.
-    pub async fn awaited_lanes(&self) -> Result<Vec<LaneMember>, StoreError> {
+    pub async fn awaited_lanes(&self) -> Result<Vec<(LaneMember, Option<String>)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT e.id, e.shard, e.status, l.name, l.most, l.awaited_by, i.public_id, i.application, i.pipeline \
+            "SELECT e.id, e.shard, e.status, l.name, l.most, l.awaited_by, i.public_id, i.application, i.pipeline, \
+             (SELECT j.body FROM journal j WHERE j.execution = e.id AND j.seq = e.seq AND length(j.body) < 4096) AS body \
              FROM execution e JOIN lane l ON l.execution = e.id JOIN execution_info i ON i.id = e.id \
              WHERE e.live = 1 AND l.name IN (SELECT w.name FROM execution f JOIN lane w ON w.execution = f.id \
                  WHERE f.live = 1 AND f.status = $1 AND w.awaited_by IS NOT NULL) ORDER BY e.id LIMIT 5000",
@@ -75,7 +77,11 @@ impl Store {
         .bind(Status::NotStarted.as_str())
         .fetch_all(self.reads())
         .await?;
-        rows.iter().map(|row| member(&Row::of("lane", row))).collect()
+        let read = |row| {
+            let row = Row::of("lane", row);
+            Ok((member(&row)?, row.text_or_null("body")?))
+        };
+        rows.iter().map(read).collect()
     }
 }
 
@@ -113,14 +119,23 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Puts those who stand in a lane into its shard that were created when lanes had none. To be called while no process
-/// has executions in memory.
+/// Under which counter it is kept that [`gather`] was done.
+const GATHERED: &str = "lanes_gathered";
+
+/// Puts those who stand in a lane, or did before they ended, into its shard that were created when lanes had none; once. To
+/// be called while no process has such executions in memory.
 pub(super) async fn gather(connection: &mut Connection) -> Result<(), StoreError> {
-    let rows = sqlx::query(
-        "SELECT e.id, e.shard, l.name FROM execution e JOIN lane l ON l.execution = e.id WHERE e.live = 1 ORDER BY e.id",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let done: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM counter WHERE name = $1")
+        .bind(GATHERED)
+        .fetch_one(&mut *connection)
+        .await?;
+    if done > 0 {
+        return Ok(());
+    }
+    let rows =
+        sqlx::query("SELECT e.id, e.shard, l.name FROM execution e JOIN lane l ON l.execution = e.id ORDER BY e.id")
+            .fetch_all(&mut *connection)
+            .await?;
     for row in rows {
         let row = Row::of("lane", &row);
         let shard = Shard::of_lane(&row.id::<Lane>("name")?);
@@ -132,5 +147,9 @@ pub(super) async fn gather(connection: &mut Connection) -> Result<(), StoreError
                 .await?;
         }
     }
+    sqlx::query("INSERT INTO counter (name, value) VALUES ($1, 1) ON CONFLICT (name) DO NOTHING")
+        .bind(GATHERED)
+        .execute(connection)
+        .await?;
     Ok(())
 }

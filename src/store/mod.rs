@@ -31,6 +31,7 @@
 //! A case in `contract` proves it: each runs on both.
 
 mod accept;
+mod ahead;
 mod append;
 mod backlog;
 mod baseline;
@@ -75,6 +76,7 @@ mod search;
 mod series;
 mod settle;
 mod shard;
+mod step;
 mod transfer;
 mod wish;
 mod word;
@@ -120,6 +122,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::{Clock, Timestamp};
+use ahead::Ahead;
 use bell::{Bell, Bells};
 use connection::Backend;
 use lease::Lease;
@@ -180,6 +183,8 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     bells: Bells,
     lease: Lease,
+    /// Revisions that a later version published.
+    ahead: Ahead,
     // They end with this.
     _tasks: Vec<AbortOnDropHandle<()>>,
     _temporary: Option<TempDir>,
@@ -221,6 +226,7 @@ impl Store {
             writer: Mutex::new(Some(writer.task)),
             bells,
             lease,
+            ahead: Ahead::default(),
             _tasks: tasks,
             _temporary: temporary,
         };

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -15,10 +16,14 @@ use super::ownership::Lock;
 use super::ownership::Ownership;
 use super::postgres::{self, Identity, Keeper, Link, Server, Session, session};
 use super::writer::Hold;
-use super::{StoreError, StoreOptions, connect, lane, series};
+use super::{StoreError, StoreOptions, connect, lane, series, step};
 
-/// The tables, one text for both databases.
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+/// The tables, one text for both databases. Whether steps that are not among them are good is decided in `step`.
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("src/store/migrations");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// A database that this process holds, whatever tables it has.
 pub(super) struct Held {
@@ -76,22 +81,31 @@ impl Held {
 
     /// The last step that this version knows.
     pub(super) fn last_step() -> i64 {
-        MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+        step::last(&MIGRATIONS)
     }
 
-    /// Brings the tables up to date; the step is that of this version.
+    /// Brings the tables up to date; the step is that of this version, or of a later one with which it can work.
     pub(super) async fn bring_up_to_date(&mut self) -> Result<i64, StoreError> {
         self.bring_to(Self::last_step()).await
     }
 
     /// Brings the tables to a step, if they are behind it; answers with the step at which they are then.
     pub(super) async fn bring_to(&mut self, step: i64) -> Result<i64, StoreError> {
+        self.bring_along(&MIGRATIONS, step).await
+    }
+
+    /// The same with other migrations than those of this version.
+    pub(super) async fn bring_along(&mut self, tables: &Migrator, step: i64) -> Result<i64, StoreError> {
+        let shared = matches!(&self.place, Place::Server(server, _) if server.is_shared());
+        if let Connection::Postgres(connection) = &mut self.connection {
+            session::begin_furnishing(connection).await?;
+        }
+        step::admit(&mut self.connection, tables, step, shared).await?;
         match &mut self.connection {
-            Connection::Sqlite(connection) => MIGRATIONS.run_to(step, connection).await?,
+            Connection::Sqlite(connection) => tables.run_to(step, connection).await?,
             Connection::Postgres(connection) => {
                 if let Place::Server(server, _) = &self.place {
-                    session::begin_furnishing(connection).await?;
-                    session::furnish(connection, server, &MIGRATIONS, step).await?;
+                    session::furnish(connection, server, tables, step).await?;
                     session::end_furnishing(connection).await?;
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::ahead::Written;
 use super::catalog::Publication;
 use super::rows::{Row, document};
 use super::writer::Tx;
@@ -23,7 +24,9 @@ impl Encoded {
         let documents = publication
             .pipelines
             .iter()
-            .map(|pipeline| document(|| format!("pipeline {}/{}", pipeline.application, pipeline.name), pipeline))
+            .map(|pipeline| {
+                document(|| format!("pipeline {}/{}", pipeline.application, pipeline.name), &Written::from(pipeline))
+            })
             .collect::<Result<_, _>>()?;
         let pins = (!publication.pins.is_empty())
             .then(|| document(|| format!("the pins of application {}", publication.application), &publication.pins));

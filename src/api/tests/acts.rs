@@ -162,6 +162,13 @@ async fn a_dry_run_tells_what_would_happen_and_starts_nothing() {
         .problem(422, "invalid-parameters");
     let after = world.get("/api/v1/executions?limit=100").await.json(200)["items"].as_array().map(Vec::len);
     assert_eq!(before, after);
+    assert!(told.get("held").is_none() && told.get("supersedes").is_none(), "nothing holds it: {told:#}");
+    world.send("PUT", "/api/v1/freezes/shop", r#"{"reason": "audit"}"#).await.json(200);
+    let held = world.post(STARTS, r#"{"parameters": {"region": "eu"}, "dryRun": true}"#).await.json(200);
+    assert_eq!((&held["held"]["kind"], &held["held"]["reason"]), (&json!("freeze"), &json!("audit")));
+    assert_eq!(held["steps"], told["steps"], "what follows then");
+    let before_it = r#"{"parameters": {"region": "eu"}, "dryRun": true, "override": true}"#;
+    assert!(world.post(STARTS, before_it).await.json(200).get("held").is_none());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Work;
 use crate::config::file::{BucketSection, LogStoreWord, LogsSection, SecretSource};
-use crate::config::{Bucket, LogStore};
+use crate::config::{Bucket, KeyFiles, LogStore};
 use crate::diagnostic::Code;
 
 const DEFAULT_REGION: &str = "us-east-1";
@@ -94,6 +94,12 @@ impl Work<'_> {
             None => Some(format!("https://s3.{region}.amazonaws.com")),
         };
         let own_key = section.secret_key.is_some();
+        let file = |source: &Option<SecretSource>| Some(self.base.join(source.as_ref()?.file.as_ref()?));
+        let files = KeyFiles {
+            access_key: file(&section.access_key),
+            secret_key: file(&section.secret_key),
+            session_token: file(&section.session_token),
+        };
         let access_key = self.key(section.access_key, "accessKey", "AWS_ACCESS_KEY_ID");
         let secret_key = self.key(section.secret_key, "secretKey", "AWS_SECRET_ACCESS_KEY");
         let session_token = match section.session_token {
@@ -110,6 +116,7 @@ impl Work<'_> {
             access_key: access_key?.expose_secret().to_owned(),
             secret_key: secret_key?,
             session_token,
+            files,
         })
     }
 

@@ -17,6 +17,8 @@ use http::Uri;
 use indexmap::IndexMap;
 use secrecy::SecretString;
 
+pub(super) use values::read_secret;
+
 use super::file::{self, File};
 use super::tree::{Data, Tree};
 use super::{

@@ -209,7 +209,7 @@ impl Work<'_> {
     }
 }
 
-pub(super) fn read_secret(path: &Path) -> std::io::Result<SecretString> {
+pub(in crate::config) fn read_secret(path: &Path) -> std::io::Result<SecretString> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes)?;

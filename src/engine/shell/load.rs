@@ -120,7 +120,7 @@ async fn with_journal(store: &Store, kinds: Arc<Kinds>, stored: StoredExecution)
 fn of_error(error: StoreError) -> Loaded {
     match error {
         // Another attempt reads the same.
-        StoreError::Corrupt { .. } => Loaded::Strange(error.to_string()),
+        StoreError::Corrupt { .. } | StoreError::Ahead { .. } => Loaded::Strange(error.to_string()),
         error => Loaded::Failed(error),
     }
 }

@@ -14,10 +14,10 @@ use super::{Internal, Shell};
 use crate::clock::Timestamp;
 use crate::engine::decide::Event;
 use crate::engine::handle::Reply;
-use crate::engine::lanes::Lanes;
+use crate::engine::lanes::{self, Lanes};
 use crate::engine::{Changed, EngineError, wish};
 use crate::model::{ExecutionKey, Status};
-use crate::store::{LiveExecution, Shard, Shards, Store, StoreError, Wish, WishId, Word};
+use crate::store::{LaneMember, LiveExecution, Shard, Shards, Store, StoreError, Wish, WishId, Word};
 
 /// How often it is looked what is new.
 const POLL: Duration = Duration::from_secs(1);
@@ -165,7 +165,8 @@ impl Shell {
         self.part.circles = (now.plus(CIRCLES), true);
         let (store, internal, freezes) = (self.store.clone(), self.internal.clone(), self.holds.freezes());
         tokio::spawn(async move {
-            let found = store.awaited_lanes().await.map(|mut members| {
+            let found = store.awaited_lanes().await.map(|found| {
+                let mut members: Vec<LaneMember> = found.into_iter().map(lanes::as_it_stands).collect();
                 // Who is frozen doesn't stand in line; what others wait for isn't.
                 members.retain(|member| {
                     let waits = member.status == Status::NotStarted && member.awaited_by.is_empty();

@@ -471,7 +471,15 @@ impl Shell {
     pub(super) async fn leave(&mut self) {
         let rest = self.part.own();
         self.lose(rest);
-        let ended = futures::future::join_all(std::mem::take(&mut self.part.letting_go));
+        let letting_go = std::mem::take(&mut self.part.letting_go);
+        if !letting_go.is_empty() {
+            let stages = letting_go.len();
+            tracing::warn!(
+                stages,
+                "what still runs has had its time: it is ended here, and other replicas go on with it"
+            );
+        }
+        let ended = futures::future::join_all(letting_go);
         if tokio::time::timeout(LETTING_GO, ended).await.is_err() {
             tracing::warn!("what runs of executions that move could not be ended in time");
         }

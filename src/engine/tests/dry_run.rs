@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::house::*;
 use super::world::*;
 use crate::clock::Timestamp;
 use crate::engine::dry_run::dry_run;
-use crate::model::{DryRun, Hours, OnFailure, Pipeline, Status, Window};
+use crate::model::{Concurrency, DryRun, ExecutionId, HoldKind, Hours, OnFailure, OnNew, Pipeline, Status, Window};
 
 fn told(pipeline: Pipeline, failing: &[&str]) -> DryRun {
     let outcomes: BTreeMap<_, _> = failing.iter().map(|id| (path(id), Status::Terminal)).collect();
@@ -77,4 +78,33 @@ fn an_outcome_for_no_stage_is_refused() {
     let refused =
         dry_run(new_execution(pipeline(vec![stage("a", &[])])), kinds(), &outcomes, Timestamp::from_millis(0));
     assert_eq!(refused.expect_err("refused"), "the pipeline has no stage `nobody`");
+}
+
+/// What would hold a start with that rule while an execution has the one place of its lane and one waits.
+async fn held(on_new: OnNew) -> (DryRun, [ExecutionId; 2]) {
+    let house = House::new().await;
+    let limited = || {
+        let rule = Concurrency { max: 1, on_new, lock: None };
+        Pipeline { concurrency: Some(rule), ..pipeline(vec![stage("a", &[]).fields(json!({"do": "hang"}))]) }
+    };
+    let first = house.submit(limited()).await;
+    house.outside.until_asked("a.1 start").await;
+    // Stored and not told to the engine: so nobody makes way yet.
+    let (second, _) = house.create(limited()).await;
+    let told = house.handle().dry_run(new_execution(limited()), &BTreeMap::new(), Timestamp::from_millis(0)).await;
+    (told.expect("runs"), [first, second])
+}
+
+#[tokio::test]
+async fn it_says_who_stands_before_it_and_who_would_make_way() {
+    let (told, [first, _]) = held(OnNew::Queue).await;
+    let hold = told.held.expect("it would wait");
+    assert_eq!((hold.kind, hold.reason.as_str()), (HoldKind::Concurrency, "its turn (1 at once)"));
+    assert_eq!(hold.holders.iter().map(|holder| holder.id).collect::<Vec<_>>(), [first]);
+    assert_eq!((told.supersedes.len(), told.status), (0, Status::Succeeded), "and what would follow");
+    let (told, [first, second]) = held(OnNew::CancelRunning).await;
+    let ids: Vec<ExecutionId> = told.supersedes.iter().map(|holder| holder.id).collect();
+    assert_eq!((ids, told.held.is_some()), (vec![first, second], true));
+    let (told, [_, second]) = held(OnNew::KeepNewest).await;
+    assert_eq!(told.supersedes.iter().map(|holder| holder.id).collect::<Vec<_>>(), [second]);
 }

@@ -9,7 +9,9 @@ use serde_json::json;
 use super::house::*;
 use super::world::*;
 use crate::engine::decide::Event;
-use crate::engine::lanes::{Lanes, Turn};
+use crate::engine::entry::{Entry, encode};
+use crate::engine::freeze::Hold;
+use crate::engine::lanes::{Lanes, Turn, as_it_stands};
 use crate::model::{
     CauseKind, Concurrency, ExecutionId, ExecutionKey, ExecutionView, HoldKind, Lane, NewExecution, OnNew, Parent,
     Pipeline, Status,
@@ -193,6 +195,34 @@ fn of_those_that_wait_for_one_another_the_newest_gives_way_whoever_looks() {
     parent.trigger.parent = None;
     let alone = [member(6, &parent, Status::Running), member(7, &own, Status::NotStarted)];
     assert_eq!(victims(&alone), [key(7)]);
+}
+
+#[test]
+fn one_that_was_restarted_and_waits_holds_no_place_where_circles_are_looked_for() {
+    let lock = |name: &str, lock: &str| new_execution(limited(name, 1, OnNew::Queue, Some(lock)));
+    let (one, two) = (lock("one", "x"), lock("two", "y"));
+    let (again, closes) = (below(lock("sub", "y"), &one), below(lock("sub", "x"), &two));
+    let rows = |entries: &[Entry]| Some(encode(entries).expect("encodes"));
+    let restart = Entry::Restart { stages: vec![0], by: "ann".into(), override_freeze: false };
+    let hold = |lane: Option<&str>| {
+        let lane = lane.map(str::to_owned);
+        Entry::Hold(Hold { reason: "its turn".into(), by: String::new(), until: None, lane })
+    };
+    let found = |last: Option<String>| {
+        let all = [
+            (member(1, &one, Status::Running), rows(&[Entry::Begin])),
+            (member(2, &two, Status::Running), None),
+            // It ended, was restarted, and waits for what `two` holds; its status is that of one that goes on.
+            (member(3, &again, Status::Running), last),
+            (member(4, &closes, Status::NotStarted), None),
+        ];
+        let members: Vec<LaneMember> = all.into_iter().map(as_it_stands).collect();
+        Lanes::circles(&members).into_iter().map(|(key, _, _)| key).collect::<Vec<_>>()
+    };
+    assert_eq!(found(rows(&[restart.clone(), hold(Some("lock y"))])), [key(4)]);
+    assert!(found(rows(&[hold(Some("lock y")), Entry::Release])).is_empty(), "it goes on by now");
+    assert!(found(rows(&[restart, hold(None)])).is_empty(), "a freeze ends");
+    assert!(found(Some("of a later version".to_owned())).is_empty());
 }
 
 /// One execution of a random world.

@@ -10,6 +10,7 @@ use super::world::*;
 use crate::engine::{EngineError, EngineOptions};
 use crate::model::{ExecutionId, Status};
 use crate::store::Append;
+use crate::store::contract::sample::respell;
 
 #[tokio::test]
 async fn while_the_database_fails_nothing_is_lost_and_nothing_is_called() {
@@ -140,4 +141,33 @@ async fn a_definition_that_is_no_graph_is_an_error_of_longboat_and_holds_up_nobo
     assert_eq!(house.until_complete(other).await.status, Status::Succeeded);
     let view = house.view(id).await;
     assert!(view.description.starts_with("Longboat error: stage `a` needs itself"), "{}", view.description);
+}
+
+/// A damaged document, and one of a later version that looks quite different.
+#[tokio::test]
+async fn a_document_that_cannot_be_read_at_all_is_left_alone_and_holds_up_nobody() {
+    let house = House::new().await;
+    let hangs = || pipeline(vec![stage("a", &[]).fields(json!({"do": "hang"}))]);
+    let (damaged, later) = (house.submit(hangs()).await, house.submit(hangs()).await);
+    house.until(later, "its stage", |view| view.status == Status::Running).await;
+    respell(&house.store, damaged, "{\"id\": 3", None).await;
+    respell(&house.store, later, r#"{"definition": {"stages": {}}}"#, Some(99)).await;
+    let house = house.crash().await;
+    patiently("the look at them", async {
+        while house.handle().stranded() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let other = house.submit(pipeline(vec![stage("b", &[])])).await;
+    assert_eq!(house.until_complete(other).await.status, Status::Succeeded, "others go on");
+    // The lists don't read documents.
+    let listed = house.store.executions(crate::store::ExecutionFilter::default()).await.expect("reads").items;
+    assert_eq!(listed.iter().filter(|one| one.status == Status::Running).count(), 2);
+    let why = async |id| house.handle().view(id).await.expect_err("can't be read").to_string();
+    let (of_damaged, of_later) = (why(damaged).await, why(later).await);
+    assert!(of_damaged.contains("restore it from a backup"), "{of_damaged}");
+    assert!(of_later.contains("a later Longboat") && of_later.contains("version 99"), "{of_later}");
+    let cancelled = house.handle().cancel(later, "ann", None).await;
+    assert!(cancelled.is_err(), "nothing is written about what isn't understood");
 }

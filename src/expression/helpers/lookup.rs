@@ -91,9 +91,15 @@ pub(super) fn judgment(arguments: &Arguments<'_>) -> Result<Made, String> {
         Some(input) => Ok(Made::Json(input.clone())),
         None => {
             let word = |key: &str| stage.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            Err(match word("type").as_str() {
-                "manualJudgment" => format!("nobody has judged the stage `{name}`; it is {}", word("status")),
-                kind => format!("the stage `{name}` is no judgment but a `{kind}`"),
+            let instances = stage.pointer("/outputs/instances").and_then(Value::as_object);
+            let each = instances.into_iter().flat_map(Map::keys).next();
+            Err(match (word("type").as_str(), each) {
+                ("manualJudgment", Some(key)) => format!(
+                    "the stage `{name}` became several, and each was judged by itself; name one, like `{}[{key}]`",
+                    word("id")
+                ),
+                ("manualJudgment", None) => format!("nobody has judged the stage `{name}`; it is {}", word("status")),
+                (kind, _) => format!("the stage `{name}` is no judgment but a `{kind}`"),
             })
         }
     }

@@ -74,6 +74,31 @@ fn they_yield_what_spinnaker_s_helpers_do() {
 }
 
 #[test]
+fn an_instance_of_a_judgment_is_asked_for_by_its_path() {
+    let judged = |key: &str, input: &str| {
+        json!({"id": format!("approve[{key}]"), "name": format!("approve ({key})"), "type": "manualJudgment",
+            "status": "SUCCEEDED", "outputs": {"judgmentInput": input}})
+    };
+    let scope = Scope {
+        stages: json!({
+            "approve": {"id": "approve", "name": "Approve", "type": "manualJudgment", "status": "SUCCEEDED", "outputs":
+                {"list": [{"judgmentInput": "go"}, {"judgmentInput": "wait"}], "instances": {"eu": {}, "us": {}}}},
+            "approve[eu]": judged("eu", "go"),
+            "approve[us]": judged("us", "wait"),
+        }),
+        ..Scope::default()
+    };
+    let evaluate = |text: &str| Expression::parse(text).expect("parses").evaluate(&scope);
+    assert_eq!(evaluate("judgment('approve[eu]')"), Ok(json!("go")));
+    assert_eq!(evaluate("judgment('approve[' + 'us' + ']') + stage('approve[eu]').status"), Ok(json!("waitSUCCEEDED")));
+    assert_eq!(evaluate("stages.approve.outputs.list.map(one, one.judgmentInput)"), Ok(json!(["go", "wait"])));
+    let error = evaluate("judgment('Approve')").expect_err("which of them");
+    assert!(error.message.ends_with("each was judged by itself; name one, like `approve[eu]`"), "{}", error.message);
+    let error = evaluate("judgment('approve[ue]')").expect_err("no such");
+    assert!(error.message.contains("did you mean `approve"), "{}", error.message);
+}
+
+#[test]
 fn what_they_do_not_take_is_said_with_the_value() {
     let wrong = [
         "stage('Bild it').status",

@@ -312,9 +312,15 @@ impl Variables<'_, '_> {
         self.drafts.iter().position(named).or_else(|| self.graph.find(name))
     }
 
+    /// The stage of which a name like `approve[eu]` is an instance. Which ones there will be isn't known beforehand.
+    fn find_spread(&self, name: &str) -> Option<usize> {
+        let (stage, _) = name.strip_suffix(']')?.split_once('[')?;
+        self.graph.find(stage).filter(|found| self.drafts[*found].is_spread)
+    }
+
     /// What is wrong with asking for the stage of this name.
     fn stage_named(&self, at: usize, name: &str, keys: &[String]) -> Option<Fault> {
-        let Some(other) = self.find_named(name) else {
+        let Some(other) = self.find_named(name).or_else(|| self.find_spread(name)) else {
             let names = self.drafts.iter().filter_map(|draft| draft.name.as_deref());
             let near = nearest(name, names.chain(self.graph.ids())).map(|near| format!("did you mean `{near}`?"));
             return Some((Code::UnknownVariable, format!("there is no stage `{}`", cut(name)), near));
@@ -325,9 +331,22 @@ impl Variables<'_, '_> {
 
     /// What is wrong with asking for the judgment of a stage that exists.
     fn no_judgment(&self, name: &str) -> Option<Fault> {
-        let kind = self.drafts[self.find_named(name)?].stage_type?;
+        let (found, instance) = match self.find_named(name) {
+            Some(found) => (found, false),
+            None => (self.find_spread(name)?, true),
+        };
+        let kind = self.drafts[found].stage_type?;
         if kind.outputs.contains(&"judgmentInput") {
-            return None;
+            if instance || !self.drafts[found].is_spread {
+                return None;
+            }
+            let id = self.drafts[found].id.as_ref().map_or(name, |id| id.as_str());
+            let message = format!("the stage `{}` becomes several, and each is judged by itself", cut(name));
+            let hint = format!(
+                "name an instance: `judgment(\"{id}[...]\")`, or take them all: \
+                 `stages.{id}.outputs.list.map(one, one.judgmentInput)`"
+            );
+            return Some((Code::UnknownVariable, message, Some(hint)));
         }
         let message = format!("the stage `{}` is no judgment but a `{}`", cut(name), kind.name);
         Some((Code::UnknownVariable, message, Some("name a `manualJudgment` stage".to_owned())))

@@ -185,3 +185,19 @@ pub(in crate::store) fn append(key: ExecutionKey, seq: i64, status: Status) -> A
 pub(in crate::store) async fn finish(store: &Store, key: ExecutionKey, seq: i64) {
     store.append(vec![append(key, seq, Status::Succeeded)]).await.expect("appends");
 }
+
+/// Puts something else in the place of an execution's document, and of the version that it needs.
+pub(crate) async fn respell(store: &Store, id: ExecutionId, document: &'static str, needs: Option<i64>) {
+    let write = store.write(move |tx| {
+        Box::pin(async move {
+            sqlx::query("UPDATE execution_info SET document = $1, needs = $2 WHERE public_id = $3")
+                .bind(document)
+                .bind(needs)
+                .bind(id.to_string())
+                .execute(&mut tx.connection)
+                .await?;
+            Ok(())
+        })
+    });
+    write.await.expect("writes");
+}

@@ -219,3 +219,45 @@ pub(super) async fn what_is_known_of_a_repository_is_kept(fixture: Fixture) {
     assert_eq!((now.has_files, now.error.is_some()), (Some(false), true));
     assert_eq!((now.noted_at, now.settled_at), (fixture.clock.now(), Some(fixture.clock.now())));
 }
+
+/// Puts the document of a revision into the form that a later version gives it.
+async fn rewritten(store: &Store, revision: RevisionId, change: fn(&str) -> String) {
+    let write = store.write(move |tx| {
+        Box::pin(async move {
+            let text: String = sqlx::query_scalar("SELECT document FROM revision WHERE id = $1")
+                .bind(revision.0)
+                .fetch_one(&mut tx.connection)
+                .await?;
+            sqlx::query("UPDATE revision SET document = $1 WHERE id = $2")
+                .bind(change(&text))
+                .bind(revision.0)
+                .execute(&mut tx.connection)
+                .await?;
+            Ok(())
+        })
+    });
+    write.await.expect("writes");
+}
+
+pub(super) async fn what_a_later_version_published_is_started_with_all_that_it_says(fixture: Fixture) {
+    let store = fixture.open().await;
+    store.settle(publishing(1, &["deploy", "build"])).await.expect("settles");
+    let revision = deploy(&store).await.revision;
+    rewritten(&store, revision, |text| format!("{{\"needs\":99,\"novel\":{{\"over\":[1]}},{}", &text[1..])).await;
+    // As a time table, the end of another, or a person starts it.
+    let Published { pipeline, revision, .. } = deploy(&store).await;
+    let key = created(&store, NewExecution { pipeline, revision: Some(revision), ..run() }).await;
+    let stored = store.execution_by_key(key).await.expect("reads").expect("exists");
+    assert_eq!(stored.needs, 99, "this version leaves it alone");
+    let document: String = sqlx::query_scalar("SELECT document FROM execution_info WHERE id = $1")
+        .bind(key.0)
+        .fetch_one(store.reads())
+        .await
+        .expect("reads");
+    assert!(document.contains(r#""novel":{"over":[1]}"#), "{document}");
+    // One that can't be read here at all doesn't hide the others.
+    rewritten(&store, revision, |_| r#"{"needs":100,"pipelines":"no longer stages"}"#.to_owned()).await;
+    assert_eq!(names(&store).await, ["shop/build"]);
+    let error = store.pipeline(&application("shop"), &pipeline_name("deploy")).await.expect_err("can't be read");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
 use tokio::time::timeout;
 
 use super::proxy::{Proxy, Weather};
@@ -10,6 +11,7 @@ use crate::clock::Clock;
 use crate::model::{RepositoryName, Status};
 use crate::store::contract::sample::{append, created, quiet_run, webhook};
 use crate::store::contract::server::with_database;
+use crate::store::open::{Held, MIGRATIONS};
 use crate::store::{Duty, Owned, Replicas, RepositoryNote, Shards, Store, StoreError, StoreOptions, Word};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -353,6 +355,43 @@ async fn tables_that_another_version_brings_further_are_worked_with() {
             store.execution_by_key(key).await.expect("each connection reads");
             note(&store, &format!("after {round}")).await.expect("writes");
         }
+        // One that is started anew, and one more, work beside it.
+        let again = open(&url, "again").await;
+        tokio::join!(has(&store, 32), has(&again, 32));
+        note(&again, "beside").await.expect("writes");
+        store.close().await;
+        let store = open(&url, "old").await;
+        assert!(store.execution_by_key(key).await.expect("reads").is_some());
+        tokio::join!(has(&store, 32), has(&again, 32));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_step_that_running_replicas_can_t_follow_waits_until_they_are_gone() {
+    with_database(|url| async move {
+        let sql = "ALTER TABLE execution_info DROP COLUMN parent; \
+            INSERT INTO counter (name, value) VALUES ('oldest_step', 9999) \
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        let mut later: Vec<Migration> = MIGRATIONS.iter().cloned().collect();
+        later.push(Migration::new(9999, "later".into(), MigrationType::Simple, sql.into_sql_str(), false));
+        let later = Migrator::with_migrations(later);
+        let old = open(&url, "old").await;
+        // As a replica of that version does when it starts.
+        let begin = async || {
+            let server = Held::open(&options(&url, "new")).await;
+            server.expect("beside the others").bring_along(&later, 9999).await
+        };
+        let error = begin().await.expect_err("is refused");
+        assert!(
+            matches!(&error, StoreError::InUse { step: 9999, replicas } if replicas.starts_with("old (")),
+            "{error}"
+        );
+        note(&old, "undisturbed").await.expect("writes");
+        old.close().await;
+        assert_eq!(begin().await.expect("the tables are brought there"), 9999);
+        let error = Store::open(options(&url, "old"), Clock::system()).await.expect_err("is refused");
+        assert!(matches!(error, StoreError::Newer { step: 9999, oldest: 9999, .. }), "{error}");
     })
     .await;
 }

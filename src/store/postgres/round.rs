@@ -12,6 +12,7 @@ use crate::store::duty::{Duty, Term};
 use crate::store::lease::Returned;
 use crate::store::replica::Replicas;
 use crate::store::shard::{Shard, Shards};
+use crate::store::step;
 
 /// How long a lease holds after its renewal, in milliseconds.
 pub(super) const LEASE: i64 = 6_000;
@@ -117,13 +118,15 @@ impl Standing {
     }
 }
 
-/// Makes this process a replica with that id, with nothing of its own yet. Each step may be done twice.
+/// Makes this process a replica with that id, with nothing of its own yet. Each step may be done twice. One that hung while
+/// a later version changed the tables is turned away.
 pub(super) async fn join(
     connection: &mut PgConnection,
     process: &Process,
     id: &str,
     said: &Replicas,
 ) -> Result<(), StoreError> {
+    step::still_understood(connection).await?;
     let shards: Vec<i64> = (0..).take(Shard::COUNT).collect();
     sqlx::query("INSERT INTO shard (shard, owner, epoch) SELECT it, '', 0 FROM UNNEST($1::BIGINT[]) AS it ON CONFLICT DO NOTHING")
         .bind(shards)

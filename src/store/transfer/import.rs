@@ -37,7 +37,8 @@ pub async fn import(options: &StoreOptions, from: &Path, progress: Progress<'_>)
         return Err(file.bad(format_args!("it has the form {}, and this version reads {FORMAT}", head.format)));
     }
     if head.step > Held::last_step() {
-        return Err(StoreError::Newer { step: head.step });
+        let known = Held::last_step();
+        return Err(StoreError::Newer { step: head.step, oldest: head.step, known });
     }
     let mut held = Held::open(options).await?;
     if held.bring_to(head.step).await? != head.step {

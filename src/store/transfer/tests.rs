@@ -185,7 +185,7 @@ async fn a_damaged_file_changes_nothing() {
     }
     let later = text.replacen(&format!("\"step\":{}", Held::last_step()), "\"step\":9999", 1);
     std::fs::write(&path, later).expect("writes");
-    assert!(matches!(quietly_in(&second, &path).await, Err(StoreError::Newer { step: 9999 })));
+    assert!(matches!(quietly_in(&second, &path).await, Err(StoreError::Newer { step: 9999, .. })));
     // Nothing of all that is left.
     std::fs::write(&path, &text).expect("writes");
     quietly_in(&second, &path).await.expect("imports");

@@ -172,6 +172,66 @@ async fn another_node_finds_everything(world: World, behind: &dyn Behind, more: 
     assert!(server.stop().success());
 }
 
+/// A pipeline that saves files, asks, and hands them down to another one.
+const HANDING_DOWN: &str = "\
+application: shop
+pipelines:
+  - name: release
+    triggers: [{type: git, branches: [main]}]
+    stages:
+      - {id: build, type: script, command: 'mkdir -p dist/deep; echo the shop > dist/deep/app', files: {save: [dist]}}
+      - {id: ask, type: manualJudgment, needs: [build]}
+      - {id: roll, type: pipeline, pipeline: roll-out, needs: [ask], files: {from: [build]}}
+  - name: roll-out
+    stages:
+      - {id: use, type: script, workspace: fresh, files: {from: [parent/build]}, command: 'echo rolls $(cat dist/deep/app) out'}
+";
+
+/// One node runs the script that saves; on another one the sub-pipeline runs that takes what was saved.
+async fn files_are_handed_down_over_nodes(world: World, more: &[(&str, &str)]) {
+    let mut environment = vec![("SHOP_TOKEN", TOKEN)];
+    environment.extend_from_slice(more);
+    let commit = world.push(&[(".longboat/shop.yaml", HANDING_DOWN)], "First").await;
+    let server = world.serve_with(&environment);
+    world.settled(&commit, "longboat/validate").await;
+    let next = world.push(&[("code", "1")], "Change").await;
+    assert_eq!(world.webhook(&server, &commit, &next).await, 202);
+    let id = world.until("the pipeline starts", || async { ids(&server.get("/api/v1/executions").await).pop() }).await;
+    let asks = |view: &Value| view["stages"][1]["status"] == "RUNNING";
+    let asked = async |server: &Server| asks(&server.get(&format!("/api/v1/executions/{id}")).await).then_some(());
+    world.until("it asks", || asked(&server)).await;
+    assert!(server.stop().success());
+    assert!(!world.folder().join("state/files").join(&id).exists(), "they are kept where all find them");
+
+    let server = world.serve_elsewhere("elsewhere", &environment);
+    world.until("it asks still", || asked(&server)).await;
+    let answer = json!({"verdict": "continue"});
+    let (status, told) = server.post(&format!("/api/v1/executions/{id}/stages/ask/judge"), answer).await;
+    assert_eq!(status, 202, "{told}");
+    world.settled(&next, "longboat/shop/release").await;
+    let view = server.get(&format!("/api/v1/executions/{id}")).await;
+    let child = view["children"][0]["id"].as_str().expect("a child").to_owned();
+    assert_eq!(log_of(&server, &child, "use").await, "rolls the shop out\n");
+    assert!(server.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_the_database_are_handed_down_to_a_sub_pipeline_on_another_node() {
+    let world = World::with(&format!("{SECRETS}logs: {{store: database}}\n")).await;
+    world.keep_in("sqlite:shared.db");
+    files_are_handed_down_over_nodes(world, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_a_bucket_are_handed_down_to_a_sub_pipeline_on_another_node() {
+    let Some(moto) = Moto::start().await else { return };
+    let logs = format!("logs: {{store: s3, s3: {{bucket: {BUCKET}, endpoint: '{}'}}}}\n", moto.url);
+    let world = World::with(&format!("{SECRETS}{logs}")).await;
+    world.keep_in("sqlite:shared.db");
+    let key = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+    files_are_handed_down_over_nodes(world, &key).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_and_files_in_the_database_are_found_by_another_node() {
     let world = World::with(&format!("{SECRETS}logs: {{store: database}}\n")).await;

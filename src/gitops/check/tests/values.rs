@@ -73,6 +73,20 @@ fn script(text: &str) -> Value {
 }
 
 #[test]
+fn of_a_judgment_that_becomes_several_an_instance_is_named() {
+    let with = |text: &str| {
+        let mut pipeline = script(text);
+        pipeline["stages"][1]["forEach"] = json!(["eu", "us"]);
+        said(&check_with(pipeline))
+    };
+    assert_eq!(with("${ judgment('ask[0]') } ${ stage('ask[1]').status }"), "nothing");
+    let (all, none) = (with("${ judgment('Go on?') }"), with("${ judgment('build[0]') }"));
+    assert!(all.contains("`Go on?` becomes several") && all.contains(r#"`judgment("ask[...]")`"#), "{all}");
+    assert!(none.contains("there is no stage `build[0]`"), "{none}");
+    assert!(with("${ stage('ask[0]').statsu }").contains("has no `statsu`"));
+}
+
+#[test]
 fn functions_are_checked_with_their_arguments() {
     let wrong = [
         "${ stage('Build it').outputs.image }${ stage('build').status }${ judgment('Go on?') }",
