@@ -95,7 +95,7 @@ fn an_instance_of_a_judgment_is_asked_for_by_its_path() {
     let error = evaluate("judgment('Approve')").expect_err("which of them");
     assert!(error.message.ends_with("each was judged by itself; name one, like `approve[eu]`"), "{}", error.message);
     let error = evaluate("judgment('approve[ue]')").expect_err("no such");
-    assert!(error.message.contains("did you mean `approve"), "{}", error.message);
+    assert!(error.message.contains("there is no stage `approve[ue]`"), "{}", error.message);
 }
 
 #[test]
