@@ -63,7 +63,7 @@ impl Moto {
             access_key: ACCESS_KEY.to_owned(),
             secret_key: SecretString::from(SECRET_KEY),
             session_token: None,
-            files: longboat::config::KeyFiles::default(),
+            files: config::KeyFiles::default(),
         }
     }
 
