@@ -85,7 +85,7 @@ pub(super) const HELPERS: &[Helper] = &[
         name: "judgment",
         arity: 1,
         form: "judgment(name)",
-        about: "The input that was chosen in a `manualJudgment` stage; null if it offered none.",
+        about: "The input that was chosen in a `manualJudgment` stage; null if it offered none. Of a stage with `matrix` or `forEach`, each instance is judged by itself: `judgment(\"approve[eu]\")`, or all: `stages.approve.outputs.list.map(one, one.judgmentInput)`.",
         run: lookup::judgment,
     },
     Helper {

@@ -201,7 +201,6 @@ async fn files_are_handed_down_over_nodes(world: World, more: &[(&str, &str)]) {
     let asked = async |server: &Server| asks(&server.get(&format!("/api/v1/executions/{id}")).await).then_some(());
     world.until("it asks", || asked(&server)).await;
     assert!(server.stop().success());
-    assert!(!world.folder().join("state/files").join(&id).exists(), "they are kept where all find them");
 
     let server = world.serve_elsewhere("elsewhere", &environment);
     world.until("it asks still", || asked(&server)).await;
