@@ -84,7 +84,10 @@ impl Ahead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::sample::pipeline;
+    use crate::clock::Clock;
+    use crate::store::contract::sample::{application, created, pipeline, pipeline_name, publication, run, settlement};
+    use crate::store::contract::server::with_database;
+    use crate::store::{Published, Settlement, Store, StoreOptions};
 
     #[test]
     fn only_a_document_that_needs_more_than_is_known_is_beyond() {
@@ -96,5 +99,60 @@ mod tests {
         assert_eq!(beyond(&format!("{{\"needs\":{known},{}", &text[1..])), None);
         assert_eq!(beyond(&format!("{{\"needs\":{},{}", known + 1, &text[1..])), Some(known + 1));
         assert_eq!(beyond("{\"needs\":{\"more\":1}}"), Some(u32::MAX));
+    }
+
+    /// Puts the document of a revision into the form that a later version gives it.
+    async fn rewritten(store: &Store, revision: RevisionId, change: fn(&str) -> String) {
+        let write = store.write(move |tx| {
+            Box::pin(async move {
+                let text: String = sqlx::query_scalar("SELECT document FROM revision WHERE id = $1")
+                    .bind(revision.0)
+                    .fetch_one(&mut tx.connection)
+                    .await?;
+                sqlx::query("UPDATE revision SET document = $1 WHERE id = $2")
+                    .bind(change(&text))
+                    .bind(revision.0)
+                    .execute(&mut tx.connection)
+                    .await?;
+                Ok(())
+            })
+        });
+        write.await.expect("writes");
+    }
+
+    async fn started_with_all_that_it_says(store: Store) {
+        let publish = vec![publication("shop", "acme/shop", &["deploy", "build"], 1)];
+        store.settle(Settlement { publish, ..settlement(None, 1) }).await.expect("settles");
+        let find = async || store.pipeline(&application("shop"), &pipeline_name("deploy")).await;
+        let deploy = async || find().await.expect("reads").expect("is published");
+        let revision = deploy().await.revision;
+        rewritten(&store, revision, |text| format!("{{\"needs\":99,\"novel\":{{\"over\":[1]}},{}", &text[1..])).await;
+        // As a time table, the end of another, or a person starts it.
+        let Published { pipeline, revision, .. } = deploy().await;
+        let key = created(&store, NewExecution { pipeline, revision: Some(revision), ..run() }).await;
+        let stored = store.execution_by_key(key).await.expect("reads").expect("exists");
+        assert_eq!(stored.needs, 99, "this version leaves it alone");
+        let document: String = sqlx::query_scalar("SELECT document FROM execution_info WHERE id = $1")
+            .bind(key.0)
+            .fetch_one(store.reads())
+            .await
+            .expect("reads");
+        assert!(document.contains(r#""novel":{"over":[1]}"#), "{document}");
+        // One that can't be read here at all doesn't hide the others.
+        rewritten(&store, revision, |_| r#"{"needs":100,"pipelines":"no longer stages"}"#.to_owned()).await;
+        let left = store.pipelines(None).await.expect("reads");
+        assert_eq!(left.iter().map(|one| one.pipeline.name.as_str()).collect::<Vec<_>>(), ["build"]);
+        let error = find().await.expect_err("can't be read");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_a_later_version_published_is_started_with_all_that_it_says() {
+        started_with_all_that_it_says(Store::temporary(Clock::system()).await.expect("opens")).await;
+        with_database(|url| async move {
+            let options = StoreOptions { durable: false, ..StoreOptions::new(url, "test") };
+            started_with_all_that_it_says(Store::open(options, Clock::system()).await.expect("opens")).await;
+        })
+        .await;
     }
 }

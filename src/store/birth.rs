@@ -25,8 +25,13 @@ pub(super) struct Birth {
 }
 
 impl Birth {
-    /// Of what `ahead` knows, it keeps all that a later version said.
-    pub(super) fn new(new: NewExecution, ahead: &Ahead) -> Result<Self, StoreError> {
+    /// One of a pipeline that this version published.
+    pub(super) fn new(new: NewExecution) -> Result<Self, StoreError> {
+        Self::knowing(new, &Ahead::default())
+    }
+
+    /// One of a pipeline that a later version may have published: of what `ahead` knows, it keeps all that was said.
+    pub(super) fn knowing(new: NewExecution, ahead: &Ahead) -> Result<Self, StoreError> {
         let queued = new
             .report
             .clone()

@@ -80,7 +80,8 @@ impl Store {
         start: Vec<NewExecution>,
         say: Vec<CommitStatus>,
     ) -> Result<Vec<ExecutionKey>, StoreError> {
-        let births = start.into_iter().map(|new| Birth::new(new, &self.inner.ahead)).collect::<Result<Vec<_>, _>>()?;
+        let births =
+            start.into_iter().map(|new| Birth::knowing(new, &self.inner.ahead)).collect::<Result<Vec<_>, _>>()?;
         let said = say.into_iter().map(|status| outbox::NewEntry::new(None, &status.into()));
         let said = said.collect::<Result<Vec<_>, _>>()?;
         let key = chore.key();

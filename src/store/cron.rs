@@ -98,7 +98,7 @@ impl Store {
     pub async fn cron_step(&self, step: CronStep) -> Result<CronDone, StoreError> {
         let CronStep { key, from, until, due, start } = step;
         let (birth, outcome) = match start {
-            Ok(new) => (Some(Birth::new(new, &self.inner.ahead)?), None),
+            Ok(new) => (Some(Birth::knowing(new, &self.inner.ahead)?), None),
             Err(why) => (None, Some(why)),
         };
         let row = Moved { key, from, until, due };

@@ -147,7 +147,7 @@ impl Store {
     /// # Errors
     /// If it can't be written, or its document is above 16 MiB.
     pub async fn create(&self, new: NewExecution) -> Result<Created, StoreError> {
-        self.write_birth(Birth::new(new, &self.inner.ahead)?).await
+        self.write_birth(Birth::knowing(new, &self.inner.ahead)?).await
     }
 
     /// The execution with that public id.

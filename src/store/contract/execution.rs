@@ -3,7 +3,6 @@
 use super::Fixture;
 use super::sample::{append, application, created, finish, pipeline, pipeline_name, quiet_run, repository, run, sha};
 use crate::model::{CauseKind, Concurrency, ExecutionId, ExecutionKey, NewExecution, OnNew, Parent, StagePath, Status};
-use crate::store::ahead::Ahead;
 use crate::store::birth::{self, Birth};
 use crate::store::{Created, ExecutionFilter, Store, StoreError};
 
@@ -224,7 +223,7 @@ async fn a_series_that_was_taken_back_is_made_anew(fixture: Fixture) {
     let failed = store
         .write(|tx| {
             Box::pin(async move {
-                let birth = Birth::new(quiet_run(), &Ahead::default())?;
+                let birth = Birth::new(quiet_run())?;
                 birth::create(tx, &birth, None).await?;
                 Err::<(), _>(StoreError::Closed)
             })

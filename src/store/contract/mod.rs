@@ -85,9 +85,7 @@ on_every_backend! {
     opening {
         a_second_store_is_turned_away_until_the_first_is_closed,
         reopening_finds_everything,
-        tables_to_which_a_later_version_only_added_are_worked_with,
-        tables_that_a_later_version_changed_are_refused,
-        whoever_stood_in_a_lane_before_it_had_a_shard_is_put_there,
+        the_database_of_a_later_version_is_refused,
         a_closed_store_says_so,
         dropping_all_handles_frees_the_database,
         a_temporary_store_works,
@@ -125,7 +123,6 @@ on_every_backend! {
         a_doubted_message_is_said_once_more_after_a_look,
     }
     settle {
-        what_a_later_version_published_is_started_with_all_that_it_says,
         all_that_came_out_of_a_commit_appears_together,
         a_pipeline_that_vanished_is_withdrawn,
         an_unchanged_pipeline_keeps_its_revision,
