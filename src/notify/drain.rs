@@ -56,6 +56,8 @@ pub(super) struct Drain {
     timers: BTreeSet<Timestamp>,
     /// Until when nothing is started, because the store can't be written.
     held_until: Option<Timestamp>,
+    /// The store said that another process has the duty: nothing more is started.
+    off_duty: bool,
     /// Until when inherited rows wait: the process that reported before may have requests on their way.
     settling_until: Timestamp,
 }
@@ -104,6 +106,7 @@ impl Drain {
             fresh: HashMap::new(),
             timers: BTreeSet::new(),
             held_until: None,
+            off_duty: false,
             settling_until,
             store,
             clock,
@@ -117,7 +120,7 @@ impl Drain {
 
     /// Works until `stop`, or until the store is closed.
     pub(super) async fn run(&mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        while !stop.is_cancelled() && !self.off_duty {
             let next = match self.look().await {
                 Ok(next) => next,
                 Err(StoreError::Closed | StoreError::Fenced) => break,
@@ -443,6 +446,7 @@ impl Drain {
     fn hold(&mut self, error: &StoreError) {
         if matches!(error, StoreError::Fenced) {
             tracing::debug!("another replica reports by now");
+            self.off_duty = true;
         } else {
             tracing::error!(%error, "the outbox can't be worked off");
         }

@@ -1,6 +1,8 @@
 //! Doubts about what stands on a forge: a process that lost its duty while it was sending can't know when its request
 //! arrives. Whoever reports by then looks, and says the last word once more if it isn't the last one there.
 
+use std::collections::HashSet;
+
 use super::bell::Bell;
 use super::rows::Row;
 use super::writer::Tx;
@@ -18,8 +20,9 @@ impl Store {
         let ids = ids.to_vec();
         self.write(move |tx| {
             Box::pin(async move {
+                let mut doubted = HashSet::new();
                 for id in ids {
-                    doubt(tx, id, at).await?;
+                    doubt(tx, id, at, &mut doubted).await?;
                 }
                 Ok(())
             })
@@ -28,7 +31,8 @@ impl Store {
     }
 }
 
-async fn doubt(tx: &mut Tx, id: OutboxId, at: Timestamp) -> Result<(), StoreError> {
+/// Doubts what a row is about, unless its order key is among those `doubted` already.
+async fn doubt(tx: &mut Tx, id: OutboxId, at: Timestamp, doubted: &mut HashSet<String>) -> Result<(), StoreError> {
     // The last word is that of the newest execution, as in `due_outbox`.
     let last = sqlx::query(
         "SELECT order_key, execution, document FROM outbox \
@@ -40,6 +44,9 @@ async fn doubt(tx: &mut Tx, id: OutboxId, at: Timestamp) -> Result<(), StoreErro
     .await?;
     let Some(last) = last else { return Ok(()) };
     let last = Row::of("outbox", &last);
+    if !doubted.insert(last.text("order_key")?) {
+        return Ok(());
+    }
     if let Message::Comment { repository, pull_request } = last.json("document")? {
         sqlx::query("UPDATE pull_request SET comment_digest = NULL WHERE repository = $1 AND number = $2")
             .bind(repository.as_str())

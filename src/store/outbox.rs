@@ -214,7 +214,7 @@ impl Store {
             .await?;
         let Some(row) = row else { return Ok(false) };
         let row = Row::of("outbox", &row);
-        Ok(matches!(row.text("state")?.as_str(), "pending" | "sent") && row.json::<Message>("document")? == *message)
+        Ok(is_heard(&row)? && row.json::<Message>("document")? == *message)
     }
 
     async fn end_outbox(&self, ids: &[OutboxId], state: &'static str, error: Option<String>) -> Result<(), StoreError> {
@@ -255,6 +255,7 @@ fn read(row: &Row<'_>) -> Result<OutboxEntry, StoreError> {
 pub(super) struct NewEntry {
     order_key: String,
     execution: Option<ExecutionKey>,
+    is_status: bool,
     document: String,
 }
 
@@ -263,8 +264,39 @@ impl NewEntry {
     pub(super) fn new(execution: Option<ExecutionKey>, message: &Message) -> Result<Self, StoreError> {
         let order_key = message.order_key();
         let document = document(|| format!("the message {order_key}"), message)?;
-        Ok(Self { order_key, execution, document })
+        Ok(Self { order_key, execution, is_status: message.status().is_some(), document })
     }
+}
+
+/// Leaves out what would repeat the last word about a commit and context, word for word, if that is sent or waits to be:
+/// a commit may be looked at twice, by whoever was told of it and by the look after a start.
+///
+/// Comments stay: a row of theirs says only that something changed.
+pub(super) async fn news<'entry>(
+    tx: &mut Tx,
+    entries: &'entry [NewEntry],
+) -> Result<Vec<&'entry NewEntry>, StoreError> {
+    let mut news = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let last = sqlx::query("SELECT state, document FROM outbox WHERE order_key = $1 ORDER BY id DESC LIMIT 1")
+            .bind(entry.order_key.as_str())
+            .fetch_optional(&mut tx.connection)
+            .await?;
+        let last = last.as_ref().map(|last| Row::of("outbox", last));
+        let said = match last {
+            Some(last) if entry.is_status && is_heard(&last)? => last.text("document")? == entry.document,
+            _ => false,
+        };
+        if !said {
+            news.push(entry);
+        }
+    }
+    Ok(news)
+}
+
+/// Whether a row was sent or will be.
+fn is_heard(row: &Row<'_>) -> Result<bool, StoreError> {
+    Ok(matches!(row.text("state")?.as_str(), "pending" | "sent"))
 }
 
 /// Adds rows, in their order.

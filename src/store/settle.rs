@@ -142,7 +142,12 @@ async fn settle(tx: &mut Tx, what: &Encoded) -> Result<Settled, StoreError> {
     if let (Some(verdict), Some(commit)) = (&what.removal, &what.commit) {
         removal::keep(tx, (&what.repository, &what.git_ref, Some(commit)), what.inbox, verdict).await?;
     }
-    outbox::insert(tx, &what.reports.iter().collect::<Vec<_>>()).await?;
+    let said = match what.pull_request {
+        // Somebody may have asked for this review, and looks for an answer.
+        Some(_) => what.reports.iter().collect(),
+        None => outbox::news(tx, &what.reports).await?,
+    };
+    outbox::insert(tx, &said).await?;
     if let Some((findings, text)) = &what.findings {
         keep_findings(tx, findings, text).await?;
     }

@@ -130,6 +130,7 @@ on_every_backend! {
         an_application_of_another_repository_is_refused,
         a_withdrawn_application_is_free_again,
         settling_twice_does_it_once,
+        what_was_said_of_a_commit_is_not_said_again,
         a_settlement_that_fails_leaves_nothing,
         a_start_by_hand_keeps_the_revision_it_names,
         what_is_known_of_a_repository_is_kept,

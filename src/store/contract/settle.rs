@@ -169,6 +169,33 @@ pub(super) async fn settling_twice_does_it_once(fixture: Fixture) {
     assert_eq!(store.live().await.expect("reads").len(), 1);
 }
 
+pub(super) async fn what_was_said_of_a_commit_is_not_said_again(fixture: Fixture) {
+    let store = fixture.open().await;
+    let validate =
+        |text: &str| Settlement { messages: vec![status("longboat/validate", text).into()], ..publishing(1, &[]) };
+    let said = async || {
+        let mut said = Vec::new();
+        while let Some(row) = store.due_outbox(10).await.expect("reads").into_iter().next() {
+            store.outbox_sent(&[row.id]).await.expect("writes");
+            said.push(row.message.status().expect("a status").description.clone());
+        }
+        said
+    };
+    store.settle(validate("1 pipeline valid")).await.expect("settles");
+    store.settle(validate("1 pipeline valid")).await.expect("settles");
+    assert_eq!(said().await, ["1 pipeline valid"], "the second one waits no more than the first");
+    store.settle(validate("1 pipeline valid")).await.expect("settles");
+    assert_eq!(said().await, [""; 0]);
+    store.settle(validate("2 pipelines valid")).await.expect("settles");
+    store.settle(validate("1 pipeline valid")).await.expect("settles");
+    assert_eq!(said().await, ["2 pipelines valid", "1 pipeline valid"]);
+    store.settle(validate("Failed: 1 error")).await.expect("settles");
+    let refused = store.due_outbox(10).await.expect("reads")[0].id;
+    store.outbox_failed(refused, "no").await.expect("writes");
+    store.settle(validate("Failed: 1 error")).await.expect("settles");
+    assert_eq!(said().await, ["Failed: 1 error"], "nobody heard it the first time");
+}
+
 pub(super) async fn a_settlement_that_fails_leaves_nothing(fixture: Fixture) {
     let store = fixture.open().await;
     let inbox = accept_new(&store, webhook(0, 1)).await;

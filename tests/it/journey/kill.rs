@@ -106,6 +106,16 @@ async fn fifty_kills_lose_nothing_and_repeat_nothing(world: World) {
         assert_eq!(view["status"], "SUCCEEDED", "{view:#}");
     }
 
+    // What may have been sent before the last kill is told a moment later.
+    for commit in &commits {
+        world
+            .until("each context has its last word", || async {
+                let statuses = world.statuses(commit);
+                let mut last = statuses.values().filter_map(|statuses| statuses.last());
+                last.all(|status| status.state != "pending").then_some(())
+            })
+            .await;
+    }
     for commit in &commits {
         for (context, statuses) in world.statuses(commit) {
             let words: Vec<(String, String)> =

@@ -10,7 +10,7 @@ use longboat::store::Duty;
 
 use super::{DEPLOY, SECOND, SHOP, World, deploy, name, sha, status_of, until};
 use crate::support::duty::{ByHand, store_in};
-use crate::support::fake_github::{FakeGitHub, Fault};
+use crate::support::fake_github::{FakeGitHub, Fault, TOKEN};
 
 /// A world whose reporting is given and taken by hand.
 struct Shared {
@@ -34,7 +34,8 @@ impl Shared {
     /// One of the processes that may report.
     async fn reporter(&self, duty: &ByHand) -> Reporter {
         let mut forges = Forges::new();
-        forges.add(self.world.github(), [name(SHOP)]);
+        // What hangs here hangs until the test ends: a request that was given up would be tried again.
+        forges.add(self.world.client_that_waits(TOKEN, SECOND * 60), [name(SHOP)]);
         let World { store, clock, .. } = &self.world;
         let options = ReporterOptions { grace: Duration::from_millis(50), ..ReporterOptions::default() };
         Reporter::start_in(duty.terms(), store.clone(), clock.clone(), forges, None, options).await.expect("starts")
@@ -54,7 +55,8 @@ async fn whoever_takes_over_waits_for_what_the_former_may_have_sent() {
     first.begin().await;
     world.fake.fail_next(Fault::HangBefore);
     world.say(vec![deploy(Pending, "Running")]).await;
-    until("it is on its way", async || !world.fake.seen().is_empty()).await;
+    // Said before the first look, it waits for what others may have sent.
+    world.pass_time_until(SECOND, "it is on its way", async || !world.fake.seen().is_empty()).await;
     first.end();
     world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
     second.begin().await;
@@ -82,11 +84,13 @@ async fn what_arrives_after_the_last_word_does_not_stay_the_last_word() {
     first.begin().await;
     world.fake.fail_next(Fault::HangBefore);
     world.say(vec![deploy(Pending, "Running")]).await;
-    until("it is on its way", async || !world.fake.seen().is_empty()).await;
+    // Said before the first look, it waits for what others may have sent.
+    world.pass_time_until(SECOND, "it is on its way", async || !world.fake.seen().is_empty()).await;
     // The first one is stopped (it isn't told), and the second says all that there is to say.
     world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
     second.begin().await;
-    world.pass_time_until(SECOND, "the last word", async || world.fake.texts(&sha(1), DEPLOY).len() == 1).await;
+    world.drain(&two).await;
+    assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
     // It goes on, its request arrives, and only then it learns that it is off duty.
     world.github().post_status(SHOP, &deploy(Pending, "Running"), None).await.expect("taken");
     first.end();

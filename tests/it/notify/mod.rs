@@ -49,8 +49,12 @@ impl World {
     }
 
     fn client(&self, token: &str) -> Arc<dyn Forge> {
+        self.client_that_waits(token, SECOND)
+    }
+
+    fn client_that_waits(&self, token: &str, request_timeout: Duration) -> Arc<dyn Forge> {
         let mut options = GitHubOptions::new("github", self.fake.url(), SecretString::from(token));
-        options.request_timeout = Duration::from_secs(1);
+        options.request_timeout = request_timeout;
         Arc::new(GitHub::new(options, self.clock.clone()).expect("set up"))
     }
 

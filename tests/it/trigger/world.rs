@@ -210,7 +210,11 @@ impl World {
     pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition(self).await {
-            assert!(Instant::now() < deadline, "waited in vain: {what}");
+            if Instant::now() >= deadline {
+                let states = self.store.repository_states().await;
+                let inbox = (self.store.next_inbox_due().await, self.store.due_inbox(10).await);
+                panic!("waited in vain: {what}\nthe repositories: {states:#?}\nthe inbox: {inbox:#?}");
+            }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
