@@ -26,6 +26,7 @@ pub(super) struct Birth {
 
 impl Birth {
     /// One of a pipeline that this version published.
+    #[cfg(test)]
     pub(super) fn new(new: NewExecution) -> Result<Self, StoreError> {
         Self::knowing(new, &Ahead::default())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::ahead::Ahead;
 use super::catalog::{CommitFindings, Publication};
 use super::execution::{self, Birth, Created};
 use super::repository::{self, SettledNote};
@@ -64,7 +65,7 @@ impl Store {
     /// If it can't be written, a document is above 16 MiB, or an application that is to be published belongs to another
     /// repository ([`StoreError::Owned`]); then nothing of it holds.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        let encoded = Encoded::new(settlement)?;
+        let encoded = Encoded::new(settlement, &self.inner.ahead)?;
         self.write(move |tx| Box::pin(async move { settle(tx, &encoded).await })).await
     }
 }
@@ -88,7 +89,7 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn new(settlement: Settlement) -> Result<Self, StoreError> {
+    fn new(settlement: Settlement, ahead: &Ahead) -> Result<Self, StoreError> {
         let findings = settlement.findings.map(|found| {
             let text = document(|| format!("the findings of commit {}", found.commit), &found.findings)?;
             Ok::<_, StoreError>((found, text))
@@ -105,7 +106,11 @@ impl Encoded {
             publish: settlement.publish.into_iter().map(publish::Encoded::new).collect::<Result<_, _>>()?,
             withdraw: settlement.withdraw,
             removal: settlement.removal.map(removal::Encoded::new).transpose()?,
-            births: settlement.executions.into_iter().map(Birth::new).collect::<Result<_, _>>()?,
+            births: settlement
+                .executions
+                .into_iter()
+                .map(|new| Birth::knowing(new, ahead))
+                .collect::<Result<_, _>>()?,
             reports: settlement
                 .messages
                 .iter()

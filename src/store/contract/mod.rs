@@ -85,7 +85,9 @@ on_every_backend! {
     opening {
         a_second_store_is_turned_away_until_the_first_is_closed,
         reopening_finds_everything,
+        tables_to_which_a_later_version_only_added_are_worked_with,
         the_database_of_a_later_version_is_refused,
+        whoever_stood_in_a_lane_before_it_had_a_shard_is_put_there,
         a_closed_store_says_so,
         dropping_all_handles_frees_the_database,
         a_temporary_store_works,

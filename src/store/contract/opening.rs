@@ -79,7 +79,7 @@ async fn brought_further(store: &Store, oldest: Option<i64>) {
     write.await.expect("writes");
 }
 
-async fn tables_to_which_a_later_version_only_added_are_worked_with(fixture: Fixture) {
+pub(super) async fn tables_to_which_a_later_version_only_added_are_worked_with(fixture: Fixture) {
     let store = fixture.open().await;
     let before = created(&store, run()).await;
     // An earlier step of its own may have said from which one on it is understood.
@@ -96,7 +96,7 @@ async fn tables_to_which_a_later_version_only_added_are_worked_with(fixture: Fix
 }
 
 /// What was created before lanes had shards is put there once, also if it has ended: it may be restarted.
-async fn whoever_stood_in_a_lane_before_it_had_a_shard_is_put_there(fixture: Fixture) {
+pub(super) async fn whoever_stood_in_a_lane_before_it_had_a_shard_is_put_there(fixture: Fixture) {
     let store = fixture.open().await;
     let mut pipeline = pipeline("shop", "deploy");
     pipeline.concurrency = Some(Concurrency { max: 1, on_new: OnNew::Queue, lock: None });
@@ -163,24 +163,4 @@ pub(super) async fn a_temporary_store_works(_: Fixture) {
     let store = Store::temporary(Clock::system()).await.expect("opens");
     let key = created(&store, run()).await;
     assert_eq!(store.live().await.expect("reads")[0].key, key);
-}
-
-#[tokio::test]
-async fn tables_of_sqlite_to_which_a_later_version_only_added_are_worked_with() {
-    Fixture::sqlite(tables_to_which_a_later_version_only_added_are_worked_with).await;
-}
-
-#[tokio::test]
-async fn tables_of_postgres_to_which_a_later_version_only_added_are_worked_with() {
-    Fixture::postgres(tables_to_which_a_later_version_only_added_are_worked_with).await;
-}
-
-#[tokio::test]
-async fn whoever_stood_in_a_lane_of_sqlite_before_it_had_a_shard_is_put_there() {
-    Fixture::sqlite(whoever_stood_in_a_lane_before_it_had_a_shard_is_put_there).await;
-}
-
-#[tokio::test]
-async fn whoever_stood_in_a_lane_of_postgres_before_it_had_a_shard_is_put_there() {
-    Fixture::postgres(whoever_stood_in_a_lane_before_it_had_a_shard_is_put_there).await;
 }

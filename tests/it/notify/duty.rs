@@ -102,6 +102,34 @@ async fn what_arrives_after_the_last_word_does_not_stay_the_last_word() {
     two.shutdown().await;
 }
 
+/// The same, but the answer reaches the first one, too, before it learns that it is off duty: what it can't record then
+/// counts as under way.
+#[tokio::test]
+async fn what_arrived_late_and_could_not_be_recorded_does_not_stay_the_last_word() {
+    let shared = Shared::new().await;
+    let Shared { world, duty: first, .. } = &shared;
+    let second = shared.another();
+    let (one, two) = (shared.reporter(first).await, shared.reporter(&second).await);
+    first.begin().await;
+    world.fake.fail_next(Fault::Gate);
+    world.say(vec![deploy(Pending, "Running")]).await;
+    world.pass_time_until(SECOND, "it is on its way", async || !world.fake.seen().is_empty()).await;
+    world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
+    second.begin().await;
+    world.drain(&two).await;
+    assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
+    world.fake.open_gate();
+    until("it has arrived", async || world.fake.texts(&sha(1), DEPLOY).len() == 2).await;
+    until("its answer was heard, and refused", async || super::forge_stats(&one, "github").await.in_flight == 0).await;
+    first.end();
+    until("it tells what it could not record", async || super::waiting(&two).await == 1).await;
+    world.drain(&two).await;
+    let texts = world.fake.texts(&sha(1), DEPLOY);
+    assert_eq!(texts, ["success Succeeded in 1s", "pending Running", "success Succeeded in 1s"]);
+    one.shutdown().await;
+    two.shutdown().await;
+}
+
 #[tokio::test]
 async fn whoever_is_not_told_of_the_end_of_its_term_writes_nothing() {
     let shared = Shared::new().await;
