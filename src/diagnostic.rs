@@ -3,6 +3,7 @@
 //! A code keeps its meaning for ever and has a page in `docs/errors/`; [`Code::page`] is that page.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,7 @@ codes! {
     MovedTag = "LB0225", "A tag of a module repository was moved";
     ModuleNameTaken = "LB0226", "A folder of modules has the name of a module repository";
     ModuleProposal = "LB0227", "A repository's settings propose a module repository that the server doesn't have";
+    RenderedAnew = "LB0228", "A commit comes to something else than when it was published";
     UnknownKey = "LB0301", "A key is not known here";
     WrongType = "LB0302", "A value has the wrong type";
     MissingKey = "LB0303", "A required key is missing";
@@ -238,6 +240,89 @@ pub struct Diagnostic {
     /// line of a variable file that it came from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub through: Vec<Place>,
+    /// The other calls of modules that lead to the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<Repeated>,
+}
+
+/// Calls of modules that lead to a finding which another call has led to before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Repeated {
+    /// How many there are.
+    pub calls: u32,
+    /// The first of them, each by its outermost call; one that stands in a loop is one.
+    pub first: Vec<ChainLink>,
+}
+
+impl Repeated {
+    /// As people read it: `the same in 7 more calls: .longboat/a.yaml:5, .longboat/b.yaml:3 and 5 more`.
+    pub fn text(&self) -> String {
+        let at: Vec<String> = self.first.iter().map(|link| format!("{}:{}", link.file, link.line)).collect();
+        let calls = if self.calls == 1 { "call" } else { "calls" };
+        let more = match self.calls.saturating_sub(u32::try_from(at.len()).unwrap_or(u32::MAX)) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("the same in {} more {calls}: {}{more}", self.calls, at.join(", "))
+    }
+}
+
+/// The most calls that a finding names which lead to it beside the first one.
+const MAX_REPEATED: usize = 5;
+
+/// Findings, each once: what is wrong in a module is wrong in each call of it, and is said once, with the other calls.
+#[derive(Debug, Default)]
+pub struct Together {
+    findings: Vec<Diagnostic>,
+    /// By code, place and message: which finding it is, and the calls that have led to it.
+    known: HashMap<(Code, Option<Place>, String), (usize, HashSet<Vec<ChainLink>>)>,
+}
+
+/// The most calls of one finding that are told apart.
+const MAX_CALLS: usize = 1000;
+
+impl Together {
+    /// Nothing found yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many different ones there are.
+    pub fn len(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// Adds a finding, or counts it with an earlier one. Yields whether it is new.
+    pub fn add(&mut self, finding: Diagnostic) -> bool {
+        let key = (finding.code, finding.place.clone(), finding.message.clone());
+        if let Some((at, chains)) = self.known.get_mut(&key) {
+            let is_other =
+                !finding.chain.is_empty() && chains.len() < MAX_CALLS && chains.insert(finding.chain.clone());
+            if let (true, Some(known)) = (is_other, self.findings.get_mut(*at)) {
+                known.repeat(finding);
+            }
+            return false;
+        }
+        self.known.insert(key, (self.findings.len(), HashSet::from([finding.chain.clone()])));
+        self.findings.push(finding);
+        true
+    }
+
+    /// Whether the same was found before.
+    pub fn knows(&self, finding: &Diagnostic) -> bool {
+        self.known.contains_key(&(finding.code, finding.place.clone(), finding.message.clone()))
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn findings(self) -> Vec<Diagnostic> {
+        self.findings
+    }
 }
 
 /// The most places that a finding names beside its own.
@@ -269,6 +354,7 @@ impl Diagnostic {
             pointer: None,
             chain: Vec::new(),
             through: Vec::new(),
+            repeated: None,
         }
     }
 
@@ -310,6 +396,15 @@ impl Diagnostic {
             }
         }
         self
+    }
+
+    /// Counts a call that leads to the same, with those that are counted with it.
+    fn repeat(&mut self, other: Self) {
+        let repeated = self.repeated.get_or_insert_default();
+        let (calls, further) = other.repeated.map_or_else(Default::default, |more| (more.calls, more.first));
+        repeated.calls = repeated.calls.saturating_add(1).saturating_add(calls);
+        let room = MAX_REPEATED.saturating_sub(repeated.first.len());
+        repeated.first.extend(other.chain.into_iter().take(1).chain(further).take(room));
     }
 
     /// Whether this finding keeps its file from being published.
@@ -358,6 +453,31 @@ mod tests {
         assert_eq!(nearest("scirpt", ["wait", "script", "manualJudgment"]), Some("script"));
         assert_eq!(nearest("deployManifest", ["wait", "script"]), None);
         assert_eq!(nearest(&"script".repeat(1_000_000), ["wait", "script"]), None);
+    }
+
+    #[test]
+    fn what_many_calls_lead_to_is_one_finding() {
+        let call = |line| ChainLink { file: "a.yaml".to_owned(), line, column: 1, module: "m".to_owned() };
+        let found = |line| {
+            Diagnostic::error(Code::UndefinedValue, "no").at(Place::point("m.yaml", 2, 3)).chain(vec![call(line)])
+        };
+        let mut together = Together::new();
+        // The last is a call in a loop.
+        let new: Vec<bool> = [1, 4, 5, 6, 7, 8, 9, 9].into_iter().map(|line| together.add(found(line))).collect();
+        assert_eq!(new.iter().filter(|new| **new).count(), 1);
+        let [one] = &together.findings()[..] else { panic!("one finding") };
+        let text = "the same in 6 more calls: a.yaml:4, a.yaml:5, a.yaml:6, a.yaml:7, a.yaml:8 and 1 more";
+        assert_eq!(one.repeated.as_ref().map(Repeated::text).as_deref(), Some(text));
+        // What was counted in a file is counted on with that of others.
+        let mut commit = Together::new();
+        commit.add(found(20));
+        commit.add(one.clone());
+        commit.add(Diagnostic::error(Code::UndefinedValue, "other").at(Place::point("m.yaml", 2, 3)));
+        let found = commit.findings();
+        assert_eq!(
+            found.iter().map(|one| one.repeated.as_ref().map_or(0, |more| more.calls)).collect::<Vec<_>>(),
+            [7, 0]
+        );
     }
 
     #[test]

@@ -89,17 +89,13 @@ fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     for modules in &config.modules {
         let ModuleSource::Own { location, .. } = &modules.source else { continue };
-        let (name, url) = (&modules.name, location.to_url());
-        let followed = config.repositories.iter().find(|repository| repository.location.to_url() == url);
-        let instead = match followed {
-            Some(followed) => {
-                format!("`repository: {}` in place of `url`, as it is one of `repositories`", followed.name)
-            }
-            None => "`repository: NAME` in place of `url`, with that repository among `repositories`".to_owned(),
-        };
+        let name = &modules.name;
+        if config.repositories.iter().any(|repository| repository.location.is_same_as(location)) {
+            continue;
+        }
         notes.push(format!(
             "`modules.{name}` is fetched by its `url`: its pull requests are not looked at, so they don't say what they \
-             would do to those who use the modules. For that, write {instead}"
+             would do to those who use the modules. For that, add the repository to `repositories`, with its forge"
         ));
     }
     notes

@@ -202,6 +202,19 @@ pub enum Location {
 }
 
 impl Location {
+    /// Whether another address is certainly the same repository's: a URL but for a `.git` or a slash at its
+    /// end, a path as it stands.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local(one), Self::Local(other)) => one == other,
+            (Self::Remote(one), Self::Remote(other)) => {
+                let plain = |url: &str| url.trim_end_matches('/').trim_end_matches(".git").to_owned();
+                plain(one) == plain(other)
+            }
+            _ => false,
+        }
+    }
+
     /// What the `git` program takes.
     pub fn to_url(&self) -> String {
         match self {

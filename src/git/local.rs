@@ -1,5 +1,6 @@
 //! A person's own repository, read at any commit. Nothing is written into it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use git2::{DiffOptions, ErrorCode, Repository};
@@ -67,6 +68,45 @@ impl Local {
     pub fn branch(&self, name: &str) -> Option<CommitSha> {
         let full = [format!("refs/remotes/origin/{name}"), format!("refs/heads/{name}")];
         full.iter().find_map(|name| self.resolve(name))
+    }
+
+    /// The branches and tags as others see them at `origin`, by full name: `refs/heads/main` is `origin`'s as it was fetched
+    /// last, or this clone's own.
+    ///
+    /// # Errors
+    /// If the repository can't be read.
+    pub fn heads(&self) -> Result<BTreeMap<String, CommitSha>, GitError> {
+        let failed = GitError::reading(&self.dir);
+        let mut heads = BTreeMap::new();
+        for reference in self.repository.references().map_err(&failed)? {
+            let reference = reference.map_err(&failed)?;
+            let Ok(name) = reference.name() else { continue };
+            let Some(commit) = self.resolve(name) else { continue };
+            match name.strip_prefix("refs/remotes/origin/") {
+                Some(branch) => drop(heads.insert(format!("refs/heads/{branch}"), commit)),
+                None if name.starts_with("refs/heads/") => drop(heads.entry(name.to_owned()).or_insert(commit)),
+                None if name.starts_with("refs/tags/") => drop(heads.insert(name.to_owned(), commit)),
+                None => {}
+            }
+        }
+        Ok(heads)
+    }
+
+    /// The commits in the histories of these that begin with some digits, two at most.
+    ///
+    /// # Errors
+    /// If the repository can't be read, or its history is too long.
+    pub fn beginning_with(
+        &self,
+        digits: &str,
+        heads: &BTreeMap<String, CommitSha>,
+    ) -> Result<Vec<CommitSha>, GitError> {
+        super::commits_beginning_with(&self.dir, digits, heads.values())
+    }
+
+    /// Whether history is cut off somewhere, so that what isn't here may be at `origin`.
+    pub fn is_shallow(&self) -> bool {
+        self.repository.is_shallow()
     }
 
     /// The newest commit that the histories of two commits share.

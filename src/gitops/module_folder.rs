@@ -76,6 +76,8 @@ impl<'a> ModuleFolder<'a> {
         finding.place.iter_mut().for_each(|place| restore(&mut place.file));
         finding.chain.iter_mut().for_each(|link| restore(&mut link.file));
         finding.through.iter_mut().for_each(|place| restore(&mut place.file));
+        let repeated = finding.repeated.iter_mut().flat_map(|repeated| &mut repeated.first);
+        repeated.for_each(|link| restore(&mut link.file));
         finding.message = self.restore_text(&finding.message);
         finding.hint = finding.hint.map(|hint| self.restore_text(&hint));
         finding

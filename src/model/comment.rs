@@ -9,7 +9,8 @@ pub struct Comment {
     pub repository: RepositoryName,
     /// The pull request's number there.
     pub pull_request: u64,
-    /// Its parts, the most important first: what has no room is left out from the end, and the comment says so.
+    /// Its parts, the most important first: what has no room is left out from the end, but for
+    /// [`Block::Kept`], and the comment says so.
     pub blocks: Vec<Block>,
     /// The path of the page that shows everything, below the server's public address.
     pub page: Option<String>,
@@ -52,6 +53,9 @@ pub enum Block {
         /// What is inside.
         blocks: Vec<Self>,
     },
+    /// What is short and wanted most: it stays where others before it have no room. It is to be bounded; what takes more than
+    /// half of a comment is left out like any other.
+    Kept(Vec<Self>),
 }
 
 /// A line of text: pieces that follow each other without a gap.

@@ -73,6 +73,9 @@ pub(super) fn blocks(found: &ReviewFinding) -> Vec<Block> {
     for place in &finding.through {
         notes.push(vec![Piece::text("the value came through "), Piece::code(place.line_of_file())]);
     }
+    if let Some(repeated) = &finding.repeated {
+        notes.push(vec![Piece::text(repeated.text())]);
+    }
     if let Some(hint) = &finding.hint {
         let mut line = vec![Piece::text("Hint: ")];
         line.extend(with_code(hint));

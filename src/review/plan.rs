@@ -11,6 +11,8 @@ pub(super) const UNFOLDED: usize = 3;
 const MOST_TOLD: usize = 30;
 /// The most applications, pipelines that start, and pipelines that don't, that are listed.
 const MOST_LISTED: usize = 50;
+/// The most parameters that are named which a pipeline lacks.
+const MOST_PARAMETERS: usize = 5;
 
 /// The pipelines that the merge changes.
 pub(super) fn changes(review: &Review) -> Vec<Block> {
@@ -63,18 +65,18 @@ pub(super) fn starts(review: &Review) -> Vec<Block> {
     if plan.starts.is_empty() || review.errors > 0 && plan.starting == 0 {
         return Vec::new();
     }
-    let mut blocks = vec![section("What the merge starts")];
     let mut first: Vec<Line> =
         plan.starts.iter().filter(|start| start.starts).take(MOST_LISTED).map(|start| vec![name(start)]).collect();
     if let Some(more) = plan.starting.checked_sub(to_count(first.len())).filter(|more| *more > 0) {
         first.push(vec![Piece::text(format!("and {}", counted(more, "more pipeline")))]);
     }
     first.extend(plan.starts.iter().filter(|start| is_wrong(start)).take(MOST_LISTED).map(cannot_start));
-    if first.is_empty() {
-        blocks.push(Block::Paragraph(vec![Piece::text("No pipeline.")]));
-    } else {
-        blocks.push(Block::List(first));
-    }
+    let list = match first.is_empty() {
+        true => Block::Paragraph(vec![Piece::text("No pipeline.")]),
+        false => Block::List(first),
+    };
+    // It is short, and what a reviewer wants most: of a long plan, pictures and differences go first.
+    let mut blocks = vec![Block::Kept(vec![section("What the merge starts"), list])];
     blocks.extend(others(plan));
     blocks
 }
@@ -104,9 +106,12 @@ fn is_wrong(start: &PlannedStart) -> bool {
 
 fn cannot_start(start: &PlannedStart) -> Line {
     let mut line = vec![Piece::Mark(Mark::Warning), Piece::text(" "), name(start), Piece::text(" can't start: ")];
-    for (index, parameter) in start.parameters.iter().enumerate() {
+    for (index, parameter) in start.parameters.iter().take(MOST_PARAMETERS).enumerate() {
         line.push(Piece::text(if index == 0 { "no value for the required " } else { ", " }));
         line.push(Piece::code(&**parameter));
+    }
+    if let Some(more) = start.parameters.len().checked_sub(MOST_PARAMETERS).filter(|more| *more > 0) {
+        line.push(Piece::text(format!(" and {more} more")));
     }
     line
 }

@@ -305,6 +305,26 @@ fn a_good_one_says_what_the_merge_changes() {
 }
 
 #[test]
+fn what_the_merge_starts_stays_where_the_differences_have_no_room() {
+    let mut many = good();
+    let plan = many.plan.as_mut().expect("a plan");
+    let long = |number: u32| {
+        let lines = |word: &str| {
+            json!((0..40).map(|line| format!("{word} {line}{}", "x".repeat(90))).collect::<Vec<_>>().join("\n"))
+        };
+        let name = format!("p{number}");
+        let command = change("/stages/0/command", Some(lines("old")), Some(lines("new")));
+        pipeline(&name, ChangeKind::Changed, vec![command; 4], None)
+    };
+    plan.pipelines = (0..100).map(long).collect();
+    many.changed = 100;
+    let text = written(PullRequestState::Open, Some(&many), None);
+    assert_eq!(text.matches("more parts had no room").count(), 2, "{text}");
+    let starts = "#### What the merge starts\n\n- `shop/deploy`\n- ⚠️ `shop/asks` can't start: no value for the required `version`\n\n";
+    assert_eq!(text.matches(starts).count(), 2, "{text}");
+}
+
+#[test]
 fn many_pipelines_are_folded_and_the_rest_is_counted() {
     let mut many = good();
     let plan = many.plan.as_mut().expect("a plan");

@@ -21,6 +21,7 @@
 //! - **Starts by hand** are checked against the declared parameters ([`Triggers::start_pipeline`]).
 
 mod accept;
+mod anew;
 mod artifacts;
 mod catalogue;
 mod child;

@@ -9,7 +9,7 @@ use super::modules::{uses, waits};
 use super::pulls::worse_of_pull_requests;
 use super::removal::Removed;
 use super::start::{self, Push};
-use super::{Notice, Repository, Shared, catalogue, owners};
+use super::{Notice, Repository, Shared, anew, catalogue, owners};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::git::CommitInfo;
 use crate::gitops::matching::RefName;
@@ -105,7 +105,15 @@ async fn branch_once(
     } else {
         Vec::new()
     };
-    let mut validate = validate_status(shared, repository, commit, &checked, removed.as_ref(), &moves);
+    let anew = anew::different(commit, &catalogued, &in_force);
+    if !anew.is_empty() {
+        let (name, pipelines) = (repository.name(), anew.len());
+        tracing::info!(repository = %name, branch, %commit, pipelines, "rendered anew after a change of the configuration, and otherwise");
+        checked.findings.extend(anew::findings(&anew, commit, &checked));
+        sort(&mut checked.findings);
+    }
+    let news = [summarize_moves(&moves), anew::summarize(&anew)];
+    let mut validate = validate_status(shared, repository, commit, &checked, removed.as_ref(), news);
     // The head of an open pull request is spoken of by its review, which was rendered as what it would become.
     let left_to_review = !tracked && shared.store.has_pull_request_at(repository.name(), commit).await?;
     if tracked
@@ -115,9 +123,11 @@ async fn branch_once(
         validate = worse;
     }
     // Whoever was told that a module repository is missing is told that it is there, and whoever was refused what
-    // others had that they have it; and what moved while nobody looked is news as well.
-    let quiet =
-        occasion.is_silent() && moves.is_empty() && !is_news(shared, repository, commit, &checked, &validate).await?;
+    // others had that they have it; and what moved while nobody looked, or comes out otherwise, is news as well.
+    let quiet = occasion.is_silent()
+        && moves.is_empty()
+        && anew.is_empty()
+        && !is_news(shared, repository, commit, &checked, &validate).await?;
     let silent = quiet || left_to_review;
     let mut statuses = if silent { Vec::new() } else { vec![validate.clone()] };
     let mut executions = Vec::new();
@@ -347,16 +357,16 @@ fn validate_status(
     commit: &CommitSha,
     checked: &Checked,
     removed: Option<&Removed>,
-    moves: &[PinMove],
+    news: [Option<String>; 2],
 ) -> CommitStatus {
     let reports = &shared.options.reports;
     let errors = checked.findings.iter().filter(|finding| finding.is_error()).count();
     let summary = || {
-        let (state, text) = summarize(checked);
-        match summarize_moves(moves).filter(|_| state == StatusState::Success) {
-            Some(moved) => (state, format!("{text}; {moved}")),
-            None => (state, text),
+        let (state, mut text) = summarize(checked);
+        for news in news.iter().flatten().filter(|_| state == StatusState::Success) {
+            text = format!("{text}; {news}");
         }
+        (state, text)
     };
     match removed {
         // Together with other errors it is one of them.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::view::{ApplicationCard, FilterForm, Links, RepositoryCard, execution_rows, status_choices};
 use super::{Refusal, UiState, render};
 use crate::model::{RepositoryName, Status};
-use crate::store::ExecutionFilter;
+use crate::store::{ExecutionFilter, StoredRemoval};
 
 /// Executions on one page.
 const PAGE: u32 = 50;
@@ -150,6 +150,7 @@ pub(super) async fn repository_cards(
     only: Option<&RepositoryName>,
 ) -> Result<Vec<RepositoryCard>, Refusal> {
     let states = state.store.repository_states().await?;
+    let removals = state.store.removals(only).await?;
     let links = Links(&state.config);
     let mut cards = Vec::new();
     for repository in state.config.repositories.iter().filter(|one| only.is_none_or(|only| one.name == *only)) {
@@ -158,7 +159,15 @@ pub(super) async fn repository_cards(
             Some(commit) => state.store.findings(&repository.name, commit).await?,
             None => None,
         };
-        cards.push(RepositoryCard::new(repository, known, findings.as_ref(), links));
+        cards.push(RepositoryCard::new(repository, known, findings.as_ref(), &removals, links));
+    }
+    if only.is_none() {
+        let is_left = |one: &&StoredRemoval| {
+            let is_followed = state.config.repositories.iter().any(|followed| followed.name == one.repository);
+            one.approved.is_none() && !is_followed
+        };
+        let names: BTreeSet<_> = removals.iter().filter(is_left).map(|one| &one.repository).collect();
+        cards.extend(names.into_iter().map(|name| RepositoryCard::left_over(name, &removals)));
     }
     Ok(cards)
 }

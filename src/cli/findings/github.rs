@@ -45,6 +45,9 @@ fn message(finding: &Diagnostic) -> String {
     for place in &finding.through {
         let _ = write!(text, "\nthe value came through {}:{}:{}", place.file, place.line, place.column);
     }
+    if let Some(repeated) = &finding.repeated {
+        let _ = write!(text, "\n{}", repeated.text());
+    }
     text
 }
 

@@ -108,6 +108,9 @@ pub fn excerpt(finding: &Diagnostic, color: bool, read: &dyn Fn(&str) -> Option<
         let note = format!("the value came through {place}");
         group = group.element(Level::NOTE.message(note));
     }
+    if let Some(repeated) = &finding.repeated {
+        group = group.element(Level::NOTE.message(repeated.text()));
+    }
     if let Some(hint) = &finding.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }

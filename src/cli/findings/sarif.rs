@@ -104,6 +104,9 @@ fn result(finding: &Diagnostic, rule: usize, seen: &mut HashMap<String, u32>) ->
         }
         related.push(location);
     }
+    if let Some(repeated) = &finding.repeated {
+        related.push(json!({"message": {"text": repeated.text()}}));
+    }
     if !related.is_empty() {
         for (id, location) in related.iter_mut().enumerate() {
             location["id"] = json!(id);

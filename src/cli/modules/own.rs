@@ -1,12 +1,14 @@
 //! A clone of a module repository, which its modules and examples call by the name that others have for it
-//! (`platform/deploy`): what they mean is the work tree as it stands, whatever stands behind an `@`.
+//! (`platform/deploy`): what they mean is the work tree as it stands, whatever stands behind an `@`. That it exists is looked
+//! up in the clone, as far as that has all tags and branches.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::work_tree::{WorkTree, repository_of_url};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::git;
-use crate::gitops::{self, FolderSource, Library, LibraryError, Limits, Pinned, Source};
+use crate::gitops::{self, FolderSource, Library, LibraryError, Limits, Pinned, Refs, Source};
 use crate::model::{CommitSha, Pin, PinKind};
 
 /// The names of a work tree's own modules, in front of the module repositories that its settings name.
@@ -15,6 +17,58 @@ pub(super) struct Own {
     folder: String,
     source: Arc<FolderSource>,
     commit: CommitSha,
+    history: History,
+}
+
+/// What a work tree knows of its repository's tags, branches and commits.
+enum History {
+    /// It is no clone.
+    None,
+    /// Those that were fetched.
+    Known { root: PathBuf, refs: Refs, is_shallow: bool },
+}
+
+impl History {
+    fn of(root: &Path) -> Self {
+        let known = || {
+            let local = git::Local::find(root).ok().flatten()?;
+            let default_branch = local.default_branch().map(|(name, _)| name);
+            let refs = Refs { default_branch, heads: local.heads().ok()? };
+            Some(Self::Known { root: root.to_owned(), refs, is_shallow: local.is_shallow() })
+        };
+        known().unwrap_or(Self::None)
+    }
+
+    /// What there is to say of a reference that this doesn't have, or that can't be looked up.
+    fn doubt(&self, repository: &str, reference: &str) -> Option<Diagnostic> {
+        let (root, refs, is_shallow) = match self {
+            Self::None => {
+                let message =
+                    format!("whether `{repository}` has `{reference}` can't be checked: this is no Git repository");
+                return Some(Diagnostic::info(Code::ModuleReference, message));
+            }
+            Self::Known { root, refs, is_shallow } => (root, refs, *is_shallow),
+        };
+        let local = git::Local::find(root).ok().flatten()?;
+        let beginning = |digits: &str| local.beginning_with(digits, &refs.heads).map_err(|error| error.to_string());
+        let (what, hint) = match gitops::resolve(refs, reference, &beginning) {
+            Ok(found) if local.resolve(found.commit.as_str()).is_some() => return None,
+            Ok(found) => (format!("no commit {}", found.commit.short()), None),
+            Err(missing) => missing,
+        };
+        if is_shallow {
+            let message = format!(
+                "whether `{repository}` has `{reference}` can't be checked: this clone has only a part of its history"
+            );
+            return Some(
+                Diagnostic::info(Code::ModuleReference, message).hint("`git fetch --unshallow --tags` brings the rest"),
+            );
+        }
+        let fetch = "if others have it, `git fetch --tags` brings it; here the modules are checked as they stand";
+        let hint = hint.map_or_else(|| fetch.to_owned(), |hint| format!("{hint}; {fetch}"));
+        let message = format!("this clone of `{repository}` has {what}");
+        Some(Diagnostic::warning(Code::ModuleReference, message).hint(hint))
+    }
 }
 
 /// [`Own`] with what its settings name.
@@ -47,7 +101,14 @@ impl Own {
         }
         let commit = git::Local::find(&tree.root).ok().flatten().and_then(|local| local.resolve("HEAD"));
         let commit = commit.or_else(|| CommitSha::parse(&"0".repeat(40)).ok())?;
-        (!names.is_empty()).then(|| Self { names, folder: folder.to_owned(), source: Arc::new(source), commit })
+        let history = History::of(&tree.root);
+        (!names.is_empty()).then(|| Self {
+            names,
+            folder: folder.to_owned(),
+            source: Arc::new(source),
+            commit,
+            history,
+        })
     }
 
     /// With the module repositories of the settings behind it.
@@ -79,7 +140,8 @@ impl Library for WithOwn<'_> {
                 kind: PinKind::Commit,
             };
             let source = own.source.clone();
-            return Ok(Arc::new(Pinned { pin, folder: own.folder.clone(), source, also_branch: None }));
+            let doubt = reference.and_then(|reference| own.history.doubt(repository, reference));
+            return Ok(Arc::new(Pinned { pin, folder: own.folder.clone(), source, also_branch: None, doubt }));
         }
         match others {
             Some(others) => others.open(repository, reference),

@@ -6,6 +6,9 @@ use super::inline::{Pen, clipped, longest_run, visible};
 use super::mermaid;
 use crate::model::{Block, Line, Piece};
 
+/// The fewest items that are left of a list that is kept.
+const KEPT_ROWS: usize = 30;
+
 /// How small blocks are made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Squeeze {
@@ -21,11 +24,12 @@ pub(super) struct Squeeze {
 
 impl Squeeze {
     /// From generous to tight.
-    pub(super) const LEVELS: [Self; 4] = [
+    pub(super) const LEVELS: [Self; 5] = [
         Self { lines: 1000, width: 2000, rows: 1000, pictures: true },
         Self { lines: 60, width: 400, rows: 100, pictures: true },
         Self { lines: 20, width: 200, rows: 30, pictures: false },
         Self { lines: 8, width: 120, rows: 10, pictures: false },
+        Self { lines: 4, width: 80, rows: 10, pictures: false },
     ];
 }
 
@@ -55,6 +59,11 @@ impl Writer<'_> {
             Block::Details { summary, blocks } => {
                 let inside: Vec<String> = blocks.iter().map(|block| self.block(block)).collect();
                 self.details(summary, &inside)
+            }
+            Block::Kept(blocks) => {
+                let squeeze = Squeeze { rows: self.squeeze.rows.max(KEPT_ROWS), ..self.squeeze };
+                let writer = Writer { squeeze, ..*self };
+                joined(&blocks.iter().map(|block| writer.block(block)).collect::<Vec<_>>())
             }
         }
     }

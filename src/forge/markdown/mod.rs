@@ -2,7 +2,7 @@
 //!
 //! [`write()`] is the only way from a [`Comment`] to text: foreign text in it can't become markup, a mention or a link
 //! (`inline`), and the result is never longer than the forge takes: first code and tables are shortened (`block`),
-//! then whole blocks are left out from the end, and the text says how many.
+//! then whole blocks are left out from the end, but for those that are to be kept, and the text says how many.
 
 mod block;
 mod inline;
@@ -64,29 +64,53 @@ pub fn write(comment: &Comment, capabilities: &Capabilities, public_url: Option<
 /// The characters between two blocks.
 const GAP: usize = 2;
 
-/// As many blocks as there is room for, from the beginning, and how many are left out.
+/// As many blocks as there is room for, from the beginning, and how many are left out. What is kept has its room before
+/// the others have theirs.
 fn fill(writer: &Writer<'_>, blocks: &[Block], room: usize) -> (Vec<String>, usize) {
+    let promised: Vec<Option<String>> = promised(writer, blocks, room / 2);
+    let reserved: usize = promised.iter().flatten().map(|text| length(text) + GAP).sum();
+    let room = room.saturating_sub(reserved);
     let mut kept: Vec<String> = Vec::new();
-    let mut used = 0;
-    for (index, block) in blocks.iter().enumerate() {
+    let (mut used, mut left_out, mut is_full) = (0, 0, false);
+    for (block, promised) in blocks.iter().zip(promised) {
+        if let Some(text) = promised {
+            kept.push(text);
+            continue;
+        }
+        if is_full {
+            left_out += count(std::slice::from_ref(block));
+            continue;
+        }
         let text = writer.block(block);
         if used + length(&text) + GAP <= room {
             used += length(&text) + GAP;
             kept.push(text);
             continue;
         }
-        let mut left_out = count(&blocks[index..]);
+        is_full = true;
+        let mut lost = count(std::slice::from_ref(block));
         if let Block::Details { summary, blocks: inside } = block {
             let frame = length(&writer.details(summary, &[])) + 2 * GAP;
             let (inner, inner_left_out) = fill(writer, inside, room.saturating_sub(used + frame));
             if !inner.is_empty() {
-                left_out = inner_left_out + count(&blocks[index + 1..]);
+                lost = inner_left_out;
                 kept.push(writer.details(summary, &inner));
             }
         }
-        return (kept, left_out);
+        left_out += lost;
     }
-    (kept, 0)
+    (kept, left_out)
+}
+
+/// What is kept, written, as far as all of it has room; nothing in the place of every other block.
+fn promised(writer: &Writer<'_>, blocks: &[Block], room: usize) -> Vec<Option<String>> {
+    let mut left = room;
+    let promise = |block: &Block| {
+        let text = matches!(block, Block::Kept(_)).then(|| writer.block(block))?;
+        left = left.checked_sub(length(&text) + GAP)?;
+        Some(text)
+    };
+    blocks.iter().map(promise).collect()
 }
 
 /// A block whose pieces are cut until it has room; none if that doesn't help.
@@ -115,7 +139,7 @@ fn count(blocks: &[Block]) -> usize {
     blocks
         .iter()
         .map(|block| match block {
-            Block::Details { blocks, .. } => count(blocks).max(1),
+            Block::Details { blocks, .. } | Block::Kept(blocks) => count(blocks).max(1),
             _ => 1,
         })
         .sum()

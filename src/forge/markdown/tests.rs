@@ -235,6 +235,24 @@ fn what_is_folded_away_is_cut_inside() {
     assert!(text.chars().count() <= 1500 && text.contains("\n\n38 more parts had no room"), "{text}");
 }
 
+#[test]
+fn what_is_kept_outlives_what_stands_before_it() {
+    let starts = Block::Kept(vec![
+        Block::Heading { level: 4, line: vec![Piece::text("What the merge starts")] },
+        Block::List((0..40).map(|number| vec![Piece::code(format!("shop/deploy-{number}"))]).collect()),
+    ]);
+    let long = || (0..400).map(|number| paragraph(&format!("{number} {}", "x".repeat(400))));
+    let blocks: Vec<Block> = [paragraph("Good")].into_iter().chain(long()).chain([starts, paragraph("last")]).collect();
+    for text in [github(blocks.clone()), bitbucket(blocks.clone())] {
+        let (before, after) = text.split_once("#### What the merge starts\n\n- `shop/deploy-0`\n").expect("it stays");
+        assert!(before.starts_with("Good\n\n0 xxx") && after.contains("`shop/deploy-29`\n- and 10 more\n"), "{after}");
+        assert!(after.contains("more parts had no room") && !after.contains("last"), "{after}");
+    }
+    // What would take more than half of the room has no such right.
+    let text = written(&comment(blocks), GITHUB, 1000);
+    assert!(text.starts_with("Good\n\n0 xxx") && !text.contains("What the merge starts"), "{text}");
+}
+
 /// Text in which what means something comes often.
 fn foreign() -> impl Strategy<Value = String> {
     let special = prop::sample::select(vec![
@@ -320,7 +338,8 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
     let nested = plain.prop_recursive(2, 8, 3, |inner| {
         (pieces(), prop::collection::vec(inner, 0..3)).prop_map(|(summary, blocks)| Block::Details { summary, blocks })
     });
-    prop::collection::vec(nested, 0..8)
+    let kept = prop::collection::vec(nested.clone(), 0..3).prop_map(Block::Kept);
+    prop::collection::vec(prop_oneof![6 => nested, 1 => kept], 0..8)
 }
 
 proptest! {

@@ -25,7 +25,7 @@ mod tests;
 mod trigger;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use modules::{CheckedModules, check_modules};
@@ -36,7 +36,7 @@ pub(super) use summary::summary;
 use super::render::{each, each_of, with_ways};
 use super::{Node, Rendered, RenderedFile, Request};
 use crate::config::Applications;
-use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::diagnostic::{Code, Diagnostic, Place, Together};
 use crate::model::{ApplicationName, FileUse, ModuleUse, Pins, Pipeline, RepositoryName};
 use crate::schema::Catalog;
 
@@ -262,7 +262,7 @@ fn in_order(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
         (at, finding.severity, finding.code)
     };
     findings.sort_by_cached_key(key);
-    let mut seen = HashSet::new();
-    findings.retain(|finding| seen.insert((finding.code, finding.place.clone(), finding.message.clone())));
-    findings
+    let mut together = Together::new();
+    findings.into_iter().for_each(|finding| drop(together.add(finding)));
+    together.findings()
 }

@@ -19,6 +19,7 @@ pub use reference::{Refs, Resolved, resolve};
 pub use shelf::{Commits, MemoryCommits, Shelf, ShelfState, Stock};
 
 use super::Source;
+use crate::diagnostic::Diagnostic;
 use crate::model::{CommitSha, Pin};
 
 /// The module repositories of a render. What a reference means stays the same as long as it lives.
@@ -50,6 +51,8 @@ pub struct Pinned {
     pub source: Arc<dyn Source>,
     /// The commit of a branch that has the same name as the tag that was chosen, if it is another one.
     pub also_branch: Option<CommitSha>,
+    /// What there is to say of the reference although something is read by it; without a place.
+    pub doubt: Option<Diagnostic>,
 }
 
 impl std::fmt::Debug for Pinned {

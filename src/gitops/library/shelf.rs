@@ -96,7 +96,13 @@ impl Shelf {
             commit: resolved.commit,
             kind: resolved.kind,
         };
-        Ok(Arc::new(Pinned { pin, folder: stock.folder.clone(), source, also_branch: resolved.also_branch }))
+        Ok(Arc::new(Pinned {
+            pin,
+            folder: stock.folder.clone(),
+            source,
+            also_branch: resolved.also_branch,
+            doubt: None,
+        }))
     }
 }
 

@@ -10,6 +10,7 @@ use super::fault::{Fault, Stopped};
 use super::frame::{Argument, Frame};
 use super::lookup::Home;
 use super::value::{check_text, to_value};
+use super::witness::Held;
 use super::yaml::{Form, Input, Places, Read};
 use super::{again, engine, fault, origin, reserved, yaml};
 use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
@@ -74,6 +75,10 @@ pub(super) fn module(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value,
             None => site.clone(),
         };
         let value = engine::defined(state, &named.peek::<Value>(key)?)?;
+        if is_hole(&value) {
+            // What it would have been is not for the module to judge, as with `use`.
+            return Ok(value);
+        }
         let node = engine::node(state, &frame, &value, &origin)?;
         arguments.push(Argument { name: key.into(), node, origin });
     }
@@ -99,12 +104,16 @@ pub(super) fn invoke(
     if let Err(fault) = frame.work.budget.module_call() {
         return Err(frame.exhausted(&fault, site));
     }
-    let failed = || frame.work.failed_at(site, name).map(|()| None);
+    let before = frame.work.found();
+    let failed = || {
+        frame.work.note_failed_at(frame, site, name);
+        frame.work.failed_since(before).map(|()| None)
+    };
     let refuse = |finding: Diagnostic| {
         frame.report(finding);
         failed()
     };
-    if frame.work.has_failed_at(site, name) {
+    if frame.work.has_failed_at(frame, site, name) {
         return Ok(None);
     }
     let callee = match frame.work.session.callee(name, &frame.home) {
@@ -122,6 +131,9 @@ pub(super) fn invoke(
         && let Some(branch) = &opened.pinned.also_branch
     {
         frame.report(site.locate(ambiguous(&opened.pinned.pin, branch)));
+    }
+    if let Some(doubt) = found.doubt() {
+        frame.report(site.locate(doubt.clone()));
     }
     let link = ChainLink { file: place.file, line: place.line, column: place.column, module: found.name.clone() };
     let limits = frame.work.budget.limits();
@@ -159,7 +171,11 @@ pub(super) fn invoke(
             }
         },
     };
-    let Some(node) = result else { return failed() };
+    let Some(node) = result else {
+        // Its tags that failed are counted.
+        frame.work.note_failed_at(frame, site, name);
+        return if frame.work.has_failed() { Ok(None) } else { failed() };
+    };
     if let Some(yields) = module.body.header.as_ref().and_then(|header| header.yields) {
         if let Some((at, how)) = yields.mismatch(&node) {
             let message = format!("the module `{}` should yield {}, and {how}", module.name, yields.words());
@@ -205,14 +221,16 @@ pub(super) fn run(
     };
     let (text, placed) = match engine::render(frame, compiled) {
         Ok(rendered) => rendered,
-        // An application file has further errors than its first one, and its author is told of them all.
-        Err(error) if frame.chain.is_empty() => match again::without_failed(frame, error)? {
-            Some(rendered) => rendered,
-            None => return Ok(None),
-        },
+        // There may be further errors than the first one, and the author is told of them all.
         Err(error) => {
-            tell(frame, &error);
-            return frame.work.check().map(|()| None);
+            let rest = again::without_failed(frame, error)?;
+            frame.work.check()?;
+            let Some((text, placed)) = rest else { return Ok(None) };
+            let (text, table) = reserved::strip_marks(&text);
+            let places = Places::Marked { table: &table, placed: &placed };
+            let root = finish(frame, yaml::read(&input(frame, &text, places)))?;
+            // Nobody knows what a module yields with a hole in it.
+            return Ok(root.filter(|_| frame.chain.is_empty()));
         }
     };
     // An application file yields its text once, a module again and again.
@@ -257,8 +275,9 @@ fn finish(frame: &Frame, read: Read) -> Result<Option<Arc<Node>>, Stopped> {
     Ok(read.root)
 }
 
-/// Reports the error that ended a template. One that says that a limit is reached ends the render of the file.
-pub(super) fn tell(frame: &Frame, error: &Error) {
+/// Reports the error that ended a template. One that says that a limit is reached ends the render of the file. `held` is what
+/// the template's own names held then, as far as that is known.
+pub(super) fn tell(frame: &Frame, error: &Error, held: &Held) {
     if matches!(error.kind(), ErrorKind::OutOfFuel | ErrorKind::WriteFailure) {
         frame.work.stop();
     }
@@ -272,7 +291,7 @@ pub(super) fn tell(frame: &Frame, error: &Error) {
         }
         let file = &frame.template.file;
         let own = finding.place.as_ref().filter(|place| finding.through.is_empty() && *place.file == *file.name);
-        let through = own.map_or_else(Vec::new, |place| origin::read_at(frame, place));
+        let through = own.map_or_else(Vec::new, |place| origin::read_at(frame, place, held));
         frame.report(finding.through(through.iter().map(Spot::place)));
     }
 }

@@ -13,6 +13,7 @@ use super::expression::Expression;
 use super::fault::Fault;
 use super::frame::{FRAME, Frame};
 use super::value::{Refusal, to_node};
+use super::witness::{self, WITNESS};
 use super::{again, call, guards, origin, reserved, scalar, scan};
 use crate::diagnostic::Code;
 use crate::gitops::{Node, NodeValue, Origin, Position, Spot};
@@ -55,6 +56,11 @@ pub(super) fn environment(fuel: u64) -> Environment<'static> {
     guards::add(&mut environment);
     environment.add_global("module", Value::from_object(Function("module", call::module)));
     environment.add_global(again::HOLE, Value::from_object(Hole));
+    environment.add_global(WITNESS, Value::from_object(Function(WITNESS, witness::note)));
+    for names in 2..=again::MOST_NAMES {
+        let holes: Vec<Value> = (0..names).map(|_| Value::from_object(Hole)).collect();
+        environment.add_global(format!("{}{names}", again::HOLE), Value::from(holes));
+    }
     environment.add_global("file", Value::from_object(Function("file", call::file)));
     environment
 }

@@ -17,7 +17,8 @@ use super::session::{Callee, Session, lock};
 use super::template::Template;
 use super::value::to_value;
 use super::variables::Variables;
-use crate::diagnostic::{ChainLink, Code, Diagnostic, Place};
+use super::witness::Held;
+use crate::diagnostic::{ChainLink, Code, Diagnostic, Place, Together};
 use crate::gitops::{Node, Origin, Position};
 use crate::model::{FileUse, ModuleUse, Pins};
 
@@ -40,6 +41,11 @@ fn below(name: &str, node: &Node, steps: usize, names: &mut Vec<String>) {
 
 /// The most modules and tags of a file that may fail before the file is given up: each may have used a full tank of fuel.
 const MAX_FAILURES: usize = 20;
+/// The most that fail again in the same way, for the same reason.
+const MAX_REPEATED: usize = 40;
+
+/// A call that failed: where it stands, the calls that lead there, and the module's name.
+type FailedCall = (Place, Arc<[ChainLink]>, Box<str>);
 
 /// What an application file used beside itself.
 #[derive(Debug, Default)]
@@ -61,11 +67,13 @@ pub(super) struct Work {
     pub(super) budget: Budget,
     /// What modules yielded to it.
     pub(super) yielded: Results,
-    findings: Mutex<Vec<Diagnostic>>,
+    findings: Mutex<Together>,
     uses: Mutex<Uses>,
     failures: AtomicUsize,
-    /// Where modules failed, and which.
-    failed: Mutex<HashSet<(Place, Box<str>)>>,
+    /// How often something failed of which nothing new was to be said.
+    repeated: AtomicUsize,
+    /// Where modules failed, by which calls that is, and which.
+    failed: Mutex<HashSet<FailedCall>>,
     again: AtomicBool,
     lost_variables: AtomicBool,
     missed_variables: AtomicBool,
@@ -83,6 +91,7 @@ impl Work {
             findings: Mutex::default(),
             uses: Mutex::default(),
             failures: AtomicUsize::new(0),
+            repeated: AtomicUsize::new(0),
             failed: Mutex::default(),
             again: AtomicBool::new(false),
             lost_variables: AtomicBool::new(false),
@@ -99,12 +108,14 @@ impl Work {
             return;
         }
         let mut findings = lock(&self.findings);
-        let known = |other: &Diagnostic| {
-            other.code == finding.code && other.place == finding.place && other.message == finding.message
-        };
-        if findings.len() < self.session.limits.findings && !findings.iter().any(known) {
-            findings.push(finding);
+        if findings.len() < self.session.limits.findings || findings.knows(&finding) {
+            findings.add(finding);
         }
+    }
+
+    /// How many different findings there are.
+    pub(super) fn found(&self) -> usize {
+        lock(&self.findings).len()
     }
 
     /// Ends the render of the file.
@@ -133,24 +144,38 @@ impl Work {
         self.missed_variables.load(Ordering::Relaxed)
     }
 
-    /// Notes that a module, or a tag of the file, couldn't be rendered.
+    /// Notes that a module or a tag couldn't be rendered.
     pub(super) fn failed(&self) -> Result<(), Stopped> {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         if before < MAX_FAILURES { Ok(()) } else { Err(self.stop()) }
     }
 
+    /// The same, of something that failed in the same way before: one fault in a module that is called often is no reason
+    /// to look for no others.
+    pub(super) fn failed_again(&self) -> Result<(), Stopped> {
+        let before = self.repeated.fetch_add(1, Ordering::Relaxed);
+        if before < MAX_REPEATED { Ok(()) } else { Err(self.stop()) }
+    }
+
+    /// Notes that something couldn't be rendered; `found` is how many findings there were before.
+    pub(super) fn failed_since(&self, found: usize) -> Result<(), Stopped> {
+        // The first failure has to be counted: there may be no room for its finding.
+        let is_new = self.found() > found || self.failures.load(Ordering::Relaxed) == 0;
+        if is_new { self.failed() } else { self.failed_again() }
+    }
+
     /// Notes that a module couldn't be rendered that is called at a place.
-    pub(super) fn failed_at(&self, site: &Origin, module: &str) -> Result<(), Stopped> {
-        lock(&self.failed).insert((site.place(), module.into()));
-        self.failed()
+    pub(super) fn note_failed_at(&self, frame: &Frame, site: &Origin, module: &str) {
+        lock(&self.failed).insert((site.place(), frame.chain.clone(), module.into()));
     }
 
-    /// Whether this run of the file's template comes after one that failed, and this call failed in that.
-    pub(super) fn has_failed_at(&self, site: &Origin, module: &str) -> bool {
-        self.again.load(Ordering::Relaxed) && lock(&self.failed).contains(&(site.place(), module.into()))
+    /// Whether the frame's template is run after a run that failed, and this call failed in that.
+    pub(super) fn has_failed_at(&self, frame: &Frame, site: &Origin, module: &str) -> bool {
+        frame.again.load(Ordering::Relaxed)
+            && lock(&self.failed).contains(&(site.place(), frame.chain.clone(), module.into()))
     }
 
-    /// Notes that the file's template is run once more, to find out what else is wrong: nothing is said of limits then,
+    /// Notes that a template is run once more, to find out what else is wrong: nothing is said of limits then,
     /// which are for all runs together, and what failed is not tried again.
     pub(super) fn run_again(&self) {
         self.again.store(true, Ordering::Relaxed);
@@ -190,7 +215,7 @@ impl Work {
 
     /// What was found, in the order of the files' lines, and what was used.
     pub(super) fn results(&self) -> (Vec<Diagnostic>, Uses) {
-        let mut findings = std::mem::take(&mut *lock(&self.findings));
+        let mut findings = std::mem::take(&mut *lock(&self.findings)).findings();
         findings
             .sort_by_key(|finding| finding.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
         (findings, std::mem::take(&mut *lock(&self.uses)))
@@ -222,12 +247,18 @@ pub(super) struct Frame {
     /// What `vars` is.
     pub(super) variables: Variables,
     arguments: Vec<Argument>,
+    /// Whether the template, or one that called it, is run once more after it failed.
+    again: AtomicBool,
+    /// What a [`super::witness`] has noted.
+    pub(super) witnessed: Mutex<Option<Held>>,
 }
 
 impl Frame {
     /// The frame of an application file.
     pub(super) fn of_file(work: Arc<Work>, template: Arc<Template>, variables: Variables) -> Self {
-        Self { work, template, chain: Arc::new([]), home: Home::Repository, variables, arguments: Vec::new() }
+        let (chain, again) = (Arc::new([]), AtomicBool::new(false));
+        let (arguments, witnessed) = (Vec::new(), Mutex::default());
+        Self { work, template, chain, home: Home::Repository, variables, arguments, again, witnessed }
     }
 
     /// The frame of a module that this frame calls at a position of its file.
@@ -245,7 +276,15 @@ impl Frame {
             home: module.home.clone(),
             variables: Variables::everywhere(self.variables.at(position).clone()),
             arguments,
+            again: AtomicBool::new(self.again.load(Ordering::Relaxed)),
+            witnessed: Mutex::default(),
         }
+    }
+
+    /// Notes that the template is run once more.
+    pub(super) fn run_again(&self) {
+        self.again.store(true, Ordering::Relaxed);
+        self.work.run_again();
     }
 
     /// What the caller gave under a name.

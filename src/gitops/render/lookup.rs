@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rust_embed::RustEmbed;
 
 use super::fault::Fault;
-use crate::diagnostic::{Code, Place, nearest};
+use crate::diagnostic::{Code, Diagnostic, Place, nearest};
 use crate::gitops::{LibraryError, Pinned};
 use crate::model::ModuleUse;
 
@@ -128,6 +128,16 @@ impl Found {
             }
         };
         ModuleUse { module, reference, repository, commit, file: self.path.clone(), call, through }
+    }
+}
+
+impl Found {
+    /// What there is to say of the reference by which it is read.
+    pub(super) fn doubt(&self) -> Option<&Diagnostic> {
+        match &self.home {
+            Home::Library(opened) => opened.pinned.doubt.as_ref(),
+            Home::Repository | Home::BuiltIn => None,
+        }
     }
 }
 

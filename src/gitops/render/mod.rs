@@ -45,6 +45,7 @@ mod template;
 mod tests;
 mod value;
 mod variables;
+mod witness;
 mod yaml;
 
 use std::collections::HashSet;

@@ -9,6 +9,7 @@ use super::expression::Expression;
 use super::file::File;
 use super::frame::Frame;
 use super::template::Tag;
+use super::witness::Held;
 use crate::diagnostic::{MAX_THROUGH, Place};
 use crate::gitops::{Node, Origin, Position, Spot};
 
@@ -116,8 +117,9 @@ impl Seen<'_> {
     }
 }
 
-/// The places that had a part in what the tag at a place of the template's file reads, for an error in it.
-pub(super) fn read_at(frame: &Frame, place: &Place) -> Vec<Spot> {
+/// The places that had a part in what the tag at a place of the template's file reads, for an error in it. `held` is what
+/// names of the template's own held then, as far as that is known.
+pub(super) fn read_at(frame: &Frame, place: &Place, held: &Held) -> Vec<Spot> {
     let file = &frame.template.file;
     let at = Position { line: place.line, column: place.column };
     let around = |tags: &'_ [Tag]| {
@@ -129,7 +131,8 @@ pub(super) fn read_at(frame: &Frame, place: &Place) -> Vec<Spot> {
         return Vec::new();
     };
     let here = file.origin(tag.start, tag.end);
-    let mut seen = Seen { frame, locals: &|_| None, position: here.start(), left: MAX_VISITS };
+    let locals = |name: &str| held.get(name).cloned();
+    let mut seen = Seen { frame, locals: &locals, position: here.start(), left: MAX_VISITS };
     let mut through = Vec::new();
     tag.expression.reads.iter().for_each(|path| extend(&mut through, seen.places(path, MAX_STEPS)));
     through

@@ -43,15 +43,27 @@ pub enum ModuleFrom {
 }
 
 impl ModuleSpec {
-    /// All module repositories of a configuration.
+    /// All module repositories of a configuration. One whose address is that of a followed repository is that repository,
+    /// with its mirror, webhooks and pull requests.
     pub fn all(config: &config::Config) -> Vec<Self> {
+        let followed_at = |location: &config::Location| {
+            config.repositories.iter().find(|repository| repository.location.is_same_as(location))
+        };
         let spec = |modules: &config::ModuleRepository| {
-            let (address, from) = match &modules.source {
-                config::ModuleSource::Followed(name) => {
+            let followed = match &modules.source {
+                config::ModuleSource::Own { location, .. } => followed_at(location),
+                config::ModuleSource::Followed(_) => None,
+            };
+            let (address, from) = match (&modules.source, followed) {
+                (config::ModuleSource::Own { location, .. }, Some(followed)) => {
+                    (location.to_url(), ModuleFrom::Followed(followed.name.clone()))
+                }
+
+                (config::ModuleSource::Followed(name), _) => {
                     let location = config.repository(name).map(|repository| repository.location.to_url());
                     (location.unwrap_or_default(), ModuleFrom::Followed(name.clone()))
                 }
-                config::ModuleSource::Own { location, credentials, poll } => {
+                (config::ModuleSource::Own { location, credentials, poll }, None) => {
                     let credentials = credentials.as_ref().map(|credentials| git::Credentials {
                         username: credentials.username.clone(),
                         password: credentials.password.clone(),

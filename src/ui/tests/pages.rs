@@ -17,7 +17,7 @@ use crate::engine::{Engine, EngineOptions, LogChunk, Registry};
 use crate::model::{
     CommitSha, ExecutionId, Freeze, NewExecution, Pin, PinKind, Pipeline, RepositoryName, StagePath, pipeline_id,
 };
-use crate::store::{CommitFindings, Publication, RepositoryNote, Settlement};
+use crate::store::{CommitFindings, Publication, RemovalVerdict, RepositoryNote, Settlement, Taking};
 
 /// Every stage has printed 600,000 times `x`.
 struct Logs;
@@ -161,6 +161,42 @@ async fn an_empty_server_says_what_to_do() {
     assert!(World::shown(world.get("/").await).contains("Nothing has run yet"));
     assert!(World::shown(world.get("/applications").await).contains("No application is published yet"));
     assert!(World::shown(world.get("/repositories").await).contains("Not looked at yet"));
+}
+
+#[tokio::test]
+async fn what_the_configuration_would_take_away_is_shown_with_the_command_that_approves() {
+    let world = World::new(&[]).await;
+    seed(&world).await;
+    let commit: CommitSha = "1a2b3c4d5e".repeat(4).parse().expect("a commit");
+    for (name, number) in [("acme/shop", 30), ("acme/gone", 1)] {
+        let pipelines = (0..number).map(|number| format!("shop/p{number:02}")).collect();
+        let taking = Taking {
+            repository: name.parse().expect("a name"),
+            withdraw: Vec::new(),
+            verdict: Some((commit.clone(), RemovalVerdict::Refused { pipelines, of: 31 })),
+            inbox: None,
+        };
+        world.state.store.take(taking).await.expect("written");
+    }
+    let shop = [
+        "configuration would take away 30 of 31 pipelines. They stay as they are",
+        "<li>shop/p19</li>",
+        "<li>and 10 more</li>",
+        "<pre>longboat repositories approve-removal acme/shop 1a2b3c4</pre>",
+    ];
+    let one = World::shown(world.get("/repositories/acme/shop").await);
+    let all = World::shown(world.get("/repositories").await);
+    for text in shop {
+        assert!(one.contains(text) && all.contains(text), "{text}\n{one}");
+    }
+    assert!(!one.contains("acme/gone") && !one.contains("shop/p20"), "{one}");
+    for text in ["Not in the configuration", "<pre>longboat repositories approve-removal acme/gone 1a2b3c4</pre>"] {
+        assert!(all.contains(text), "{text}\n{all}");
+    }
+    // What somebody approved waits no longer.
+    let gone: RepositoryName = "acme/gone".parse().expect("a name");
+    world.state.store.approve_removal(&gone, &commit, "ann").await.expect("written");
+    assert!(!World::shown(world.get("/repositories").await).contains("acme/gone"));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{CommitLink, Links};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Repeated, Severity};
 use crate::model::{CommitSha, ImpactedBranch, RepositoryName, Review, counted};
 use crate::store::CommitFindings;
 
@@ -60,6 +60,7 @@ impl FindingRow {
                 .iter()
                 .map(|link| format!("{}:{} calls {}", link.file, link.line, link.module))
                 .chain(finding.through.iter().map(|place| format!("from {}", place.line_of_file())))
+                .chain(finding.repeated.iter().map(Repeated::text))
                 .collect(),
         }
     }

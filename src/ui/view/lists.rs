@@ -10,9 +10,12 @@ use crate::clock::Timestamp;
 use crate::config::{Location, Repository};
 use crate::diagnostic::Diagnostic;
 use crate::model::{
-    CronTrigger, Parameter, ParameterType, Pipeline, TimeTable, Trigger, humanize, percent_encode_part, shorten,
+    CommitSha, CronTrigger, Parameter, ParameterType, Pipeline, RepositoryName, TimeTable, Trigger, counted, humanize,
+    percent_encode_part, shorten,
 };
-use crate::store::{ApplicationSummary, CommitFindings, CronState, ExecutionSummary, Published, RepositoryState};
+use crate::store::{
+    ApplicationSummary, CommitFindings, CronState, ExecutionSummary, Published, RepositoryState, StoredRemoval,
+};
 
 /// One execution of the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -234,6 +237,46 @@ pub(in crate::ui) struct RepositoryCard {
     settled: Option<Moment>,
     no_files: bool,
     findings: Option<FindingsList>,
+    /// Whether it isn't in the configuration any more.
+    gone: bool,
+    removals: Vec<WaitingRemoval>,
+}
+
+/// Pipelines that go only if somebody approves it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct WaitingRemoval {
+    what: String,
+    pipelines: Vec<String>,
+    more: usize,
+    command: String,
+}
+
+/// The most pipelines of a removal that are listed.
+const MOST_REMOVED: usize = 20;
+
+impl WaitingRemoval {
+    /// Those of a repository that nobody has approved; what the findings of `shown` say is left to them.
+    fn all(removals: &[StoredRemoval], repository: &RepositoryName, shown: Option<&CommitSha>) -> Vec<Self> {
+        let waits = |one: &&StoredRemoval| {
+            let is_told = !one.is_by_configuration() && Some(&one.commit) == shown;
+            one.repository == *repository && one.approved.is_none() && !is_told
+        };
+        removals.iter().filter(waits).map(Self::new).collect()
+    }
+
+    fn new(removal: &StoredRemoval) -> Self {
+        let what = match removal.is_by_configuration() {
+            true => "The server's configuration would take away".to_owned(),
+            false => format!("The commit {} would remove", removal.commit.short()),
+        };
+        let (number, of) = (removal.pipelines.len(), counted(removal.of, "pipeline"));
+        Self {
+            what: format!("{what} {number} of {of}. They stay as they are until somebody approves it."),
+            pipelines: removal.pipelines.iter().take(MOST_REMOVED).cloned().collect(),
+            more: number.saturating_sub(MOST_REMOVED),
+            command: format!("longboat repositories approve-removal {} {}", removal.repository, removal.commit.short()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -247,6 +290,7 @@ impl RepositoryCard {
         repository: &Repository,
         state: Option<&RepositoryState>,
         findings: Option<&CommitFindings>,
+        removals: &[StoredRemoval],
         links: Links<'_>,
     ) -> Self {
         let error = state.and_then(|state| state.error.clone());
@@ -280,6 +324,29 @@ impl RepositoryCard {
             settled: state.and_then(|state| state.settled_at).map(Moment::new),
             no_files: state.and_then(|state| state.has_files) == Some(false),
             findings: findings.map(|found| finding_rows(found, links)),
+            gone: false,
+            removals: WaitingRemoval::all(removals, &repository.name, findings.map(|found| &found.commit)),
+        }
+    }
+
+    /// One that isn't in the configuration any more and has pipelines that wait for somebody to say that they may go.
+    pub(in crate::ui) fn left_over(name: &RepositoryName, removals: &[StoredRemoval]) -> Self {
+        Self {
+            name: name.to_string(),
+            address: String::new(),
+            url: None,
+            location: String::new(),
+            branches: String::new(),
+            pill: RepositoryPill { class: "warn", label: "Not in the configuration" },
+            error: None,
+            reached: None,
+            head: None,
+            head_ref: None,
+            settled: None,
+            no_files: false,
+            findings: None,
+            gone: true,
+            removals: WaitingRemoval::all(removals, name, None),
         }
     }
 }

@@ -192,6 +192,12 @@ impl World {
         self.restart_with(self.specs.clone()).await;
     }
 
+    /// As [`World::restart`], with the operator's variables as they are then.
+    pub async fn restart_where(&mut self, globals: serde_json::Value) {
+        self.options.globals = globals.as_object().expect("variables").clone();
+        self.restart().await;
+    }
+
     pub async fn restart_with(&mut self, specs: Vec<RepositorySpec>) {
         self.triggers.shutdown().await;
         self.specs = specs;

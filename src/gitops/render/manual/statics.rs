@@ -80,16 +80,17 @@ fn check_call(session: &Session, module: &Module, call: &Call) -> Vec<Diagnostic
         Ok(found) => found,
         Err(fault) => return vec![site.locate(fault.finding())],
     };
+    let mut findings: Vec<Diagnostic> = found.doubt().map(|doubt| site.locate(doubt.clone())).into_iter().collect();
     // What is wrong with the other module is said about the other module.
-    let Ok(other) = session.load_module(&found) else { return Vec::new() };
-    let Some(header) = &other.body.header else { return Vec::new() };
+    let Ok(other) = session.load_module(&found) else { return findings };
+    let Some(header) = &other.body.header else { return findings };
     let argument = |(name, expression): &(Box<str>, super::super::expression::Expression)| {
         let origin = stretch(file, &expression.range);
         let node = Arc::new(Node { value: NodeValue::Null, origin: origin.clone() });
         Argument { name: Arc::from(&**name), node, origin }
     };
     let given: Vec<Argument> = call.arguments.iter().map(argument).collect();
-    let mut findings = arguments::unknown(&other, header, &given);
+    findings.extend(arguments::unknown(&other, header, &given));
     let missing = header.parameters.iter().filter(|parameter| {
         complete && parameter.required && !given.iter().any(|argument| argument.name == parameter.name)
     });

@@ -1,4 +1,4 @@
-//! All that is wrong with an application file is found at once.
+//! All that is wrong with an application file and its modules is found at once.
 
 use super::*;
 
@@ -73,12 +73,6 @@ h: {{ last }}
 fn what_captures_text_and_what_cant_be_left_out_end_well() {
     let macros = "{% macro m(x) %}{{ x }}-{{ nope }}{% endmacro %}\na: {{ m(1) }}\nb: {{ other }}\n";
     assert_eq!(found(macros), ["a.yaml:1:28 a value that doesn't exist is used", "a.yaml:3:7 `other` is undefined"]);
-    // Both names of the first are unknown then, and there is no telling what follows.
-    let pairs = "a: {{ first }}\n{% set x, y = nope %}\nb: {{ x }}\n";
-    assert_eq!(
-        found(pairs),
-        ["a.yaml:1:7 `first` is undefined", "a.yaml:2:8 value is not iterable (`nope` is undefined)"]
-    );
     let recursion = "{% for x in [1] recursive %}{{ loop(nope) }}{% endfor %}\na: {{ other }}\n";
     assert_eq!(found(recursion).len(), 1);
 }
@@ -106,4 +100,88 @@ fn limits_are_those_of_all_runs_and_only_one_that_a_single_run_reaches_is_report
     let text = format!("{calls}{}", calls.replace('m', "n").replace("nodule('n')", "module('m')"));
     let file = with(&[("a", &text), ("m/m", "x: 1\n")], &limits, FILE);
     assert_eq!(file.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::ModuleLimit]);
+}
+
+#[test]
+fn assignments_that_fail_set_holes_and_the_rest_is_looked_at() {
+    let pairs = "\
+{% set x, y = nope %}
+{% set (v, w) = vars.many %}
+a: {{ x.name }}
+b: {{ v }}{{ first }}
+{% with one = vars.region, two = other, three = {'a': [1, 2]} %}
+c: {{ one }} {{ two }} {{ three.b }}
+{% endwith %}
+{% with pair, more = last %}{% endwith %}
+d: {{ w }}
+d: twice
+";
+    assert_eq!(
+        found(pairs),
+        [
+            "a.yaml:1:8 value is not iterable (`nope` is undefined)",
+            "a.yaml:2:8 value is not iterable (`vars.many` is undefined)",
+            "a.yaml:4:14 `first` is undefined",
+            "a.yaml:5:34 `other` is undefined",
+            "a.yaml:6:27 `three.b` is undefined",
+            "a.yaml:8:9 value is not iterable (`last` is undefined)",
+            "a.yaml:10:1 the key `d` stands twice",
+        ]
+    );
+    // What is made of such a name may be anything, and with it the document.
+    let made = "{% set x = nope %}\na: {{ x|length }}\na: twice\n";
+    assert_eq!(found(made), ["a.yaml:1:12 `nope` is undefined"]);
+    let decided = "{% set x = nope %}\n{% if x %}\na: 1\n{% endif %}\na: {{ other }}\n";
+    assert_eq!(found(decided), ["a.yaml:1:12 `nope` is undefined", "a.yaml:5:7 `other` is undefined"]);
+}
+
+/// What is found in one call of a module, and in those that follow.
+fn in_calls(file: &str, module: &str) -> Vec<String> {
+    let file = render(&[("a", file), ("m/m", module), ("m/inner", "x: {{ image.tag }}\n")]);
+    assert!(file.root.is_none());
+    let say = |finding: &Diagnostic| {
+        let repeated = finding.repeated.as_ref().map(|repeated| format!(" ({})", repeated.text())).unwrap_or_default();
+        format!("{} {}{repeated}", at(finding), finding.message)
+    };
+    file.findings.iter().map(say).collect()
+}
+
+#[test]
+fn every_tag_of_a_module_that_fails_is_reported() {
+    let module = "\
+a: {{ imgae }}
+b: {{ module('no-such') }}
+{% set tag = nope %}
+c: {{ module('inner', image=tag) }}
+d: {{ module('inner', image='x') }}
+e: {use: inner, with: {image: {{ other }}}}
+f: {{ tag }}
+f: twice
+";
+    let found = in_calls("a: {{ module('m', image='x') }}\nb: {{ last }}\n", module);
+    assert_eq!(
+        found,
+        [
+            "a.yaml:2:7 `last` is undefined",
+            "modules/inner.yaml:1:7 `image.tag` is undefined",
+            "modules/m.yaml:1:7 `imgae` is undefined",
+            "modules/m.yaml:2:7 there is no module `no-such`",
+            "modules/m.yaml:3:14 `nope` is undefined",
+            "modules/m.yaml:6:31 `other` is undefined",
+        ]
+    );
+}
+
+#[test]
+fn what_many_calls_lead_to_is_said_once_with_the_calls() {
+    let calls: String = (0..30).map(|number| format!("m{number}: {{{{ module('m') }}}}\n")).collect();
+    let found = in_calls(&format!("{calls}last: {{{{ last }}}}\n"), "a: {{ one }}\nb: {{ two }}\n");
+    let [last, one, two] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(last, "a.yaml:31:10 `last` is undefined");
+    let calls = "more calls: .longboat/a.yaml:2, .longboat/a.yaml:3, .longboat/a.yaml:4, .longboat/a.yaml:5, .longboat/a.yaml:6 and";
+    assert!(one.starts_with("modules/m.yaml:1:7 `one` is undefined (the same in ") && one.contains(calls), "{one}");
+    assert!(two.starts_with("modules/m.yaml:2:7 `two` is undefined (the same in ") && two.contains(calls), "{two}");
+    // A call in a loop is one.
+    let looped = in_calls("{% for x in [1, 2, 3] %}\na{{ x }}: {{ module('m') }}\n{% endfor %}\n", "a: {{ one }}\n");
+    assert_eq!(looped, ["modules/m.yaml:1:7 `one` is undefined"]);
 }
