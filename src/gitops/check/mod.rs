@@ -263,6 +263,8 @@ fn in_order(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     };
     findings.sort_by_cached_key(key);
     let mut together = Together::new();
-    findings.into_iter().for_each(|finding| drop(together.add(finding)));
+    for finding in findings {
+        together.add(finding);
+    }
     together.findings()
 }
