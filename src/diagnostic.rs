@@ -253,18 +253,30 @@ pub struct Repeated {
     pub calls: u32,
     /// The first of them, each by its outermost call; one that stands in a loop is one.
     pub first: Vec<ChainLink>,
+    /// How many further calls of the module there are that were not tried, because so many have failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub untried: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Repeated {
     /// As people read it: `the same in 7 more calls: .longboat/a.yaml:5, .longboat/b.yaml:3 and 5 more`.
     pub fn text(&self) -> String {
+        let calls = |number: u32| if number == 1 { "call" } else { "calls" };
         let at: Vec<String> = self.first.iter().map(|link| format!("{}:{}", link.file, link.line)).collect();
-        let calls = if self.calls == 1 { "call" } else { "calls" };
         let more = match self.calls.saturating_sub(u32::try_from(at.len()).unwrap_or(u32::MAX)) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!("the same in {} more {calls}: {}{more}", self.calls, at.join(", "))
+        let mut text = format!("the same in {} more {}: {}{more}", self.calls, calls(self.calls), at.join(", "));
+        if self.untried > 0 {
+            let was = if self.untried == 1 { "was" } else { "were" };
+            text.push_str(&format!("; {} further {} {was} not tried", self.untried, calls(self.untried)));
+        }
+        text
     }
 }
 
@@ -401,10 +413,11 @@ impl Diagnostic {
     /// Counts a call that leads to the same, with those that are counted with it.
     fn repeat(&mut self, other: Self) {
         let repeated = self.repeated.get_or_insert_default();
-        let (calls, further) = other.repeated.map_or_else(Default::default, |more| (more.calls, more.first));
-        repeated.calls = repeated.calls.saturating_add(1).saturating_add(calls);
+        let more = other.repeated.unwrap_or_default();
+        repeated.calls = repeated.calls.saturating_add(1).saturating_add(more.calls);
+        repeated.untried = repeated.untried.saturating_add(more.untried);
         let room = MAX_REPEATED.saturating_sub(repeated.first.len());
-        repeated.first.extend(other.chain.into_iter().take(1).chain(further).take(room));
+        repeated.first.extend(other.chain.into_iter().take(1).chain(more.first).take(room));
     }
 
     /// Whether this finding keeps its file from being published.

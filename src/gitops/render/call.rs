@@ -121,6 +121,10 @@ pub(super) fn invoke(
         Err(fault) => return refuse(site.locate(fault.finding())),
     };
     let found = &callee.found;
+    if frame.work.gives_up(&found.name) {
+        frame.work.note_failed_at(frame, site, name);
+        return Ok(None);
+    }
     let place = site.place();
     // The application file's own call: that is the line which its author can change.
     frame.work.uses(&callee, &frame.chain, || match frame.chain.first() {
@@ -174,6 +178,7 @@ pub(super) fn invoke(
     let Some(node) = result else {
         // Its tags that failed are counted.
         frame.work.note_failed_at(frame, site, name);
+        frame.work.call_failed(&found.name, before);
         return if frame.work.has_failed() { Ok(None) } else { failed() };
     };
     if let Some(yields) = module.body.header.as_ref().and_then(|header| header.yields) {

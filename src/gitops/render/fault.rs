@@ -149,6 +149,17 @@ pub(super) fn runtime(template: &Template, error: &Error, names: &[String]) -> O
     Some(place(template, error, finding))
 }
 
+/// The codes of limits that a file has for all of its runs together.
+pub(super) const OF_LIMITS: [Code; 4] = [Code::OutOfFuel, Code::OutputTooLarge, Code::TooManyNodes, Code::ModuleLimit];
+
+/// Whether an error says that a limit is reached.
+pub(super) fn is_of_limits(error: &Error) -> bool {
+    let faults = std::iter::successors(error.source(), |inner| inner.source());
+    let mut codes = faults.filter_map(|inner| inner.downcast_ref::<Fault>()).map(|fault| fault.code);
+    matches!(error.kind(), ErrorKind::OutOfFuel | ErrorKind::WriteFailure)
+        || codes.any(|code| OF_LIMITS.contains(&code))
+}
+
 fn place(template: &Template, error: &Error, mut finding: Diagnostic) -> Diagnostic {
     let range = match (error.range(), error.line()) {
         (Some(range), _) => template.original(range),

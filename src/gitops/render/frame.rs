@@ -1,6 +1,6 @@
 //! What a template sees while it is rendered, and what it is rendered for.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use minijinja::value::{Object, ObjectRepr, Value};
 
 use super::budget::Budget;
 use super::call::Hole;
-use super::fault::{Fault, Stopped};
+use super::fault::{Fault, OF_LIMITS, Stopped};
 use super::lookup::Home;
 use super::module::Module;
 use super::placement::Results;
@@ -18,7 +18,7 @@ use super::template::Template;
 use super::value::to_value;
 use super::variables::Variables;
 use super::witness::Held;
-use crate::diagnostic::{ChainLink, Code, Diagnostic, Place, Together};
+use crate::diagnostic::{ChainLink, Diagnostic, Place, Together};
 use crate::gitops::{Node, Origin, Position};
 use crate::model::{FileUse, ModuleUse, Pins};
 
@@ -42,7 +42,16 @@ fn below(name: &str, node: &Node, steps: usize, names: &mut Vec<String>) {
 /// The most modules and tags of a file that may fail before the file is given up: each may have used a full tank of fuel.
 const MAX_FAILURES: usize = 20;
 /// The most that fail again in the same way, for the same reason.
-const MAX_REPEATED: usize = 40;
+const MAX_REPEATED: usize = 100;
+/// How many calls of a module may fail in the same way before further ones are no longer tried.
+const SAME_FAILURES: u32 = 8;
+
+/// A module whose calls fail in the same way.
+#[derive(Debug, Default)]
+struct Failing {
+    calls: u32,
+    untried: u32,
+}
 
 /// A call that failed: where it stands, the calls that lead there, and the module's name.
 type FailedCall = (Place, Arc<[ChainLink]>, Box<str>);
@@ -72,6 +81,8 @@ pub(super) struct Work {
     failures: AtomicUsize,
     /// How often something failed of which nothing new was to be said.
     repeated: AtomicUsize,
+    /// The modules whose calls fail again and again, by name.
+    failing: Mutex<HashMap<String, Failing>>,
     /// Where modules failed, by which calls that is, and which.
     failed: Mutex<HashSet<FailedCall>>,
     again: AtomicBool,
@@ -92,6 +103,7 @@ impl Work {
             uses: Mutex::default(),
             failures: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
+            failing: Mutex::default(),
             failed: Mutex::default(),
             again: AtomicBool::new(false),
             lost_variables: AtomicBool::new(false),
@@ -102,8 +114,7 @@ impl Work {
 
     /// Keeps a finding; the same one at the same place only once, however many calls lead there.
     pub(super) fn report(&self, finding: Diagnostic) {
-        let of_limits = [Code::OutOfFuel, Code::OutputTooLarge, Code::TooManyNodes, Code::ModuleLimit];
-        if self.again.load(Ordering::Relaxed) && of_limits.contains(&finding.code) {
+        if self.again.load(Ordering::Relaxed) && OF_LIMITS.contains(&finding.code) {
             // A single run would not have come to it.
             return;
         }
@@ -164,6 +175,23 @@ impl Work {
         if is_new { self.failed() } else { self.failed_again() }
     }
 
+    /// Notes that a call of a module failed; `found` is how many findings there were before.
+    pub(super) fn call_failed(&self, module: &str, found: usize) {
+        if self.found() == found {
+            lock(&self.failing).entry(module.to_owned()).or_default().calls += 1;
+        }
+    }
+
+    /// Whether so many calls of a module have failed in the same way that a further one isn't tried; counts it then.
+    pub(super) fn gives_up(&self, module: &str) -> bool {
+        let mut failing = lock(&self.failing);
+        let Some(failing) = failing.get_mut(module).filter(|failing| failing.calls >= SAME_FAILURES) else {
+            return false;
+        };
+        failing.untried += 1;
+        true
+    }
+
     /// Notes that a module couldn't be rendered that is called at a place.
     pub(super) fn note_failed_at(&self, frame: &Frame, site: &Origin, module: &str) {
         lock(&self.failed).insert((site.place(), frame.chain.clone(), module.into()));
@@ -216,6 +244,11 @@ impl Work {
     /// What was found, in the order of the files' lines, and what was used.
     pub(super) fn results(&self) -> (Vec<Diagnostic>, Uses) {
         let mut findings = std::mem::take(&mut *lock(&self.findings)).findings();
+        let failing = std::mem::take(&mut *lock(&self.failing));
+        for finding in &mut findings {
+            let untried = finding.chain.last().and_then(|link| failing.get(&link.module)).map_or(0, |one| one.untried);
+            finding.repeated.iter_mut().for_each(|repeated| repeated.untried = untried);
+        }
         findings
             .sort_by_key(|finding| finding.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
         (findings, std::mem::take(&mut *lock(&self.uses)))

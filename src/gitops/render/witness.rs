@@ -9,9 +9,9 @@ use std::sync::Arc;
 use minijinja::value::Value;
 use minijinja::{Error, State};
 
-use super::engine;
 use super::frame::Frame;
 use super::session::lock;
+use super::{engine, fault};
 
 /// The name of the witness. No template can write it.
 pub(super) const WITNESS: &str = "__w";
@@ -34,6 +34,10 @@ pub(super) struct Post {
 /// What the template's own names held when it failed; nothing if that can't be told. `text` is the rewritten template as it
 /// was run.
 pub(super) fn held(frame: &Arc<Frame>, text: &str, post: &Post, failed: &Error) -> Option<Held> {
+    // A limit that is reached once is not for a second run.
+    if fault::is_of_limits(failed) || frame.work.check().is_err() {
+        return None;
+    }
     let Post { range, is_closed } = post;
     let (before, expression, after) = (text.get(..range.start)?, text.get(range.clone())?, text.get(range.end..)?);
     let watched = match is_closed {
@@ -45,7 +49,7 @@ pub(super) fn held(frame: &Arc<Frame>, text: &str, post: &Post, failed: &Error) 
     frame.run_again();
     let outcome = engine::render(frame, &compiled);
     let held = lock(&frame.witnessed).take();
-    let is_same = |error: &Error| error.kind() == failed.kind() && error.detail() == failed.detail();
+    let is_same = |error: &Error| error.kind() == failed.kind() && error.line() == failed.line();
     held.filter(|_| outcome.is_err_and(|error| is_same(&error)))
 }
 
