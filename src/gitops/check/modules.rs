@@ -1,7 +1,7 @@
 //! Modules that are checked by themselves: their text, and what their worked examples come to.
 
 use super::{Rendered, Request, check_rendered, in_order};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::gitops::render::{Trial, try_modules};
 use crate::schema::Catalog;
 
@@ -24,13 +24,23 @@ pub fn check_modules(request: &Request<'_>, catalog: &Catalog, standard: bool) -
     let trials = try_modules(request, standard);
     let mut checked = CheckedModules { findings: trials.findings, modules: trials.modules.len(), examples: 0 };
     for Trial { findings, examples, .. } in trials.modules {
-        checked.findings.extend(findings);
         checked.examples += examples.len();
         for file in examples {
             let rendered = Rendered { files: vec![file], findings: Vec::new() };
-            checked.findings.extend(check_rendered(rendered, catalog, None).findings);
+            let mut found = check_rendered(rendered, catalog, None).findings;
+            // A name that the text alone shows to be unknown fails in each example as well.
+            found.retain(|one| one.code != Code::UndefinedValue || !findings.iter().any(|told| is_there(told, one)));
+            checked.findings.extend(found);
         }
+        checked.findings.extend(findings);
     }
     checked.findings = in_order(checked.findings);
     checked
+}
+
+/// Whether two findings of one kind begin at the same place.
+fn is_there(one: &Diagnostic, other: &Diagnostic) -> bool {
+    let start =
+        |finding: &Diagnostic| finding.place.as_ref().map(|place| (place.file.clone(), place.line, place.column));
+    one.code == other.code && start(one) == start(other)
 }

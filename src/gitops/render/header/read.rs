@@ -229,7 +229,10 @@ impl Reader {
             (_, Some(near)) => format!("did you mean `{near}`?"),
             ("map" | "mapping" | "dict", None) => "write `object`".to_owned(),
             ("array" | "sequence", None) => "write `list`".to_owned(),
-            ("text", None) => "write `string`".to_owned(),
+            ("text" | "str", None) => "write `string`".to_owned(),
+            ("int", None) => "write `integer`".to_owned(),
+            ("float" | "double", None) => "write `number`".to_owned(),
+            ("bool", None) => "write `boolean`".to_owned(),
             _ => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
         };
         self.say(&node.origin, format!("there is no type {}", quoted(node)), Some(hint));
