@@ -154,10 +154,14 @@ pub(super) const OF_LIMITS: [Code; 4] = [Code::OutOfFuel, Code::OutputTooLarge, 
 
 /// Whether an error says that a limit is reached.
 pub(super) fn is_of_limits(error: &Error) -> bool {
-    let faults = std::iter::successors(error.source(), |inner| inner.source());
-    let mut codes = faults.filter_map(|inner| inner.downcast_ref::<Fault>()).map(|fault| fault.code);
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if inner.downcast_ref::<Fault>().is_some_and(|fault| OF_LIMITS.contains(&fault.code)) {
+            return true;
+        }
+        source = inner.source();
+    }
     matches!(error.kind(), ErrorKind::OutOfFuel | ErrorKind::WriteFailure)
-        || codes.any(|code| OF_LIMITS.contains(&code))
 }
 
 fn place(template: &Template, error: &Error, mut finding: Diagnostic) -> Diagnostic {
