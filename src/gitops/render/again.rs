@@ -214,7 +214,8 @@ impl FailedTag {
             [(Token::Ident("with"), _), rest @ ..] => {
                 let failed = parts(rest, close).find_map(|(part, end)| {
                     let (names, range) = assignment(part, end)?;
-                    range.contains(&at).then_some((names, range))
+                    let start = part.first()?.1.start_offset as usize;
+                    (start..end).contains(&at).then_some((names, range))
                 });
                 failed.map(|(names, range)| {
                     sets = names;

@@ -35,7 +35,7 @@ pub(super) fn of_expression(
         return given.with_trail(&frame.chain, through);
     }
     let mut through = Vec::new();
-    let mut seen = Seen { frame, locals, position: here.start(), left: MAX_VISITS };
+    let mut seen = Seen { frame, locals, position: here.start(), left: MAX_VISITS, is_error: false };
     for path in &expression.reads {
         extend(&mut through, seen.places(path, MAX_STEPS));
     }
@@ -54,6 +54,8 @@ struct Seen<'a> {
     position: Position,
     /// How many names may be looked at still.
     left: usize,
+    /// Whether it is about an error: then what lacks a part is the place of the part.
+    is_error: bool,
 }
 
 impl Seen<'_> {
@@ -69,6 +71,7 @@ impl Seen<'_> {
         let value = (self.locals)(name);
         if let Some(node) = value.as_ref().and_then(Value::downcast_object::<Node>) {
             let found = if path.len() == 1 { Some(&*node) } else { descend(&node, &path[1..]) };
+            let found = found.or_else(|| self.is_error.then_some(&*node));
             return found.map(|node| whole(&node.origin).collect()).unwrap_or_default();
         }
         let held = self.held(path, value.as_ref());
@@ -132,7 +135,7 @@ pub(super) fn read_at(frame: &Frame, place: &Place, held: &Held) -> Vec<Spot> {
     };
     let here = file.origin(tag.start, tag.end);
     let locals = |name: &str| held.get(name).cloned();
-    let mut seen = Seen { frame, locals: &locals, position: here.start(), left: MAX_VISITS };
+    let mut seen = Seen { frame, locals: &locals, position: here.start(), left: MAX_VISITS, is_error: true };
     let mut through = Vec::new();
     tag.expression.reads.iter().for_each(|path| extend(&mut through, seen.places(path, MAX_STEPS)));
     through

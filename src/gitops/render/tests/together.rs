@@ -114,18 +114,16 @@ c: {{ one }} {{ two }} {{ three.b }}
 {% endwith %}
 {% with (pair, more) = last %}{% endwith %}
 d: {{ w }}
-d: twice
 ";
     assert_eq!(
         found(pairs),
         [
             "a.yaml:1:8 value is not iterable (`nope` is undefined)",
-            "a.yaml:2:8 value is not iterable (`vars.many` is undefined)",
+            "a.yaml:2:9 value is not iterable (`vars.many` is undefined)",
             "a.yaml:4:14 `first` is undefined",
-            "a.yaml:5:34 `other` is undefined",
+            "a.yaml:6:17 `other` is undefined",
             "a.yaml:6:27 `three.b` is undefined",
-            "a.yaml:8:9 value is not iterable (`last` is undefined)",
-            "a.yaml:10:1 the key `d` stands twice",
+            "a.yaml:8:10 value is not iterable (`last` is undefined)",
         ]
     );
     // What is made of such a name may be anything, and with it the document.
