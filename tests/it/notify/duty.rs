@@ -68,7 +68,7 @@ async fn whoever_takes_over_waits_for_what_the_former_may_have_sent() {
     };
     passed(8).await;
     assert_eq!(world.fake.texts(&sha(1), DEPLOY), [""; 0], "nothing overtakes what may be on its way");
-    world.github().post_status(SHOP, &deploy(Pending, "Running"), None).await.expect("taken");
+    world.posted_by_another(&deploy(Pending, "Running")).await;
     world.drain(&two).await;
     assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["pending Running", "success Succeeded in 1s"]);
     one.shutdown().await;
@@ -92,7 +92,7 @@ async fn what_arrives_after_the_last_word_does_not_stay_the_last_word() {
     world.drain(&two).await;
     assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
     // It goes on, its request arrives, and only then it learns that it is off duty.
-    world.github().post_status(SHOP, &deploy(Pending, "Running"), None).await.expect("taken");
+    world.posted_by_another(&deploy(Pending, "Running")).await;
     first.end();
     until("it tells what was on its way", async || super::waiting(&two).await == 1).await;
     world.drain(&two).await;

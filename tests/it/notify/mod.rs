@@ -58,6 +58,12 @@ impl World {
         Arc::new(GitHub::new(options, self.clock.clone()).expect("set up"))
     }
 
+    /// A status arrives that another process sent.
+    async fn posted_by_another(&self, status: &CommitStatus) {
+        let another = self.client_that_waits(TOKEN, SECOND * 60);
+        another.post_status(SHOP, status, None).await.expect("taken");
+    }
+
     /// A reporter that knows the shop on the fake.
     async fn reporter(&self) -> Reporter {
         self.reporter_with(at_once()).await

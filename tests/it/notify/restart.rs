@@ -15,10 +15,10 @@ async fn what_an_earlier_process_sent_is_not_sent_again() {
     let unsent = status_of(SHOP, &sha(2), DEPLOY, Failure, "Failed: bake, exit code 1");
     world.say(vec![sent.clone(), unsent.clone()]).await;
     // Killed between the forge's answer and the note in the store.
-    world.github().post_status(SHOP, &sent, None).await.expect("taken");
+    world.posted_by_another(&sent).await;
     // The other commit has a status already, but another one.
     let queued = status_of(SHOP, &sha(2), DEPLOY, Pending, "Queued");
-    world.github().post_status(SHOP, &queued, None).await.expect("taken");
+    world.posted_by_another(&queued).await;
 
     let reporter = world.reporter().await;
     world.drain(&reporter).await;
@@ -44,7 +44,7 @@ async fn what_a_killed_process_wrote_to_its_connection_is_awaited() {
     world.say(vec![status_of(SHOP, &sha(2), DEPLOY, Success, "Succeeded in 1s")]).await;
     world.fake.newest_is(&sha(2), DEPLOY, "success Succeeded in 1s").await;
     // Only now the forge reads what the process before wrote, which lives no more.
-    world.github().post_status(SHOP, &deploy(Success, "Succeeded in 1s"), None).await.expect("taken");
+    world.posted_by_another(&deploy(Success, "Succeeded in 1s")).await;
     world.drain(&reporter).await;
     assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
     reporter.shutdown().await;
@@ -55,7 +55,7 @@ async fn as_long_as_the_forge_cannot_be_read_nothing_is_sent_twice() {
     let world = World::new().await;
     let sent = deploy(Success, "Succeeded in 1s");
     world.say(vec![sent.clone()]).await;
-    world.github().post_status(SHOP, &sent, None).await.expect("taken");
+    world.posted_by_another(&sent).await;
     world.fake.fail_always(Some(Fault::Answer(502)));
     let reporter = world.reporter().await;
     let tried = async || forge_stats(&reporter, "github").await.last_error.is_some();
@@ -89,7 +89,7 @@ async fn stopping_does_not_wait_for_ever_and_the_next_process_looks() {
     world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
     world.fake.newest_is(&sha(1), DEPLOY, "success Succeeded in 1s").await;
     reporter.shutdown().await;
-    assert_eq!(world.store.due_outbox(10).await.expect("read").len(), 1, "nobody knows whether it arrived");
+    assert_eq!(world.store.outbox_waiting().await.expect("read"), 1, "nobody knows whether it arrived");
 
     options.grace = Duration::from_secs(5);
     let next = world.reporter_with(options).await;
