@@ -287,8 +287,17 @@ const MAX_REPEATED: usize = 5;
 #[derive(Debug, Default)]
 pub struct Together {
     findings: Vec<Diagnostic>,
-    /// By code, place and message: which finding it is, and the calls that have led to it.
-    known: HashMap<(Code, Option<Place>, String), (usize, HashSet<Vec<ChainLink>>)>,
+    /// By code, place and message.
+    known: HashMap<(Code, Option<Place>, String), Known>,
+}
+
+/// A finding that is among the others.
+#[derive(Debug)]
+struct Known {
+    /// Which of them it is.
+    at: usize,
+    /// The calls that have led to it.
+    chains: HashSet<Vec<ChainLink>>,
 }
 
 /// The most calls of one finding that are told apart.
@@ -313,7 +322,7 @@ impl Together {
     /// Adds a finding, or counts it with an earlier one. Yields whether it is new.
     pub fn add(&mut self, finding: Diagnostic) -> bool {
         let key = (finding.code, finding.place.clone(), finding.message.clone());
-        if let Some((at, chains)) = self.known.get_mut(&key) {
+        if let Some(Known { at, chains }) = self.known.get_mut(&key) {
             let is_other =
                 !finding.chain.is_empty() && chains.len() < MAX_CALLS && chains.insert(finding.chain.clone());
             if let (true, Some(known)) = (is_other, self.findings.get_mut(*at)) {
@@ -321,7 +330,8 @@ impl Together {
             }
             return false;
         }
-        self.known.insert(key, (self.findings.len(), HashSet::from([finding.chain.clone()])));
+        let known = Known { at: self.findings.len(), chains: HashSet::from([finding.chain.clone()]) };
+        self.known.insert(key, known);
         self.findings.push(finding);
         true
     }

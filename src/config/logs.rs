@@ -14,7 +14,7 @@ pub enum LogStore {
     /// In the database, where every replica finds them.
     Database,
     /// In a bucket of an S3-compatible store, where every replica finds them.
-    S3(Bucket),
+    S3(Box<Bucket>),
 }
 
 /// A bucket of an S3-compatible store.

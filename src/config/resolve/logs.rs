@@ -39,7 +39,7 @@ impl Work<'_> {
             LogStoreWord::Files => LogStore::Files,
             LogStoreWord::Database => LogStore::Database,
             LogStoreWord::S3 => match s3 {
-                Some(section) => self.bucket(section).map_or(LogStore::Files, LogStore::S3),
+                Some(section) => self.bucket(section).map_or(LogStore::Files, |bucket| LogStore::S3(Box::new(bucket))),
                 None => {
                     self.error(
                         "/logs/store",
