@@ -26,6 +26,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Payload<T> {
         if !is_json(&parts.headers) {
             return Err(Problem::unsupported_media_type("send `Content-Type: application/json`"));
         }
+        // Passed over, a `?dryRun=true` would start what was only to be looked at.
+        if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(Problem::bad_request("this takes no query: what it is to do stands in the body, as JSON"));
+        }
         let (bytes, _) = read_body(&parts.headers, body, MAX_BODY, None).await?;
         let bytes = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}".to_vec() } else { bytes };
         let value = serde_json::from_slice(&bytes);

@@ -11,6 +11,7 @@ mod explain;
 mod findings;
 mod forge;
 mod freeze;
+mod given;
 mod init;
 mod library;
 mod modules;

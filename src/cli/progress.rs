@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::model::{ExecutionView, StagePath, StageView, Status, humanize, shorten};
+use crate::model::{ExecutionView, HoldView, StagePath, StageView, Status, humanize, shorten};
 
 /// The longest item of a list that is shown, in characters.
 const LONGEST_ITEM: usize = 60;
@@ -155,6 +155,19 @@ fn redraw(bar: &ProgressBar, stage: &StageView, width: usize, now: Timestamp, co
         bar.set_message(line(stage, width, now, color));
         bar.tick();
     }
+}
+
+/// Who holds an execution back: who froze, and which executions are before it.
+pub fn hold(hold: &HoldView) -> String {
+    let mut text = String::new();
+    if let Some(by) = &hold.by {
+        let until = hold.until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
+        text.push_str(&format!("frozen by {by}, {until}\n"));
+    }
+    for holder in &hold.holders {
+        text.push_str(&format!("before it: {}/{}  {}\n", holder.application, holder.pipeline, holder.id));
+    }
+    text
 }
 
 /// `  ✓ unit  succeeded  120ms`, and the error behind it if there is one.

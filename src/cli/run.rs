@@ -1,6 +1,5 @@
 //! `longboat run`: one pipeline, here and now, with the files as they are, committed or not.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
@@ -8,6 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::given::{Given, rehearsed};
 use super::library::ModuleArgs;
 use super::progress::{Paint, Progress};
 use super::serve::Stop;
@@ -16,10 +16,9 @@ use super::{Answer, excerpt, print, secrets};
 use crate::app::Local;
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Judgment, Verdict, chosen_outcome};
+use crate::engine::{Judgment, Verdict};
 use crate::model::{
-    Artifact, Cause, CauseKind, DryRun, ExecutionId, ExecutionView, NewExecution, ParameterType, Pipeline, StagePath,
-    StageView, Status, check_parameters, humanize,
+    Cause, CauseKind, ExecutionId, ExecutionView, NewExecution, Pipeline, StageView, Status, check_parameters, humanize,
 };
 use crate::{git, trigger};
 
@@ -34,22 +33,12 @@ pub struct Args {
     /// The pipeline, if the file has several
     #[arg(long)]
     pipeline: Option<String>,
-    /// A parameter; may be given several times
-    #[arg(long = "param", value_name = "KEY=VALUE")]
-    params: Vec<String>,
-    /// An artifact, as JSON like '{"type": "docker/image", "name": "shop", "version": "1.2"}'; may be given several times
-    #[arg(long = "artifact", value_name = "JSON")]
-    artifacts: Vec<String>,
+    #[command(flatten)]
+    given: Given,
     /// Where a secret of the pipeline is kept: an environment variable, or a file behind an @; may be given several
     /// times
     #[arg(long = "secret", value_name = "NAME=VARIABLE|@FILE")]
     secrets: Vec<String>,
-    /// Do nothing: tell what would start, wait or be skipped, in order
-    #[arg(long)]
-    dry_run: bool,
-    /// How a stage ends in a dry run, SUCCEEDED or FAILED; the others succeed. May be given several times
-    #[arg(long = "outcome", value_name = "STAGE=OUTCOME", requires = "dry_run")]
-    outcomes: Vec<String>,
     #[command(flatten)]
     modules: ModuleArgs,
 }
@@ -58,8 +47,8 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let tree = WorkTree::find(&args.file)?;
     let Some((pipeline, pipelines)) = choose(&args, &tree)? else { return Ok(Answer::No) };
-    let parameters = parameters(&args.params, &pipeline)?;
-    let given = artifacts(&args.artifacts)?;
+    let parameters = parameters(&args.given, &pipeline)?;
+    let given = args.given.artifacts()?;
     let secrets = secrets::given(&args.secrets, &pipeline)?;
 
     let stop = Stop::listen()?;
@@ -94,8 +83,8 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
         correlation_id: None,
         created_at: Clock::system().now(),
     };
-    if args.dry_run {
-        let outcomes = chosen(&args.outcomes)?;
+    if args.given.dry_run {
+        let outcomes = args.given.outcomes()?;
         let told = local.engine().dry_run(new, &outcomes, Clock::system().now()).await?;
         print(&rehearsed(&told))?;
         local.shutdown().await;
@@ -135,40 +124,6 @@ pub async fn run(args: Args) -> anyhow::Result<Answer> {
     Ok(if view.status == Status::Succeeded { Answer::Yes } else { Answer::No })
 }
 
-/// How stages are chosen to end.
-fn chosen(texts: &[String]) -> anyhow::Result<BTreeMap<StagePath, Status>> {
-    let read = |text: &String| {
-        let (stage, outcome) =
-            text.split_once('=').with_context(|| format!("--outcome {text}: write STAGE=OUTCOME"))?;
-        let status =
-            chosen_outcome(outcome).with_context(|| format!("--outcome {text}: the outcome is SUCCEEDED or FAILED"))?;
-        Ok((StagePath::parse(stage)?, status))
-    };
-    texts.iter().map(read).collect()
-}
-
-/// A dry run in lines.
-fn rehearsed(told: &DryRun) -> String {
-    let width = told.steps.iter().map(|step| step.path.as_str().chars().count()).max().unwrap_or(0);
-    let mut text = String::new();
-    for step in &told.steps {
-        let what = step.status.map_or_else(|| step.does.clone(), |status| status.to_string());
-        let detail = step.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
-        text.push_str(&format!("  {:width$}  {what}{detail}\n", step.path.as_str()));
-    }
-    for path in &told.never {
-        text.push_str(&format!("  {:width$}  never starts\n", path.as_str()));
-    }
-    text.push_str(&format!("\nIt would end as {}: {}\n", told.status, told.description));
-    text
-}
-
-/// The artifacts that are given.
-fn artifacts(texts: &[String]) -> anyhow::Result<Vec<Artifact>> {
-    let read = |text: &String| serde_json::from_str(text).with_context(|| format!("`{text}` is no artifact in JSON"));
-    texts.iter().map(read).collect()
-}
-
 /// The pipeline that is meant, and all that the file has; none if the file has mistakes, which are printed.
 fn choose(args: &Args, tree: &WorkTree) -> anyhow::Result<Option<(Pipeline, Vec<Pipeline>)>> {
     let mut files = Files::new(tree, None, &args.modules);
@@ -194,19 +149,9 @@ fn choose(args: &Args, tree: &WorkTree) -> anyhow::Result<Option<(Pipeline, Vec<
     }
 }
 
-/// The parameters as their declared types; texts on the command line, JSON for lists and objects.
-fn parameters(given: &[String], pipeline: &Pipeline) -> anyhow::Result<Map<String, Value>> {
-    let mut values = Map::new();
-    for text in given {
-        let Some((key, value)) = text.split_once('=') else { bail!("--param {text}: write KEY=VALUE") };
-        let kind = pipeline.parameters.iter().find(|parameter| parameter.name == key).map(|parameter| parameter.kind);
-        let value = match kind {
-            None | Some(ParameterType::String) => Value::String(value.to_owned()),
-            Some(_) => serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned())),
-        };
-        values.insert(key.to_owned(), value);
-    }
-    check_parameters(pipeline, values).map_err(|problems| {
+/// The parameters, as the pipeline declares them.
+fn parameters(given: &Given, pipeline: &Pipeline) -> anyhow::Result<Map<String, Value>> {
+    check_parameters(pipeline, given.parameters(&pipeline.parameters)?).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
     })

@@ -151,6 +151,8 @@ async fn a_dry_run_tells_what_would_happen_and_starts_nothing() {
     let stage = told["steps"][0]["path"].as_str().expect("a path").to_owned();
     let body = json!({"parameters": {"region": "eu"}, "dryRun": true, "outcomes": {stage: "FAILED"}});
     assert_eq!(world.post(STARTS, &body.to_string()).await.json(200)["status"], "TERMINAL");
+    let query = world.post(&format!("{STARTS}?dryRun=true"), "{}").await.json(400);
+    assert!(query["detail"].as_str().expect("a text").contains("takes no query"), "{query}");
     for wrong in [r#"{"outcomes": {"a": "FAILED"}}"#, r#"{"dryRun": true, "outcomes": {"a": "PERHAPS"}}"#] {
         world.post(STARTS, wrong).await.problem(422, "invalid-start");
     }

@@ -3,6 +3,7 @@
 mod judge;
 mod list;
 mod logs;
+mod start;
 mod watch;
 
 use clap::{Subcommand, ValueEnum};
@@ -26,6 +27,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a pipeline; its execution's id is printed
+    Start(start::Args),
     /// List executions, the newest first
     List(list::Args),
     /// Show an execution with its stages
@@ -129,6 +132,7 @@ pub(super) fn items(page: &Value, entry: impl FnMut(&Value) -> String) -> String
 pub async fn run(args: Args) -> anyhow::Result<Answer> {
     let api = args.server.connect()?;
     match args.command {
+        Command::Start(args) => start::run(&api, &args).await,
         Command::List(args) => list::run(&api, &args).await,
         Command::Show { which, format } => show(&api, &which, format).await,
         Command::Watch { which } => watch::run(&api, &which).await,
@@ -196,14 +200,7 @@ fn describe(view: &ExecutionView) -> String {
         text.push_str(&format!("stranded: {stranded}\n"));
     }
     if let Some(hold) = &view.held {
-        if let Some(by) = &hold.by {
-            let until =
-                hold.until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
-            text.push_str(&format!("frozen by {by}, {until}\n"));
-        }
-        for holder in &hold.holders {
-            text.push_str(&format!("before it: {}/{}  {}\n", holder.application, holder.pipeline, holder.id));
-        }
+        text.push_str(&super::progress::hold(hold));
     }
     text.push('\n');
     let width = view.stages.iter().map(|stage| stage.path.as_str().chars().count()).max().unwrap_or(0);

@@ -425,6 +425,7 @@ impl Variables<'_, '_> {
                         Some("write `trigger.branch`, or `{{ branch }}` for the branch of the definition".to_owned())
                     }
                     "repository" => Some("write `trigger.repository`".to_owned()),
+                    "item" | "index" | "key" => Some(format!("in a stage with `forEach` write `each.{root}`")),
                     "outputs" => Some("write `stages.<id>.outputs`".to_owned()),
                     name if self.variable(spot, name).is_none() => Some(format!("write `variables.{name}`")),
                     _ => None,

@@ -38,6 +38,12 @@ fn matrix_of(field: &Field<'_>, on_failure: OnFailure, sink: &mut Sink) -> Optio
     let what = "`matrix`";
     let errors = sink.errors();
     let mut fields = Fields::of(field.node, &field.pointer, what, sink)?;
+    if let Some(stray) = axes_beside(&fields) {
+        let hint = format!("write `matrix: {{axes: {{{stray}: [...]}}}}`");
+        let message = "the axes of a `matrix` stand below `axes`";
+        field.say(sink, Diagnostic::error(Code::MissingKey, message).hint(hint));
+        return None;
+    }
     let axes = fields.take("axes").map(|axes| axes_of(&axes, sink)).unwrap_or_default();
     let include = fields.take("include").map(|list| included(&list, &axes, sink)).unwrap_or_default();
     let exclude = fields.take("exclude").map(|list| excluded(&list, &axes, sink)).unwrap_or_default();
@@ -50,6 +56,15 @@ fn matrix_of(field: &Field<'_>, on_failure: OnFailure, sink: &mut Sink) -> Optio
     // Of what was said already it isn't worth saying what follows from it.
     let over = Over::Matrix { axes, include, exclude };
     (sink.errors() == errors).then(|| bounded(field, Spread { over, max_parallel, fail_fast }, sink))?
+}
+
+/// The first axis that stands where its name is taken for a key, as elsewhere it would.
+fn axes_beside(fields: &Fields<'_>) -> Option<String> {
+    if fields.has("axes") {
+        return None;
+    }
+    let mut strays = fields.untaken().filter(|(key, _)| !MATRIX_KEYS.iter().any(|known| *known == *key.name));
+    strays.find(|(_, value)| value.node.as_list().is_some()).map(|(key, _)| cut(&key.name))
 }
 
 /// `[a, b]`, `${ ... }`, or either under `in`, with `as` beside.

@@ -182,3 +182,56 @@ fn shells_complete_the_commands() {
         assert!(!stdout(&script).contains("supervise"), "{shell}: hidden commands stay hidden");
     }
 }
+
+const STARTED: &str = "\
+application: shop
+pipelines:
+  - name: deploy
+    concurrency: {max: 1}
+    parameters:
+      - {name: region, options: [eu, us], required: true}
+      - {name: copies, type: integer, default: 1}
+    stages:
+      - {id: ship, type: script, env: {TO: '${ parameters.region }', N: '${ parameters.copies }'}, command: 'echo $N to $TO'}
+      - {id: ask, type: manualJudgment, needs: [ship]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_is_started_once_and_rehearsed() {
+    let world = World::new().await;
+    let first = world.push(&[(".longboat/shop.yaml", STARTED)], "First").await;
+    let server = world.serve();
+    world.settled(&first, "longboat/validate").await;
+    let start = async |more: &[&str]| ask(&server, &[&["executions", "start", "shop/deploy"], more].concat()).await;
+
+    let wrong = start(&["--param", "region=mars", "--param", "copies=many"]).await;
+    assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
+    for part in ["region", "copies"] {
+        assert!(stderr(&wrong).contains(part), "all that is wrong: {}", stderr(&wrong));
+    }
+    let once = ["--param", "region=eu", "--param", "copies=3", "--correlation-id", "release-7"];
+    let (started, again) = (start(&once).await, start(&once).await);
+    assert_eq!(started.status.code(), Some(0), "{}", stderr(&started));
+    assert_eq!(stdout(&started), stdout(&again), "the same id starts once");
+    let id = stdout(&started).trim().to_owned();
+    world
+        .until("the stage asks", || async {
+            let view = server.get(&format!("/api/v1/executions/{id}")).await;
+            view["stages"][1]["waitingFor"].is_string().then_some(())
+        })
+        .await;
+    let log = ask(&server, &["executions", "logs", &id, "ship"]).await;
+    assert_eq!(stdout(&log), "3 to eu\n");
+
+    let rehearsed = start(&["--param", "region=us", "--dry-run", "--outcome", "ask=FAILED"]).await;
+    assert_eq!(rehearsed.status.code(), Some(1), "{}", stderr(&rehearsed));
+    let text = stdout(&rehearsed);
+    for part in ["It would wait first", &format!("before it: shop/deploy  {id}"), "It would end as TERMINAL"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let judged = ask(&server, &["judge", &id, "continue"]).await;
+    assert!(judged.status.success(), "{}", stderr(&judged));
+    let all = server.get("/api/v1/executions").await;
+    assert_eq!(all["items"].as_array().expect("a list").len(), 1, "a rehearsal starts nothing: {all}");
+    assert!(server.stop().success());
+}

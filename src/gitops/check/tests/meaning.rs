@@ -141,6 +141,11 @@ fn what_a_stage_cannot_be_spread_over_is_said() {
             json!({"matrix": {"axes": {"a": [1]}}, "forEach": [1]}),
             "LB0306 /stages/1/forEach: a stage has `matrix` or `forEach`",
         ),
+        (
+            json!({"matrix": {"os": ["linux"], "maxParallel": 2}}),
+            "LB0303 /stages/1/matrix: the axes of a `matrix` stand below `axes` (write `matrix: {axes: {os: [...]}}`)",
+        ),
+        (json!({"forEach": [1], "env": {"A": "${ item }"}}), "in a stage with `forEach` write `each.item`"),
         (json!({"matrix": {}}), "LB0303 /stages/1/matrix: `matrix` needs `axes`"),
         (json!({"matrix": {"axes": {"os": "linux"}}}), "LB0302 /stages/1/matrix/axes/os: `os` has to be a list, or an"),
         (json!({"matrix": {"axes": {"o-s": ["x"]}}}), "LB0308 /stages/1/matrix/axes/o-s: `o-s` is not an axis"),
