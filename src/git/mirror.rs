@@ -387,7 +387,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Made beside its place and then moved there, so that it is never half made.
+    /// Made beside its place and then moved there, so that it is never half made. Who began to make it and was stopped may
+    /// still come first; then theirs is as good.
     fn create(&self) -> Result<(), GitError> {
         let parent = self.dir.parent().unwrap_or(&self.dir);
         fs::create_dir_all(parent).map_err(GitError::local("could not create", parent))?;
@@ -396,8 +397,11 @@ impl Inner {
             .tempdir_in(parent)
             .map_err(GitError::local("could not create a folder in", parent))?;
         init(fresh.path()).map_err(GitError::reading(fresh.path()))?;
-        let fresh = fresh.keep();
-        fs::rename(&fresh, &self.dir).map_err(GitError::local("could not create", &self.dir))?;
+        match fs::rename(fresh.path(), &self.dir) {
+            Ok(()) => drop(fresh.keep()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && self.check().is_ok() => {}
+            Err(error) => return Err(GitError::local("could not create", &self.dir)(error)),
+        }
         self.write_global_config()
     }
 

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use serde_json::Map;
 
-use super::artifacts::{self, Unresolved, commit_artifact};
-use super::{Shared, given};
+use super::Shared;
+use super::given::Given;
 use crate::clock::Timestamp;
-use crate::model::{Cause, CauseKind, CronTrigger, ExecutionId, NewExecution, OwnStart, Pipeline, TimeTable};
+use crate::model::{Cause, CauseKind, CronTrigger, NewExecution, OwnStart, Pipeline, TimeTable};
 use crate::store::{ApplicationSummary, CronDone, CronKey, CronStep, Published, StoreError};
 
 /// How often what is in force is looked at, even if nobody says that it changed.
@@ -184,56 +184,30 @@ async fn execution(
     table: &Table,
     moment: Timestamp,
 ) -> Result<Option<Result<NewExecution, String>>, StoreError> {
-    let Published { pipeline, revision, repository: name, branch, commit, .. } = table.published.as_ref();
-    let owner = shared.store.applications().await?.into_iter().find(|owner| owner.name == pipeline.application);
+    let published = table.published.as_ref();
+    let application = &published.pipeline.application;
+    let owner = shared.store.applications().await?.into_iter().find(|owner| owner.name == *application);
     // What the configuration takes away is withdrawn at the start; as long as that waits for an approval, it goes on.
-    if !owner.is_some_and(|owner| is_still(&owner, &table.published)) {
+    if !owner.is_some_and(|owner| is_still(&owner, published)) {
         return Ok(None);
     }
-    let Some(repository) = shared.repositories.get(name) else {
-        return Ok(Some(Err(format!("the repository {name} is not in the configuration any more"))));
-    };
+    let CronKey { application, pipeline, table: words } = &table.key;
     let start = &table.trigger.start;
-    let own = commit_artifact(name, commit, Some(branch));
-    let artifacts = match artifacts::of_trigger(&shared.store, pipeline, &start.expected_artifact_ids, vec![own]).await
-    {
-        Ok(artifacts) => artifacts,
-        Err(Unresolved::Problems(problems)) => return Ok(Some(Err(given::in_words(&problems)))),
-        Err(Unresolved::Store(error)) => return Err(error),
+    let given = Given {
+        published,
+        start,
+        cause: Cause {
+            kind: CauseKind::Cron,
+            event: Some(words.clone()),
+            scheduled_time: Some(moment),
+            ..Cause::default()
+        },
+        parameters: Map::new(),
+        brought: Vec::new(),
+        reports: start.report.unwrap_or(false),
+        own: OwnStart::Cron { application, pipeline, table: words, moment },
     };
-    let wanted = commit.clone();
-    let info = repository.read(move |mirror| mirror.commit(&wanted)).await.ok();
-    let key = &table.key;
-    let trigger = Cause {
-        kind: CauseKind::Cron,
-        repository: Some(name.clone()),
-        branch: Some(branch.clone()),
-        commit: Some(commit.clone()),
-        event: Some(key.table.clone()),
-        author: info.as_ref().map(|info| info.author.clone()),
-        message: info.map(|info| info.message),
-        scheduled_time: Some(moment),
-        ..Cause::default()
-    };
-    let parameters = match given::parameters(pipeline, start, Map::new(), &trigger) {
-        Ok(parameters) => parameters,
-        Err(why) => return Ok(Some(Err(why))),
-    };
-    let report = start.report.unwrap_or(false);
-    let own = OwnStart::Cron { application: &key.application, pipeline: &key.pipeline, table: &key.table, moment };
-    Ok(Some(Ok(NewExecution {
-        id: ExecutionId::generate(),
-        pipeline: pipeline.clone(),
-        revision: Some(*revision),
-        parameters,
-        trigger,
-        artifacts,
-        repository: Some(name.clone()),
-        commit: Some(commit.clone()),
-        report: report.then(|| shared.options.reports.pipeline(name, commit, &pipeline.application, &pipeline.name)),
-        correlation_id: Some(own.to_string()),
-        created_at: shared.clock.now(),
-    })))
+    given.execution(shared).await.map(Some)
 }
 
 /// Whether an application still is what its pipeline was published with.

@@ -10,14 +10,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::artifacts::{self, Unresolved, commit_artifact};
 use super::chores::{Outcome, Work};
-use super::{Shared, given};
+use super::given::{Given, not_started};
+use super::{Shared, artifacts};
 use crate::engine;
-use crate::model::{
-    Cause, CauseKind, CommitStatus, ExecutionId, ExecutionView, NewExecution, OwnStart, ParentExecution,
-    PipelineTrigger,
-};
+use crate::model::{Cause, CauseKind, ExecutionView, NewExecution, OwnStart, ParentExecution, PipelineTrigger};
 use crate::store::{Ending, Published, StoreError, StoredExecution};
 
 /// How many ends of pipelines may lead to one another.
@@ -46,7 +43,8 @@ impl Work for Ending {
                         execution = %stored.execution.info.id, why,
                         "the end of another pipeline starts nothing"
                     );
-                    outcome.say.extend(end.not_started(shared, published, trigger, &why));
+                    let reports = end.reports(published, trigger);
+                    outcome.say.extend(reports.then(|| not_started(shared, published, &why)));
                 }
             }
         }
@@ -88,62 +86,33 @@ impl End<'_> {
         published: &Published,
         trigger: &PipelineTrigger,
     ) -> Result<Result<NewExecution, String>, StoreError> {
-        let Published { pipeline, revision, repository: name, branch, commit, .. } = published;
         let parent = self.parent();
         if parent.depth > MAX_DEPTH {
             return Ok(Err(format!("{MAX_DEPTH} ends of pipelines led to this one, which is the most")));
         }
-        let Some(repository) = shared.repositories.get(name) else {
-            return Ok(Err(format!("the repository {name} is not in the configuration any more")));
-        };
-        let wanted = commit.clone();
-        let info = repository.read(move |mirror| mirror.commit(&wanted)).await.ok();
-        let cause = Cause {
-            kind: CauseKind::Pipeline,
-            repository: Some(name.clone()),
-            branch: Some(branch.clone()),
-            commit: Some(commit.clone()),
-            actor: self.stored.execution.info.trigger.actor.clone(),
-            author: info.as_ref().map(|info| info.author.clone()),
-            message: info.map(|info| info.message),
-            parent_execution: Some(Box::new(parent)),
-            ..Cause::default()
-        };
-        let parameters = match given::parameters(pipeline, &trigger.start, Map::new(), &cause) {
-            Ok(parameters) => parameters,
-            Err(why) => return Ok(Err(why)),
-        };
         let mut brought = engine::produced(self.view);
         // The commit that runs is its own.
         brought.retain(|artifact| !artifacts::is_commit(artifact));
-        brought.push(commit_artifact(name, commit, Some(branch)));
-        let ids = &trigger.start.expected_artifact_ids;
-        let artifacts = match artifacts::of_trigger(&shared.store, pipeline, ids, brought).await {
-            Ok(artifacts) => artifacts,
-            Err(Unresolved::Problems(problems)) => return Ok(Err(given::in_words(&problems))),
-            Err(Unresolved::Store(error)) => return Err(error),
+        let given = Given {
+            published,
+            start: &trigger.start,
+            cause: Cause {
+                kind: CauseKind::Pipeline,
+                actor: self.stored.execution.info.trigger.actor.clone(),
+                parent_execution: Some(Box::new(parent)),
+                ..Cause::default()
+            },
+            parameters: Map::new(),
+            brought,
+            reports: self.reports(published, trigger),
+            own: OwnStart::End {
+                execution: self.stored.execution.info.id,
+                seq: self.ending.seq,
+                application: &published.pipeline.application,
+                pipeline: &published.pipeline.name,
+            },
         };
-        let reports = &shared.options.reports;
-        let report = self.reports(published, trigger);
-        let own = OwnStart::End {
-            execution: self.stored.execution.info.id,
-            seq: self.ending.seq,
-            application: &pipeline.application,
-            pipeline: &pipeline.name,
-        };
-        Ok(Ok(NewExecution {
-            id: ExecutionId::generate(),
-            pipeline: pipeline.clone(),
-            revision: Some(*revision),
-            parameters,
-            trigger: cause,
-            artifacts,
-            repository: Some(name.clone()),
-            commit: Some(commit.clone()),
-            report: report.then(|| reports.pipeline(name, commit, &pipeline.application, &pipeline.name)),
-            correlation_id: Some(own.to_string()),
-            created_at: shared.clock.now(),
-        }))
+        given.execution(shared).await
     }
 
     /// Whether the outcome is reported: unless the trigger says, where the other execution reports on the same commit.
@@ -151,20 +120,6 @@ impl End<'_> {
         let ended = self.stored.execution.info.report.as_ref();
         trigger.start.report.unwrap_or_else(|| {
             ended.is_some_and(|report| report.commit == published.commit && report.repository == published.repository)
-        })
-    }
-
-    fn not_started(
-        &self,
-        shared: &Shared,
-        published: &Published,
-        trigger: &PipelineTrigger,
-        why: &str,
-    ) -> Option<CommitStatus> {
-        let pipeline = (&published.pipeline.application, &published.pipeline.name);
-        self.reports(published, trigger).then(|| {
-            let reports = &shared.options.reports;
-            reports.not_started(&published.repository, &published.commit, pipeline, &why.replace('`', ""))
         })
     }
 

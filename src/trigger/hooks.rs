@@ -7,12 +7,10 @@
 
 use serde_json::{Map, Value};
 
-use super::artifacts::{self, Unresolved, commit_artifact};
 use super::chores::{Outcome, Work};
-use super::{Shared, Triggers, given};
-use crate::model::{
-    Artifact, Cause, CauseKind, CommitStatus, ExecutionId, NewExecution, OwnStart, Pipeline, WebhookTrigger,
-};
+use super::given::{Given, not_started};
+use super::{Shared, Triggers, artifacts};
+use crate::model::{Artifact, Cause, CauseKind, NewExecution, OwnStart, Pipeline, WebhookTrigger};
 use crate::store::{Hook, HookAccepted, Published, StoreError};
 
 /// The most artifacts that a payload brings.
@@ -52,7 +50,7 @@ impl Work for Hook {
                         %application, pipeline = %name, source = self.source, delivery = self.delivery, why,
                         "a custom webhook starts nothing"
                     );
-                    outcome.say.extend(not_started(shared, &published, trigger, &why));
+                    outcome.say.extend(reports(trigger).then(|| not_started(shared, &published, &why)));
                 }
             }
         }
@@ -67,60 +65,33 @@ async fn execution(
     published: &Published,
     trigger: &WebhookTrigger,
 ) -> Result<Result<NewExecution, String>, StoreError> {
-    let Published { pipeline, revision, repository: name, branch, commit, .. } = published;
-    let Some(repository) = shared.repositories.get(name) else {
-        return Ok(Err(format!("the repository {name} is not in the configuration any more")));
-    };
-    let wanted = commit.clone();
-    let info = repository.read(move |mirror| mirror.commit(&wanted)).await.ok();
-    let cause = Cause {
-        kind: CauseKind::Webhook,
-        repository: Some(name.clone()),
-        branch: Some(branch.clone()),
-        commit: Some(commit.clone()),
-        event: Some(hook.source.clone()),
-        author: info.as_ref().map(|info| info.author.clone()),
-        message: info.map(|info| info.message),
-        payload: Some(hook.payload.clone()),
-        ..Cause::default()
-    };
-    let parameters = match given::parameters(pipeline, &trigger.start, told_parameters(pipeline, &hook.payload), &cause)
-    {
-        Ok(parameters) => parameters,
-        Err(why) => return Ok(Err(why)),
-    };
-    let mut brought = told_artifacts(&hook.payload);
-    brought.push(commit_artifact(name, commit, Some(branch)));
-    let ids = &trigger.start.expected_artifact_ids;
-    let artifacts = match artifacts::of_trigger(&shared.store, pipeline, ids, brought).await {
-        Ok(artifacts) => artifacts,
-        Err(Unresolved::Problems(problems)) => return Ok(Err(given::in_words(&problems))),
-        Err(Unresolved::Store(error)) => return Err(error),
-    };
-    let (application, pipeline_name) = (&pipeline.application, &pipeline.name);
-    let report = trigger.start.report.unwrap_or(false);
+    let pipeline = &published.pipeline;
     let same = told_correlation_id(&hook.payload).unwrap_or(&hook.delivery);
-    let own = OwnStart::Webhook { source: &hook.source, application, pipeline: pipeline_name, same };
-    Ok(Ok(NewExecution {
-        id: ExecutionId::generate(),
-        pipeline: pipeline.clone(),
-        revision: Some(*revision),
-        parameters,
-        trigger: cause,
-        artifacts,
-        repository: Some(name.clone()),
-        commit: Some(commit.clone()),
-        report: report.then(|| shared.options.reports.pipeline(name, commit, application, pipeline_name)),
-        correlation_id: Some(own.to_string()),
-        created_at: shared.clock.now(),
-    }))
+    let given = Given {
+        published,
+        start: &trigger.start,
+        cause: Cause {
+            kind: CauseKind::Webhook,
+            event: Some(hook.source.clone()),
+            payload: Some(hook.payload.clone()),
+            ..Cause::default()
+        },
+        parameters: told_parameters(pipeline, &hook.payload),
+        brought: told_artifacts(&hook.payload),
+        reports: reports(trigger),
+        own: OwnStart::Webhook {
+            source: &hook.source,
+            application: &pipeline.application,
+            pipeline: &pipeline.name,
+            same,
+        },
+    };
+    given.execution(shared).await
 }
 
-fn not_started(shared: &Shared, published: &Published, trigger: &WebhookTrigger, why: &str) -> Option<CommitStatus> {
-    let pipeline = (&published.pipeline.application, &published.pipeline.name);
-    let reports = &shared.options.reports;
-    let status = || reports.not_started(&published.repository, &published.commit, pipeline, &why.replace('`', ""));
-    trigger.start.report.unwrap_or(false).then(status)
+/// Whether the outcome is reported on the commit.
+fn reports(trigger: &WebhookTrigger) -> bool {
+    trigger.start.report.unwrap_or(false)
 }
 
 /// What a payload says under `parameters`, as far as the pipeline declares it: several pipelines may listen.

@@ -73,7 +73,7 @@ impl Script {
         // The slots are never closed.
         let slot = self.slots.clone().acquire_owned().await.map_err(|error| error.to_string())?;
         let folder = self.folder(ctx, attempt, &fields).await?;
-        prepare(attempt, &arguments.log).await.map_err(|error| format!("the script's files can't be made: {error}"))?;
+        prepare(attempt).await.map_err(|error| format!("the script's files can't be made: {error}"))?;
         // As late as can be: a value that was changed while the stage waited for its turn is the one that counts.
         let secrets = self.handover(ctx).await?;
         arguments.secrets = !secrets.is_empty();
@@ -248,12 +248,10 @@ impl Script {
     }
 }
 
-async fn prepare(attempt: &Attempt, log: &Path) -> io::Result<()> {
+async fn prepare(attempt: &Attempt) -> io::Result<()> {
     let (dir, output) = (attempt.dir().to_owned(), attempt.output());
-    let logs = log.parent().map(Path::to_owned);
     blocking(move || {
         std::fs::create_dir_all(dir)?;
-        logs.map_or(Ok(()), std::fs::create_dir_all)?;
         std::fs::OpenOptions::new().create(true).append(true).open(output).map(drop)
     })
     .await

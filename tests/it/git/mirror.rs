@@ -249,3 +249,22 @@ async fn a_tree_made_to_lead_out_of_a_checkout_doesn_t() {
         assert!(!matches!(snapshot.read("../b", 100), Ok(Some(_))), "{number}");
     }
 }
+
+/// Whoever began to make it was stopped, and goes on meanwhile: what runs on a thread can't be called off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_several_make_at_once_is_made_once() {
+    let (repo, state) = (Repo::bare(), folder());
+    for round in 0..50 {
+        let dir = state.path().join(format!("mirrors/{round}"));
+        let open = || {
+            let remote = Remote::open_to_all(repo.path().to_string_lossy());
+            tokio::spawn(Mirror::open(dir.clone(), remote, GitOptions::default()))
+        };
+        let makers = [open(), open(), open(), open()];
+        for maker in makers {
+            maker.await.expect("no panic").expect("opens");
+        }
+    }
+    let left = std::fs::read_dir(state.path().join("mirrors")).expect("listed").count();
+    assert_eq!(left, 50, "no other folder is left");
+}

@@ -75,59 +75,65 @@ async fn whoever_takes_over_waits_for_what_the_former_may_have_sent() {
     two.shutdown().await;
 }
 
+/// A reporter with a word on its way that was stopped (it isn't told), and another one that has said the last word since.
+struct Overtaken {
+    shared: Shared,
+    first: Reporter,
+    second: Reporter,
+    _its_duty: ByHand,
+}
+
+impl Overtaken {
+    /// `fault`: what becomes of the word on its way.
+    async fn new(fault: Fault) -> Self {
+        let shared = Shared::new().await;
+        let Shared { world, duty, .. } = &shared;
+        let another = shared.another();
+        let (first, second) = (shared.reporter(duty).await, shared.reporter(&another).await);
+        duty.begin().await;
+        world.fake.fail_next(fault);
+        world.say(vec![deploy(Pending, "Running")]).await;
+        // Said before the first look, it waits for what others may have sent.
+        world.pass_time_until(SECOND, "it is on its way", async || !world.fake.seen().is_empty()).await;
+        world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
+        another.begin().await;
+        world.drain(&second).await;
+        assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
+        Self { shared, first, second, _its_duty: another }
+    }
+
+    /// The first one learns that it is off duty, and what arrived late does not stay the last word.
+    async fn told(self) {
+        let Self { shared, first, second, _its_duty } = self;
+        let Shared { world, duty, .. } = &shared;
+        duty.end();
+        until("it tells what was on its way", async || super::waiting(&second).await == 1).await;
+        world.drain(&second).await;
+        let texts = world.fake.texts(&sha(1), DEPLOY);
+        assert_eq!(texts, ["success Succeeded in 1s", "pending Running", "success Succeeded in 1s"]);
+        first.shutdown().await;
+        second.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn what_arrives_after_the_last_word_does_not_stay_the_last_word() {
-    let shared = Shared::new().await;
-    let Shared { world, duty: first, .. } = &shared;
-    let second = shared.another();
-    let (one, two) = (shared.reporter(first).await, shared.reporter(&second).await);
-    first.begin().await;
-    world.fake.fail_next(Fault::HangBefore);
-    world.say(vec![deploy(Pending, "Running")]).await;
-    // Said before the first look, it waits for what others may have sent.
-    world.pass_time_until(SECOND, "it is on its way", async || !world.fake.seen().is_empty()).await;
-    // The first one is stopped (it isn't told), and the second says all that there is to say.
-    world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
-    second.begin().await;
-    world.drain(&two).await;
-    assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
+    let overtaken = Overtaken::new(Fault::HangBefore).await;
     // It goes on, its request arrives, and only then it learns that it is off duty.
-    world.posted_by_another(&deploy(Pending, "Running")).await;
-    first.end();
-    until("it tells what was on its way", async || super::waiting(&two).await == 1).await;
-    world.drain(&two).await;
-    let texts = world.fake.texts(&sha(1), DEPLOY);
-    assert_eq!(texts, ["success Succeeded in 1s", "pending Running", "success Succeeded in 1s"]);
-    one.shutdown().await;
-    two.shutdown().await;
+    overtaken.shared.world.posted_by_another(&deploy(Pending, "Running")).await;
+    overtaken.told().await;
 }
 
 /// The same, but the answer reaches the first one, too, before it learns that it is off duty: what it can't record then
 /// counts as under way.
 #[tokio::test]
 async fn what_arrived_late_and_could_not_be_recorded_does_not_stay_the_last_word() {
-    let shared = Shared::new().await;
-    let Shared { world, duty: first, .. } = &shared;
-    let second = shared.another();
-    let (one, two) = (shared.reporter(first).await, shared.reporter(&second).await);
-    first.begin().await;
-    world.fake.fail_next(Fault::Gate);
-    world.say(vec![deploy(Pending, "Running")]).await;
-    world.pass_time_until(SECOND, "it is on its way", async || !world.fake.seen().is_empty()).await;
-    world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
-    second.begin().await;
-    world.drain(&two).await;
-    assert_eq!(world.fake.texts(&sha(1), DEPLOY), ["success Succeeded in 1s"]);
+    let overtaken = Overtaken::new(Fault::Gate).await;
+    let (world, first) = (&overtaken.shared.world, &overtaken.first);
     world.fake.open_gate();
     until("it has arrived", async || world.fake.texts(&sha(1), DEPLOY).len() == 2).await;
-    until("its answer was heard, and refused", async || super::forge_stats(&one, "github").await.in_flight == 0).await;
-    first.end();
-    until("it tells what it could not record", async || super::waiting(&two).await == 1).await;
-    world.drain(&two).await;
-    let texts = world.fake.texts(&sha(1), DEPLOY);
-    assert_eq!(texts, ["success Succeeded in 1s", "pending Running", "success Succeeded in 1s"]);
-    one.shutdown().await;
-    two.shutdown().await;
+    until("its answer was heard, and refused", async || super::forge_stats(first, "github").await.in_flight == 0).await;
+    overtaken.told().await;
 }
 
 #[tokio::test]
@@ -136,6 +142,8 @@ async fn whoever_is_not_told_of_the_end_of_its_term_writes_nothing() {
     let Shared { world, duty, .. } = &shared;
     let reporter = shared.reporter(duty).await;
     duty.begin().await;
+    world.say(vec![status_of(SHOP, &sha(2), DEPLOY, Success, "Succeeded in 1s")]).await;
+    world.drain(&reporter).await;
     duty.pass_on().await;
     world.say(vec![deploy(Success, "Succeeded in 1s")]).await;
     world.fake.newest_is(&sha(1), DEPLOY, "success Succeeded in 1s").await;

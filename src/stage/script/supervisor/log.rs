@@ -1,13 +1,34 @@
 //! A log that never outgrows its limit, whatever a command prints.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
 
 use crate::secret::{MaskStream, Masker};
 
 /// The end of what was printed is where errors stand: this much of it is kept, however long the log is.
 const TAIL: usize = 64 * 1024;
+
+/// How often a log's folder is made before that counts as a failure.
+const TRIES: u32 = 100;
+
+/// Opens a log, in a folder that is made if it isn't there. Whoever sends another log of the execution on removes the
+/// folder with the last one in it, and may do so at any moment.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut tries = 0;
+    loop {
+        match OpenOptions::new().create(true).append(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => tries += 1,
+            opened => return opened,
+        }
+        match path.parent().map(fs::create_dir_all) {
+            // It was there for a moment.
+            Some(Err(error)) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+}
 
 /// A log that never shows a secret: masked on the way in, so that no limit and no reader can come before.
 pub(super) struct MaskedLog {
@@ -125,9 +146,28 @@ fn describe(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_log_is_opened_while_others_remove_its_folder() {
+        let state = tempfile::tempdir().expect("a folder");
+        let folder = state.path().join("logs/execution");
+        let log = folder.join("build.1.log");
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // As after the last log was sent on.
+                    let _kept = fs::remove_dir(&folder).is_err();
+                }
+            });
+            let opened: io::Result<()> = (0..2000).try_for_each(|_| open(&log).and_then(|_| fs::remove_file(&log)));
+            over.store(true, Ordering::Relaxed);
+            opened.expect("opened each time");
+        });
+    }
 
     fn logged(limit: u64, chunks: &[&[u8]]) -> String {
         let file = tempfile::NamedTempFile::new().expect("a file");

@@ -20,7 +20,7 @@ mod log;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -138,8 +138,7 @@ async fn run(
 ) -> io::Result<Ended> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
-    let file = OpenOptions::new().create(true).append(true).open(&arguments.log)?;
-    let mut log = MaskedLog::new(file, arguments.log_limit, masker);
+    let mut log = MaskedLog::new(log::open(&arguments.log)?, arguments.log_limit, masker);
     let (reader, writer) = io::pipe()?;
     let command = match start(&arguments.argv, secrets, writer) {
         Ok(command) => command,
