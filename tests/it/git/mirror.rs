@@ -265,6 +265,6 @@ async fn a_mirror_that_several_make_at_once_is_made_once() {
             maker.await.expect("no panic").expect("opens");
         }
     }
-    let left = std::fs::read_dir(state.path().join("mirrors")).expect("listed").count();
+    let left = fs::read_dir(state.path().join("mirrors")).expect("listed").count();
     assert_eq!(left, 50, "no other folder is left");
 }
