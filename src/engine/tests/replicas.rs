@@ -68,6 +68,23 @@ impl Group {
     }
 
     /// Waits until all have ended; what is asked is answered at one replica after the other.
+    /// Waits while time passes: what a replica wasn't told of it finds when it looks.
+    async fn passing<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+        let time = async {
+            loop {
+                self.clock.advance(Duration::from_millis(100));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        patiently(what, async {
+            tokio::select! {
+                done = future => done,
+                never = time => never,
+            }
+        })
+        .await
+    }
+
     async fn until_complete(&self, ids: &[ExecutionId]) {
         let mut turn = 0;
         for id in ids {
@@ -187,21 +204,22 @@ async fn three_replicas_share_the_work_and_each_answers_for_all() {
         }
         group.until_complete(&ids).await;
         let mut missing = ids.clone();
-        patiently("the news of every end", async {
+        let news = async {
             while !missing.is_empty() {
                 let Changed { id, status, .. } = heard.recv().await.expect("heard");
                 missing.retain(|one| *one != id || !status.is_complete());
             }
-        })
-        .await;
+        };
+        group.passing("the news of every end", news).await;
         group.nothing_twice(&ids).await;
         let wrong = (group.owner(ids[1]).await + 1) % 3;
-        let late = group.replicas[wrong].engine.handle().cancel(ids[1], "ann", None).await;
+        let elsewhere = group.replicas[wrong].engine.handle();
+        let late = group.passing("the answer to a late cancel", elsewhere.cancel(ids[1], "ann", None)).await;
         assert!(matches!(late, Err(EngineError::Complete(Status::Succeeded))), "{late:?}");
         let first = path("e1-a");
-        let restarted = group.replicas[wrong].engine.handle().restart(ids[1], Some(&first), "bob", false).await;
-        assert_eq!(restarted.expect("restarts"), [ids[1]]);
-        group.outside.until_asked("e1-a.2 start").await;
+        let restarted = Box::pin(elsewhere.restart(ids[1], Some(&first), "bob", false));
+        assert_eq!(group.passing("a restart", restarted).await.expect("restarts"), [ids[1]]);
+        group.passing("the second attempt", group.outside.until_asked("e1-a.2 start")).await;
         // A freeze is everybody's at once.
         let freeze = Freeze {
             application: None,
@@ -210,17 +228,17 @@ async fn three_replicas_share_the_work_and_each_answers_for_all() {
             since: group.clock.now(),
             until: None,
         };
-        group.replicas[2].engine.handle().freeze(freeze).await.expect("all heed it");
+        let freezes = group.replicas[2].engine.handle();
+        group.passing("the freeze", freezes.freeze(freeze)).await.expect("all heed it");
         for number in 20..23 {
             let id = group.submit(number % 3, motley(number)).await;
-            patiently("its hold", async {
-                let handle = group.replicas[0].engine.handle();
+            let handle = group.replicas[0].engine.handle();
+            let hold = async {
                 while handle.view(id).await.expect("reads").expect("there").held.is_none() {
-                    group.clock.advance(Duration::from_millis(100));
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-            })
-            .await;
+            };
+            group.passing("its hold", hold).await;
         }
         assert_eq!(group.outside.count("e20-a.1 start"), 0);
         group.stop().await;
