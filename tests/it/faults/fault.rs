@@ -92,7 +92,6 @@ impl Fault {
             // What waits there is done when whoever sent it has given up, before they come again.
             Self::ActingLate if fake.at_gate() > 0 => {
                 if fake.under_way() == 0 {
-                    fake.open_gate();
                     fake.at_rest().await;
                 }
             }

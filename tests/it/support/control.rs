@@ -260,9 +260,12 @@ impl Control {
         self.plan().under_way
     }
 
-    /// Waits until everything is done that was late.
+    /// Opens the gate, also for whoever comes to it meanwhile, until everything is done that was late.
     pub async fn at_rest(&self) {
-        let done = || (self.plan().late == 0).then_some(());
+        let done = || {
+            self.open_gate();
+            (self.plan().late == 0).then_some(())
+        };
         self.eventually("what was late is done", done, || format!("{:#?}", self.seen())).await;
     }
 
