@@ -177,8 +177,10 @@ async fn what_a_replica_writes_late_is_refused() {
         );
         assert!(matches!((&bad, &good), (Err(StoreError::Fenced), Ok(()))), "{bad:?} {good:?}");
 
-        // Another takes it by force, whatever the first believes.
-        let thief = "UPDATE shard SET owner = 'thief', epoch = epoch + 1 WHERE shard = ";
+        // Another takes it by force, whatever the first believes. It lives, or a round would take it back at once.
+        let thief = "WITH thief AS (INSERT INTO replica (id, name, node, version, journal, digest, leaving, started_at, \
+             expires_at) VALUES ('thief', 'thief', 'elsewhere', '1', 1, '', 1, 0, 9e15)) \
+             UPDATE shard SET owner = 'thief', epoch = epoch + 1 WHERE shard = ";
         all(format!("{thief}{}", mine.shard.number()), &url).await;
         let late = first.append(vec![append(mine.key, 3, Status::Running)]).await;
         assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
